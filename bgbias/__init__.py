@@ -1,0 +1,1 @@
+"""Train image classifiers that look at the object and not at its background."""

@@ -1,0 +1,79 @@
+"""Everything that defines one run, typed, and its flat form of names and plain values.
+
+The flat form is what search spaces, checkpoints and trackers speak: `method/name`, `method/weight`,
+`training/epochs`, `seed`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from bgbias.components import make
+from bgbias.data.dataset import DatasetSpec
+from bgbias.data.datasets import find_dataset
+from bgbias.errors import SettingError
+from bgbias.methods import find_method
+from bgbias.methods.method import Method
+from bgbias.models import find_model
+from bgbias.models.model import Model
+from bgbias.training import Training
+
+DEFAULT_MODEL = "small_cnn"
+NAME = "name"
+SEED = "seed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """A dataset, a method, a model, how it is trained, and the seed (>= 0)."""
+
+    dataset: DatasetSpec
+    method: Method
+    model: Model
+    training: Training
+    seed: int
+
+    @classmethod
+    def from_flat(cls, flat: Mapping[str, Any]) -> "RunConfig":
+        """Read the flat form; what is left out takes its default, `dataset/name` and `method/name` must be there.
+
+        Raises:
+            SettingError: a key is unknown or a value against its rule.
+            UnknownNameError: no such dataset, method or model.
+        """
+        sections: dict[str, dict[str, Any]] = {"dataset": {}, "method": {}, "model": {}, "training": {}}
+        for key, value in flat.items():
+            section, _, field = key.partition("/")
+            if key != SEED and (section not in sections or not field):
+                raise SettingError(
+                    f"unknown setting '{key}': choose {SEED}, or <section>/<field> with one of {', '.join(sections)}"
+                )
+            if key != SEED:
+                sections[section][field] = value
+        name = {
+            section: sections[section].pop(NAME, DEFAULT_MODEL if section == "model" else "")
+            for section in ("dataset", "method", "model")
+        }
+        return cls(
+            dataset=make(find_dataset(name["dataset"]), sections["dataset"], "dataset"),
+            method=make(find_method(name["method"]), sections["method"], "method"),
+            model=make(find_model(name["model"]), sections["model"], "model"),
+            training=make(Training, sections["training"], "training"),
+            seed=_checked_seed(flat.get(SEED, 0)),
+        )
+
+    def to_flat(self) -> dict[str, Any]:
+        """The flat form, complete: `from_flat` of it gives an equal configuration."""
+        flat: dict[str, Any] = {}
+        for section in ("dataset", "method", "model", "training"):
+            part = getattr(self, section)
+            if section != "training":
+                flat[f"{section}/{NAME}"] = part.name()
+            flat |= {f"{section}/{field.name}": getattr(part, field.name) for field in fields(part)}
+        return {**flat, SEED: self.seed}
+
+
+def _checked_seed(value: Any) -> int:
+    if not str(value).isdecimal():
+        raise SettingError(f"seed must be a whole number >= 0, but got {value!r}")
+    return int(value)

@@ -1,0 +1,1 @@
+"""Foregrounds, backgrounds, and assignments of one to the other."""

@@ -1,0 +1,23 @@
+"""Pasting foregrounds on backgrounds."""
+
+import torch
+from torch import Tensor
+
+
+def compose(mask: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
+    """The foreground where the mask is True, the background elsewhere.
+
+    Args:
+        mask: [B, 1, H, W] bool, True = foreground.
+        foreground: [B, C or 1, H, W].
+        background: [B, C, H, W] or [B, C, 1, 1], of the foreground's type.
+
+    Returns:
+        [B, C, H, W].
+    """
+    return torch.where(mask, foreground, background)
+
+
+def unit(image: Tensor) -> Tensor:
+    """uint8 images in 0..255 as float32 in [0, 1]; float images as they are."""
+    return image.float().div_(255) if image.dtype == torch.uint8 else image

@@ -1,0 +1,157 @@
+"""A dataset: one biased training set and named variants of its validation and test sets.
+
+A variant is an assignment of backgrounds to foregrounds, so all variants of a split share their pictures.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bgbias.components import Component
+from bgbias.data.compose import compose, unit
+from bgbias.data.masks import dilate
+from bgbias.types import NO_BACKGROUND, Backgrounds, Batch, Foregrounds
+
+ORIGINAL, SHUFFLED, REMOVED = "original", "shuffled", "removed"
+RIM = "_rim"
+"""Suffix of the variants whose masks were dilated before composing, as the method's training set was."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Foregrounds, backgrounds, and which stands on which.
+
+    assignment: [N] int64 index into the backgrounds for each of the N foregrounds, or `NO_BACKGROUND`
+    """
+
+    foregrounds: Foregrounds
+    backgrounds: Backgrounds
+    assignment: Tensor
+
+    def __len__(self) -> int:
+        return len(self.foregrounds)
+
+    def batch(self, index: Tensor) -> Batch:
+        """Compose the examples at `index` ([B] int64)."""
+        front, back = self.foregrounds, self.backgrounds
+        mask, background = front.mask[index], self.assignment[index]
+        image = compose(mask, unit(front.image[index]), unit(back.image[background]))
+        return Batch(image=image, mask=mask, label=front.label[index], background=background)
+
+    def assigned(self, assignment: Tensor) -> "Variant":
+        """The same pictures under another assignment."""
+        return dataclasses.replace(self, assignment=assignment)
+
+    def dilated(self, radius: int) -> "Variant":
+        """The same assignment with every mask widened by `radius` pixels before composing."""
+        mask = dilate(self.foregrounds.mask, radius)
+        return dataclasses.replace(self, foregrounds=dataclasses.replace(self.foregrounds, mask=mask))
+
+    def tensors_to(self, move: Callable[[Tensor], Tensor]) -> "Variant":
+        """The same variant with every tensor passed through `move`."""
+        front, back = self.foregrounds, self.backgrounds
+        return Variant(
+            foregrounds=Foregrounds(move(front.image), move(front.mask), move(front.label), move(front.source)),
+            backgrounds=Backgrounds(move(back.image), move(back.label)),
+            assignment=move(self.assignment),
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a method trains on and is judged on.
+
+    classes: the K class names
+    train: the biased training set
+    validation, test: the same variant names in both
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Variant
+    validation: Mapping[str, Variant]
+    test: Mapping[str, Variant]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of a composed image."""
+        channels, height, width = self.train.batch(torch.zeros(1, dtype=torch.int64)).image.shape[1:]
+        return channels, height, width
+
+    def to(self, device: torch.device) -> "Dataset":
+        """The dataset on `device`; tensors shared between variants stay shared."""
+        moved: dict[int, Tensor] = {}
+
+        def move(tensor: Tensor) -> Tensor:
+            if id(tensor) not in moved:
+                moved[id(tensor)] = tensor.to(device)
+            return moved[id(tensor)]
+
+        def move_all(variants: Mapping[str, Variant]) -> dict[str, Variant]:
+            return {name: variant.tensors_to(move) for name, variant in variants.items()}
+
+        return dataclasses.replace(
+            self,
+            train=self.train.tensors_to(move),
+            validation=move_all(self.validation),
+            test=move_all(self.test),
+        )
+
+    def dilated(self, radius: int) -> "Dataset":
+        """Training masks widened by `radius` pixels, and the rim variants evaluated beside the plain ones.
+
+        With radius 0 nothing changes. Variants without any background have no rim to show and get no partner.
+        """
+        if radius == 0:
+            return self
+        return dataclasses.replace(
+            self,
+            train=self.train.dilated(radius),
+            validation={**self.validation, **_rims(self.validation, radius)},
+            test={**self.test, **_rims(self.test, radius)},
+        )
+
+
+def _rims(variants: Mapping[str, Variant], radius: int) -> dict[str, Variant]:
+    widened: dict[int, Foregrounds] = {}
+
+    def share(variant: Variant) -> Variant:
+        key = id(variant.foregrounds)
+        if key not in widened:
+            widened[key] = variant.dilated(radius).foregrounds
+        return dataclasses.replace(variant, foregrounds=widened[key])
+
+    return {
+        f"{name}{RIM}": share(variant)
+        for name, variant in variants.items()
+        if (variant.assignment != NO_BACKGROUND).any()
+    }
+
+
+class DatasetSpec(Component):
+    """Options of a dataset, and how to read it. One file in `bgbias/data/datasets` defines one subclass."""
+
+    @classmethod
+    def name(cls) -> str:
+        """The name users type: the file's name with dashes, such as `colored-mnist`."""
+        return super().name().replace("_", "-")
+
+    def load(self, folder: Path | None) -> Dataset:
+        """Read the pictures and build every variant.
+
+        Args:
+            folder: where the source files lie; None means the embedded data or a download.
+
+        Raises:
+            DataError: a file is missing, damaged, or cannot be downloaded.
+        """
+        raise NotImplementedError
+
+
+def batches(n: int, size: int, device: torch.device) -> Iterator[Tensor]:
+    """Indices 0..n-1 in order, `size` at a time."""
+    yield from torch.arange(n, device=device).split(size)

@@ -1,0 +1,132 @@
+"""Where the digits come from: MNIST's own files, or scikit-learn's embedded scans of handwriting."""
+
+import gzip
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+from torchvision.datasets import MNIST
+
+from bgbias.errors import DataError
+
+CLASSES = tuple(str(digit) for digit in range(10))
+MNIST_CACHE = Path.home() / ".cache" / "bgbias"
+VALIDATION_SIZE = 5_000
+EMBEDDED_HELD_OUT = 300
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Grey digits: image [N, 1, 28, 28] uint8 (0 = paper), label [N] int64, source [N] int64."""
+
+    image: Tensor
+    label: Tensor
+    source: Tensor
+
+    def at(self, index: Tensor) -> "Digits":
+        """The digits at `index`."""
+        return Digits(self.image[index], self.label[index], self.source[index])
+
+
+@dataclass(frozen=True)
+class DigitSplits:
+    """Digits for training, validation and test; no source is in two of them."""
+
+    train: Digits
+    validation: Digits
+    test: Digits
+
+
+def mnist(folder: Path | None, split_seed: int) -> DigitSplits:
+    """MNIST: 55,000 for training and 5,000 for validation cut from the official training set, stratified by
+    class; the official 10,000 test images as test.
+
+    Source: LeCun, Cortes, Burges, "The MNIST database of handwritten digits".
+
+    Args:
+        folder: holds the four IDX files, raw or gzipped, itself or in `MNIST/raw`; None downloads them.
+        split_seed: seed of the validation cut.
+
+    Raises:
+        DataError: a file is missing, damaged, or cannot be downloaded.
+    """
+    files = _mnist_folder(folder)
+    train, test = _mnist_part(files, "train", first_source=0), _mnist_part(files, "t10k", first_source=60_000)
+    fit, held_out = _cut(train, VALIDATION_SIZE, split_seed)
+    return DigitSplits(fit, held_out, test)
+
+
+def embedded(split_seed: int) -> DigitSplits:
+    """scikit-learn's 1,797 real handwritten digits (8 x 8), scaled to 20 x 20 on a 28 x 28 field as MNIST is.
+
+    1,197 for training, 300 for validation, 300 for test, stratified by class.
+    Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI (its test part).
+    """
+    raw = load_digits()
+    small = torch.from_numpy(raw.images).float()[:, None] / 16 * 255
+    large = F.interpolate(small, size=(20, 20), mode="bilinear", align_corners=False)
+    image = F.pad(large, (4, 4, 4, 4)).round().to(torch.uint8)
+    everything = Digits(image, torch.from_numpy(raw.target).long(), torch.arange(len(image)))
+    rest, test = _cut(everything, EMBEDDED_HELD_OUT, split_seed)
+    train, validation = _cut(rest, EMBEDDED_HELD_OUT, split_seed)
+    return DigitSplits(train, validation, test)
+
+
+def _cut(digits: Digits, held_out: int, split_seed: int) -> tuple[Digits, Digits]:
+    kept, cut = train_test_split(
+        np.arange(len(digits.label)), test_size=held_out, stratify=digits.label.numpy(), random_state=split_seed
+    )
+    return digits.at(torch.from_numpy(np.sort(kept))), digits.at(torch.from_numpy(np.sort(cut)))
+
+
+def _mnist_folder(folder: Path | None) -> Path:
+    if folder is None:
+        try:
+            MNIST(MNIST_CACHE, download=True)
+        except (OSError, RuntimeError) as error:
+            raise DataError(
+                f"MNIST could not be downloaded ({error}): give a folder that holds its IDX files"
+            ) from None
+        folder = MNIST_CACHE
+    if not folder.is_dir():
+        raise DataError(f"no data folder at {folder}: give a folder that holds MNIST's IDX files")
+    nested = folder / "MNIST" / "raw"
+    return nested if nested.is_dir() else folder
+
+
+def _mnist_part(folder: Path, part: str, first_source: int) -> Digits:
+    image = _read_idx(folder, f"{part}-images-idx3-ubyte", dimensions=3)
+    label = _read_idx(folder, f"{part}-labels-idx1-ubyte", dimensions=1)
+    if len(image) != len(label):
+        raise DataError(f"{folder}: {part} has {len(image)} images but {len(label)} labels: fetch both again")
+    source = torch.arange(first_source, first_source + len(image))
+    return Digits(image[:, None], label.long(), source)
+
+
+def _read_idx(folder: Path, name: str, dimensions: int) -> Tensor:
+    """An IDX file of unsigned bytes, raw or gzipped, as a uint8 tensor."""
+    raw, packed = folder / name, folder / f"{name}.gz"
+    try:
+        if raw.is_file():
+            data = raw.read_bytes()
+        elif packed.is_file():
+            data = gzip.decompress(packed.read_bytes())
+        else:
+            raise DataError(f"no {name} or {name}.gz in {folder}: give a folder that holds MNIST's IDX files")
+    except (OSError, EOFError) as error:
+        raise DataError(f"{packed} cannot be read ({error}): fetch it again") from None
+    header = 4 + 4 * dimensions
+    if data[:4] != bytes([0, 0, 8, dimensions]):
+        raise DataError(f"{folder / name} is no IDX file of {dimensions} dimensions: fetch it again")
+    shape = [int.from_bytes(data[at : at + 4], "big") for at in range(4, header, 4)]
+    if len(data) != header + math.prod(shape):
+        raise DataError(
+            f"{folder / name} holds {len(data) - header} bytes but its header says {math.prod(shape)}: fetch it again"
+        )
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8, offset=header).reshape(shape)

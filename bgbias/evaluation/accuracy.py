@@ -1,0 +1,74 @@
+"""Accuracy per variant, from predictions kept per image."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bgbias.data.dataset import Dataset, Variant, batches
+from bgbias.methods.method import Method
+from bgbias.metrics import ACCURACY, LOSS, TEST, VALIDATION, WORST_CLASS_ACCURACY, variant_metric
+
+BATCH_SIZE = 1000
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model said of every image of a variant.
+
+    label, prediction: [N] int64 on the CPU
+    loss: mean cross-entropy
+    """
+
+    label: Tensor
+    prediction: Tensor
+    loss: float
+
+
+@torch.no_grad()
+def predict(method: Method, module: nn.Module, variant: Variant) -> Predictions:
+    """Run a module over a variant that lies on the module's device."""
+    module.eval()
+    label = variant.foregrounds.label
+    outputs = []
+    for index in batches(len(variant), BATCH_SIZE, label.device):
+        outputs.append(method.predict(module, variant.batch(index).image))
+    logits = torch.cat(outputs)
+    return Predictions(
+        label=label.cpu(), prediction=logits.argmax(dim=1).cpu(), loss=F.cross_entropy(logits, label).item()
+    )
+
+
+def evaluate(method: Method, module: nn.Module, dataset: Dataset) -> dict[str, Predictions]:
+    """Predictions on every validation and test variant, by `val/<variant>` and `test/<variant>`."""
+    splits: dict[str, Mapping[str, Variant]] = {VALIDATION: dataset.validation, TEST: dataset.test}
+    return {
+        f"{split}/{name}": predict(method, module, variant)
+        for split, variants in splits.items()
+        for name, variant in variants.items()
+    }
+
+
+def summarise(predictions: Mapping[str, Predictions]) -> dict[str, float]:
+    """`<split>/<variant>/accuracy`, `.../loss` and `.../worst_class_accuracy` of each."""
+    metrics: dict[str, float] = {}
+    for key, found in predictions.items():
+        split, variant = key.split("/")
+        metrics[variant_metric(split, variant, ACCURACY)] = accuracy(found)
+        metrics[variant_metric(split, variant, LOSS)] = found.loss
+        metrics[variant_metric(split, variant, WORST_CLASS_ACCURACY)] = worst_class_accuracy(found)
+    return metrics
+
+
+def accuracy(found: Predictions) -> float:
+    """The share of images answered rightly, in [0, 1]."""
+    return (found.label == found.prediction).double().mean().item()
+
+
+def worst_class_accuracy(found: Predictions) -> float:
+    """The lowest accuracy over the classes that occur, in [0, 1]."""
+    total = torch.bincount(found.label)
+    right = torch.bincount(found.label[found.label == found.prediction], minlength=len(total))
+    return (right[total > 0] / total[total > 0]).min().item()

@@ -1,0 +1,115 @@
+"""Gradient penalty: the answer must not change when the background does."""
+
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Generator, Tensor, nn
+
+from bgbias.components import CHECKED
+from bgbias.data.dataset import Dataset
+from bgbias.methods.method import CROSS_ENTROPY, Method
+from bgbias.types import Batch
+
+BACKGROUND_GRADIENT = "background_gradient"
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
+class GradientPenalty(Method):
+    """Cross-entropy plus `weight` times the energy of the input gradient on the background.
+
+    form: what is differentiated and how it is summed
+        `plain`: cross-entropy; `background_norm` (the 2022 study's form, there with weights of 1e7 and 1e8)
+        `log_probability`: log-probabilities along random class directions; `background_energy`
+        `aggregated`: the same gradient; `aggregated_energy`
+    weight: >= 0
+    dilation: pixels, >= 0, by which masks are widened before composing, so that a rim of each object's own
+        picture (black paper around a digit) separates it from its background
+    smoothing: pixels, >= 0, of `aggregated` alone: sum over windows of this radius; None sums over the whole
+        background at once
+
+    Sources: "Mitigating image background bias in DNN" (2022); A. Ross et al., "Right for the Right Reasons",
+    2017 (arXiv 1703.03717), equation 1, for the gradient of log-probabilities.
+    """
+
+    form: Literal["plain", "log_probability", "aggregated"] = "aggregated"
+    weight: Annotated[float, Field(ge=0)] = 0.01
+    dilation: Annotated[int, Field(ge=0)] = 0
+    smoothing: Annotated[int, Field(ge=0)] | None = None
+
+    def prepare(self, dataset: Dataset, generator: Generator) -> Dataset:  # noqa: ARG002
+        return dataset.dilated(self.dilation)
+
+    def loss(self, module: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
+        image = batch.image.detach().requires_grad_()
+        log_probability = F.log_softmax(module(image), dim=1)
+        cross_entropy = F.nll_loss(log_probability, batch.label)
+        if self.form == "plain":
+            energy = background_norm(input_gradient(cross_entropy, image), batch.mask)
+        else:
+            direction = torch.randn(log_probability.shape, generator=generator, device=image.device)
+            gradient = input_gradient((direction * log_probability).sum(), image)
+            if self.form == "log_probability":
+                energy = background_energy(gradient, batch.mask)
+            else:
+                energy = aggregated_energy(gradient, batch.mask, self.smoothing)
+        return {CROSS_ENTROPY: cross_entropy, BACKGROUND_GRADIENT: self.weight * energy}
+
+
+def input_gradient(value: Tensor, image: Tensor) -> Tensor:
+    """d value / d image, itself differentiable: [B, C, H, W] for a scalar `value`."""
+    (gradient,) = torch.autograd.grad(value, image, create_graph=True)
+    return gradient
+
+
+def background_norm(gradient: Tensor, mask: Tensor) -> Tensor:
+    """|| (1 - mask) * g ||_2 over all pixels of all B examples together, a scalar >= 0.
+
+    With g the gradient of the batch's mean cross-entropy this is the penalty of the 2022 study; its size
+    falls with the batch size, as 1 / sqrt(B) for alike examples.
+
+    Args:
+        gradient: [B, C, H, W].
+        mask: [B, 1, H, W] bool, True = foreground.
+    """
+    return torch.linalg.vector_norm(gradient.masked_fill(mask, 0))
+
+
+def background_energy(gradient: Tensor, mask: Tensor) -> Tensor:
+    """The mean over examples of || (1 - mask) * g ||_2 squared, a scalar >= 0.
+
+    With g the gradient of v . log p, v ~ N(0, I), its expectation is the squared Jacobian of all K
+    log-probabilities on the background.
+
+    Args:
+        gradient: [B, C, H, W], of a sum over examples, so that each has its own gradient.
+        mask: [B, 1, H, W] bool, True = foreground.
+    """
+    return gradient.masked_fill(mask, 0).square().sum(dim=(1, 2, 3)).mean()
+
+
+def aggregated_energy(gradient: Tensor, mask: Tensor, radius: int | None) -> Tensor:
+    """The gradient summed over the background per channel, then squared: a scalar >= 0.
+
+    A shift of the background's colour moves all its pixels together, so the sum is the direction in which
+    the bias moves. With a radius, sums run over windows of (2 radius + 1) x (2 radius + 1) pixels, and the
+    squares are averaged over the window's H x W positions; this is the gradient with respect to a background
+    that is box-filtered before it is pasted. A radius that reaches across the picture equals None; radius 0
+    is `background_energy` / (H W).
+
+    Args:
+        gradient: [B, C, H, W], of a sum over examples.
+        mask: [B, 1, H, W] bool, True = foreground.
+        radius: pixels, >= 0, or None for the whole picture.
+
+    Returns:
+        The mean over examples of the sum over channels.
+    """
+    background = gradient.masked_fill(mask, 0)
+    if radius is None:
+        return background.sum(dim=(2, 3)).square().sum(dim=1).mean()
+    side = 2 * radius + 1
+    window = F.avg_pool2d(background, side, stride=1, padding=radius, divisor_override=1)
+    return window.square().mean(dim=(2, 3)).sum(dim=1).mean()

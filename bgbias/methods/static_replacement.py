@@ -1,0 +1,24 @@
+"""Static background replacement: one random assignment of backgrounds, fixed before training."""
+
+from dataclasses import replace
+
+from pydantic.dataclasses import dataclass
+from torch import Generator
+
+from bgbias.components import CHECKED
+from bgbias.data.assignment import of_random_class
+from bgbias.data.dataset import Dataset
+from bgbias.methods.method import Method
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
+class StaticReplacement(Method):
+    """Every training foreground is pasted once on a background of a random class (training on Mixed-Rand).
+
+    Source: K. Xiao et al., "Noise or Signal", 2020 (arXiv 2006.09994), section 4.
+    """
+
+    def prepare(self, dataset: Dataset, generator: Generator) -> Dataset:
+        train = dataset.train
+        chosen = of_random_class(len(train), train.backgrounds.label, generator)
+        return replace(dataset, train=train.assigned(chosen))

@@ -1,0 +1,30 @@
+"""The names of all metrics, spelled here and nowhere else: the same from the loop to the plot."""
+
+TRAIN, VALIDATION, TEST = "train", "val", "test"
+
+ACCURACY = "accuracy"
+LOSS = "loss"
+WORST_CLASS_ACCURACY = "worst_class_accuracy"
+
+IMAGES_PER_SECOND = f"{TRAIN}/images_per_second"
+
+
+def train_loss(term: str) -> str:
+    """`train/loss/<term>`: the mean over an epoch of one named term of a method's loss."""
+    return f"{TRAIN}/loss/{term}"
+
+
+def variant_metric(split: str, variant: str, quantity: str) -> str:
+    """`<split>/<variant>/<quantity>`, such as `val/shuffled/accuracy`."""
+    return f"{split}/{variant}/{quantity}"
+
+
+def accuracy(split: str, variant: str) -> str:
+    """`<split>/<variant>/accuracy`, a fraction in [0, 1]."""
+    return variant_metric(split, variant, ACCURACY)
+
+
+def variants_in(metrics: dict[str, float], split: str) -> list[str]:
+    """The variants of a split that have an accuracy among `metrics`, in their order."""
+    parts = (name.split("/") for name in metrics)
+    return [part[1] for part in parts if len(part) == 3 and part[0] == split and part[2] == ACCURACY]

@@ -1,0 +1,20 @@
+"""One file per model; each defines one `Model`."""
+
+import sys
+
+from bgbias.components import discover, find
+from bgbias.models.model import Model
+
+
+def models() -> dict[str, type[Model]]:
+    """Every model by its name."""
+    return discover(sys.modules[__name__], Model)
+
+
+def find_model(name: str) -> type[Model]:
+    """The model called `name`.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    return find("model", name, models())

@@ -1,0 +1,31 @@
+"""Three 3 x 3 convolutions: a little better than `small_cnn` at no more cost."""
+
+from pydantic.dataclasses import dataclass
+from torch import nn
+
+from bgbias.components import CHECKED
+from bgbias.models.model import Model
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
+class CompactCnn(Model):
+    """conv3x3(12)-maxpool2-relu-conv3x3(24)-maxpool2-relu-conv3x3(48)-relu-fc(K), default initialisation.
+
+    On 28 x 28 RGB 0.63 million multiply-adds.
+    """
+
+    def build(self, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
+        channels, height, width = image_shape
+        after = [((side - 2) // 2 - 2) // 2 - 2 for side in (height, width)]
+        return nn.Sequential(
+            nn.Conv2d(channels, 12, 3),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Conv2d(12, 24, 3),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Conv2d(24, 48, 3),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(48 * after[0] * after[1], classes),
+        )

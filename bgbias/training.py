@@ -1,0 +1,141 @@
+"""The training loop. It knows no method by name and no metric but its own."""
+
+import math
+import time
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from bgbias.components import CHECKED
+from bgbias.data.dataset import Dataset
+from bgbias.errors import SettingError
+from bgbias.methods.method import Method
+from bgbias.metrics import IMAGES_PER_SECOND, train_loss
+from bgbias.models.model import Model
+from bgbias.randomness import derive, stream
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
+class Training:
+    """How any method is optimised.
+
+    epochs: >= 1
+    batch_size: images, >= 1; an epoch's last batch may be smaller
+    optimizer: `adam`, or `sgd` with momentum 0.9
+    learning_rate: > 0, at the start
+    schedule: `constant`, or `cosine` down to 0 over all epochs, one step an epoch
+    weight_decay: >= 0
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 10
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    schedule: Literal["constant", "cosine"] = "constant"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+
+    def learning_rate_at(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        return self.learning_rate * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+
+    def make_optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
+        """A fresh optimiser over the module's parameters."""
+        shared: dict[str, Any] = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
+        if self.optimizer == "adam":
+            return torch.optim.Adam(module.parameters(), **shared)
+        return torch.optim.SGD(module.parameters(), momentum=0.9, **shared)
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """`cpu`, `cuda` (or `cuda:1`), or `auto`: a GPU where there is one.
+
+    Raises:
+        SettingError: the device is unknown or not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise SettingError(f"device must be auto, cpu or cuda, but got '{name}'") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SettingError(f"device '{name}' is not available: no GPU was found; use cpu or auto")
+    return device
+
+
+class Trainer:
+    """One run: a method trains a model on a dataset.
+
+    All randomness of an epoch is drawn from (seed, epoch), so the module, the optimiser and the epoch's
+    number are all the state there is.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        model: Model,
+        dataset: Dataset,
+        training: Training,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.method, self.training, self.seed, self.device = method, training, seed, device
+        self.dataset = method.prepare(dataset, stream(seed, "prepare")).to(device)
+        self.module = build_module(method, model, dataset, seed).to(device)
+        self.optimizer = training.make_optimizer(self.module)
+        self.epoch = 0
+
+    def train_epoch(self) -> dict[str, float]:
+        """Train on every example once, in random order.
+
+        Returns:
+            `train/loss/<term>`: the mean over the epoch's examples; `train/images_per_second`.
+        """
+        n = len(self.dataset.train)
+        order = torch.randperm(n, generator=stream(self.seed, "order", self.epoch)).to(self.device)
+        draws = stream(self.seed, "draws", self.epoch, self.device)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.training.learning_rate_at(self.epoch)
+        totals: dict[str, Tensor] = {}
+        self.module.train()
+        started = time.perf_counter()
+        with torch.random.fork_rng():
+            torch.manual_seed(derive(self.seed, "module", self.epoch))
+            for index in order.split(self.training.batch_size):
+                for term, value in self._step(index, draws).items():
+                    totals[term] = totals.get(term, torch.zeros((), device=self.device)) + value * len(index)
+        losses = {train_loss(term): total.item() / n for term, total in totals.items()}
+        seconds = time.perf_counter() - started
+        self.epoch += 1
+        return {**losses, IMAGES_PER_SECOND: n / seconds}
+
+    def _step(self, index: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
+        train = self.dataset.train
+        batch = self.method.augment(train.batch(index), train.backgrounds, draws)
+        terms = self.method.loss(self.module, batch, draws)
+        self.optimizer.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        self.optimizer.step()
+        return {term: value.detach() for term, value in terms.items()}
+
+    def state(self) -> dict[str, Any]:
+        """What a later `load_state` needs beside the module's weights."""
+        return {"epoch": self.epoch, "optimizer": self.optimizer.state_dict()}
+
+    def load_state(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Go on as if never stopped: to the bit on a CPU."""
+        self.module.load_state_dict(weights)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch = state["epoch"]
+
+
+def build_module(method: Method, model: Model, dataset: Dataset, seed: int) -> nn.Module:
+    """The freshly initialised module that the method trains, a function of its arguments alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(derive(seed, "initialisation"))
+        return method.build(model.build(dataset.image_shape, len(dataset.classes)))
