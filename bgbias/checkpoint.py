@@ -1,8 +1,8 @@
 """One checkpoint format for every method: a folder that holds all that evaluating needs, and nothing pickled.
 
-    config.json             the run's configuration, epoch and metrics
-    model.safetensors       the module's weights
-    predictions.safetensors the answer to every image of every variant, int16, by `<split>/<variant>`
+config.json             the run's configuration, epoch and metrics
+model.safetensors       the module's weights
+predictions.safetensors the answer to every image of every variant, int16, by `<split>/<variant>`
 """
 
 import json
@@ -84,7 +84,9 @@ def read_description(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise CheckpointError(f"no checkpoint at {folder}: give a folder that holds {CONFIG}") from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / CONFIG} cannot be read ({error}): give a whole checkpoint") from None
+        raise CheckpointError(
+            f"{folder / CONFIG} cannot be read ({error}): give a whole checkpoint"
+        ) from None
     if not {"config", "epoch", "metrics"} <= described.keys():
         raise CheckpointError(f"{folder / CONFIG} lacks config, epoch or metrics: give a whole checkpoint")
     return described
@@ -100,4 +102,6 @@ def restore(module: nn.Module, checkpoint: Checkpoint) -> None:
         module.load_state_dict(checkpoint.weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        raise CheckpointError(f"the weights do not fit the checkpoint's own configuration: {reason}") from None
+        raise CheckpointError(
+            f"the weights do not fit the checkpoint's own configuration: {reason}"
+        ) from None

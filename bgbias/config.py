@@ -1,11 +1,12 @@
 """Everything that defines one run, typed, and its flat form of names and plain values.
 
 The flat form is what search spaces, checkpoints and trackers speak: `method/name`, `method/weight`,
-`training/epochs`, `seed`.
+`training/epochs`, `seed`, `data`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from bgbias.components import make
@@ -21,17 +22,22 @@ from bgbias.training import Training
 DEFAULT_MODEL = "small_cnn"
 NAME = "name"
 SEED = "seed"
+DATA = "data"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """A dataset, a method, a model, how it is trained, and the seed (>= 0)."""
+    """A dataset, a method, a model, how it is trained, and the seed (>= 0).
+
+    data: the folder of the dataset's source files; None for embedded or downloaded data
+    """
 
     dataset: DatasetSpec
     method: Method
     model: Model
     training: Training
     seed: int
+    data: Path | None = None
 
     @classmethod
     def from_flat(cls, flat: Mapping[str, Any]) -> "RunConfig":
@@ -44,12 +50,14 @@ class RunConfig:
         sections: dict[str, dict[str, Any]] = {"dataset": {}, "method": {}, "model": {}, "training": {}}
         for key, value in flat.items():
             section, _, field = key.partition("/")
-            if key != SEED and (section not in sections or not field):
+            if key in (SEED, DATA):
+                continue
+            if section not in sections or not field:
                 raise SettingError(
-                    f"unknown setting '{key}': choose {SEED}, or <section>/<field> with one of {', '.join(sections)}"
+                    f"unknown setting '{key}': choose {SEED}, {DATA}, or <section>/<field> "
+                    f"with one of the sections {', '.join(sections)}"
                 )
-            if key != SEED:
-                sections[section][field] = value
+            sections[section][field] = value
         name = {
             section: sections[section].pop(NAME, DEFAULT_MODEL if section == "model" else "")
             for section in ("dataset", "method", "model")
@@ -60,6 +68,7 @@ class RunConfig:
             model=make(find_model(name["model"]), sections["model"], "model"),
             training=make(Training, sections["training"], "training"),
             seed=_checked_seed(flat.get(SEED, 0)),
+            data=Path(flat[DATA]) if flat.get(DATA) else None,
         )
 
     def to_flat(self) -> dict[str, Any]:
@@ -70,7 +79,7 @@ class RunConfig:
             if section != "training":
                 flat[f"{section}/{NAME}"] = part.name()
             flat |= {f"{section}/{field.name}": getattr(part, field.name) for field in fields(part)}
-        return {**flat, SEED: self.seed}
+        return {**flat, SEED: self.seed, DATA: str(self.data) if self.data else None}
 
 
 def _checked_seed(value: Any) -> int:

@@ -24,6 +24,11 @@ def accuracy(split: str, variant: str) -> str:
     return variant_metric(split, variant, ACCURACY)
 
 
+def best_accuracy(variant: str) -> str:
+    """`val/<variant>/best_accuracy`: the highest validation accuracy of any epoch so far; what searches maximise."""
+    return variant_metric(VALIDATION, variant, "best_accuracy")
+
+
 def variants_in(metrics: dict[str, float], split: str) -> list[str]:
     """The variants of a split that have an accuracy among `metrics`, in their order."""
     parts = (name.split("/") for name in metrics)

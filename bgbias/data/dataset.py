@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -55,7 +56,9 @@ class Variant:
         """The same variant with every tensor passed through `move`."""
         front, back = self.foregrounds, self.backgrounds
         return Variant(
-            foregrounds=Foregrounds(move(front.image), move(front.mask), move(front.label), move(front.source)),
+            foregrounds=Foregrounds(
+                move(front.image), move(front.mask), move(front.label), move(front.source)
+            ),
             backgrounds=Backgrounds(move(back.image), move(back.label)),
             assignment=move(self.assignment),
         )
@@ -133,7 +136,12 @@ def _rims(variants: Mapping[str, Variant], radius: int) -> dict[str, Variant]:
 
 
 class DatasetSpec(Component):
-    """Options of a dataset, and how to read it. One file in `bgbias/data/datasets` defines one subclass."""
+    """Options of a dataset, and how to read it. One file in `bgbias/data/datasets` defines one subclass.
+
+    objective: the variant that searches are judged on unless told otherwise
+    """
+
+    objective: ClassVar[str] = SHUFFLED
 
     @classmethod
     def name(cls) -> str:

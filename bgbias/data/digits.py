@@ -80,7 +80,10 @@ def embedded(split_seed: int) -> DigitSplits:
 
 def _cut(digits: Digits, held_out: int, split_seed: int) -> tuple[Digits, Digits]:
     kept, cut = train_test_split(
-        np.arange(len(digits.label)), test_size=held_out, stratify=digits.label.numpy(), random_state=split_seed
+        np.arange(len(digits.label)),
+        test_size=held_out,
+        stratify=digits.label.numpy(),
+        random_state=split_seed,
     )
     return digits.at(torch.from_numpy(np.sort(kept))), digits.at(torch.from_numpy(np.sort(cut)))
 

@@ -31,4 +31,6 @@ class OnePixelDigits(DatasetSpec):
     def load(self, folder: Path | None) -> Dataset:  # noqa: ARG002 - embedded: nothing to read from
         digits = embedded(self.split_seed)
         backgrounds = one_pixel_backgrounds(*digits.train.image.shape[2:], self.intensity)
-        return biased_dataset(self.name(), digits, one_pixel_mask, backgrounds, self.strength, self.split_seed)
+        return biased_dataset(
+            self.name(), digits, one_pixel_mask, backgrounds, self.strength, self.split_seed
+        )

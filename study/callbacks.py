@@ -1,0 +1,132 @@
+"""What the driver does at each of a trial's events: record it, keep its checkpoints, report it, show it.
+
+Ray stores callbacks with its own state and brings them back on resume, so what they open is opened in `setup`.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial as RayTrial
+from ray.tune.result import TRAINING_ITERATION
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bgbias.metrics import TEST, TRAIN, VALIDATION, accuracy
+from study.display import console, percent
+from study.folder import StudyFolder
+from study.provenance import trial_tags
+from study.selection import Metrics, best_epoch, winners
+from study.tracking import Reporter
+from study.trainable import EPOCHS, trial_settings
+
+METRIC_PREFIXES = (f"{TRAIN}/", f"{VALIDATION}/", f"{TEST}/")
+
+
+class Recorder(Callback):  # type: ignore[misc]
+    """Writes each trial into the study's folder and its outbox, and keeps the winners' checkpoints."""
+
+    def __init__(self, root: Path, stage: str, space: str, experiment: str) -> None:
+        self._given = (root, stage, space, experiment)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_given": self._given}
+
+    def setup(self, **info: Any) -> None:  # noqa: ARG002
+        root, self._stage, self._space, experiment = self._given
+        self._folder = StudyFolder(root)
+        self._reporter = Reporter(self._folder.outbox, experiment, self._folder.name)
+        recorded = self._folder.trials(self._stage, self._space)
+        self._leaders = [trial for trial in recorded if trial.finished]
+
+    def on_trial_start(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+        settings = trial_settings(trial.config)
+        self._folder.start_trial(trial.trial_id, self._space, self._stage, settings)
+        number = self._folder.trial(trial.trial_id).number
+        tags = trial_tags(settings, self._stage, self._space)
+        self._reporter.trial(trial.trial_id, f"{self._space}-{number:04d}", settings, tags)
+
+    def on_trial_result(self, trial: RayTrial, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
+        epoch, metrics = result[TRAINING_ITERATION], own_metrics(result)
+        self._folder.add_epoch(trial.trial_id, epoch, metrics)
+        self._reporter.metrics(trial.trial_id, epoch, metrics)
+
+    def on_trial_complete(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+        self._folder.finish_trial(trial.trial_id)
+        record = self._folder.trial(trial.trial_id)
+        rivals = [*self._leaders, record]
+        checkpoints = Path(trial.checkpoint.path)
+        self._folder.keeper(self._stage).offer(record, checkpoints / EPOCHS, rivals)
+        winning = {row.trial for row in winners(rivals)}
+        self._leaders = [rival for rival in rivals if rival.trial_id in winning]
+        self._reporter.end_trial(trial.trial_id, "FINISHED")
+        empty(checkpoints)
+
+    def on_trial_error(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+        self._reporter.end_trial(trial.trial_id, "FAILED")
+
+    def on_experiment_end(self, trials: list[RayTrial], **info: Any) -> None:  # noqa: ARG002
+        self._reporter.close()
+
+
+class Watcher(Callback):  # type: ignore[misc]
+    """Shows how far the trials are, and each one's result on the objective's variant."""
+
+    def __init__(self, title: str, trials: int, objective: str) -> None:
+        self._given = (title, trials, objective)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_given": self._given}
+
+    def setup(self, **info: Any) -> None:  # noqa: ARG002
+        self._title, total, self._objective = self._given
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=console)
+        self._task = self._progress.add_task(self._title, total=total)
+        self._histories: dict[str, list[Metrics]] = {}
+        self._best = 0.0
+        self._progress.start()
+
+    def on_trial_result(self, trial: RayTrial, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
+        self._histories.setdefault(trial.trial_id, []).append(own_metrics(result))
+        running = " ".join(str(len(history)) for history in self._histories.values())
+        self._progress.update(
+            self._task, description=f"{self._title}  best {percent(self._best)}  running at epoch {running}"
+        )
+
+    def on_trial_complete(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+        history = self._histories.pop(trial.trial_id, [])
+        epoch = best_epoch(history, self._objective)
+        found = history[epoch - 1][accuracy(VALIDATION, self._objective)] if epoch else 0.0
+        self._best = max(self._best, found)
+        searched = " ".join(
+            f"{key.split('/')[-1]}={_short(value)}" for key, value in trial.evaluated_params.items()
+        )
+        self._progress.console.print(
+            f"[dim]{self._title}[/] {percent(found)} on {self._objective} (validation)"
+            f" after {len(history)} epochs  [dim]{searched}[/]"
+        )
+        self._progress.advance(self._task)
+
+    def on_trial_error(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+        self._progress.console.print(
+            f"[red]{self._title}: trial {trial.trial_id} failed, see {trial.error_file}[/]"
+        )
+        self._progress.advance(self._task)
+
+    def on_experiment_end(self, trials: list[RayTrial], **info: Any) -> None:  # noqa: ARG002
+        self._progress.stop()
+
+
+def own_metrics(result: dict[str, Any]) -> Metrics:
+    """The run's own metrics among everything Ray adds."""
+    return {key: value for key, value in result.items() if key.startswith(METRIC_PREFIXES)}
+
+
+def empty(folder: Path) -> None:
+    """Delete a finished trial's checkpoints; the winners' have been kept elsewhere."""
+    shutil.rmtree(folder / EPOCHS, ignore_errors=True)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,337 @@
+"""The `study` command."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from typer.exceptions import TyperException
+
+from bgbias.components import make
+from bgbias.config import RunConfig
+from bgbias.data.datasets import datasets, find_dataset
+from bgbias.errors import BgbiasError, SettingError, UnknownNameError
+from bgbias.methods import find_method, methods
+from bgbias.models import models
+from study.config import ALL_METHODS, StudyConfig
+from study.display import console, percent
+from study.errors import StudyInterruptedError
+from study.folder import SEARCH, StudyFolder
+from study.overrides import parse_settings
+from study.selection import Row, winners
+from study.space import label, load_space, space_names
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Find out how to train image classifiers that look at the object and not at its background.",
+)
+
+WRONG_INPUT, INTERRUPTED = 2, 130
+
+Dataset = Annotated[str, typer.Option("--dataset", help="a name that `study datasets` lists")]
+Data = Annotated[Path | None, typer.Option("--data", help="folder of the dataset's source files")]
+Epochs = Annotated[int, typer.Option(help="epochs of each trial")]
+Seed = Annotated[int, typer.Option(help="seed of training and of the search")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="fix a setting, such as weight=0.1")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the study's folder")]
+
+
+@app.command()
+def run(
+    spaces: Annotated[
+        list[str] | None, typer.Argument(metavar="[SPACE]...", help="names or .py files")
+    ] = None,
+    dataset: Dataset = "colored-digits",
+    data: Data = None,
+    trials: Annotated[int, typer.Option(help="trials of each space")] = 8,
+    epochs: Epochs = 20,
+    seed: Seed = 0,
+    settings: Settings = None,
+    objective: Annotated[
+        str | None, typer.Option(help="variant whose validation accuracy the search maximises")
+    ] = None,
+    confirm_seeds: Annotated[int, typer.Option(help="fresh seeds for each space's winner")] = 0,
+    output: Annotated[Path | None, typer.Option(help="folder for everything the study makes")] = None,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow; a store in the output if left out")
+    ] = None,
+    experiment: Annotated[
+        str | None, typer.Option(help="MLflow's experiment; the dataset if left out")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="of a Ray cluster; started here if left out")] = None,
+    cpus_per_trial: Annotated[float, typer.Option(help="CPUs that each trial reserves")] = 1.0,
+    gpus_per_trial: Annotated[
+        float, typer.Option(help="GPUs that each trial reserves; fractions share")
+    ] = 0.0,
+    max_concurrent: Annotated[int | None, typer.Option(help="trials at a time")] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Search every method's hyper-parameters and show which wins on each variant."""
+    from study import tuner  # Ray and torch take seconds to import, which other commands need not wait for
+
+    asked = {
+        "spaces": tuple(str(Path(s).absolute()) if s.endswith(".py") else s for s in spaces or ALL_METHODS),
+        "dataset": find_dataset(dataset).name(),
+        "data": data.absolute() if data else None,
+        "settings": parse_settings(settings or []),
+        "objective": objective,
+        "trials": trials,
+        "epochs": epochs,
+        "seed": seed,
+        "confirm_seeds": confirm_seeds,
+        "tracking_uri": tracking_uri,
+        "experiment": experiment,
+        "address": address,
+        "cpus_per_trial": cpus_per_trial,
+        "gpus_per_trial": gpus_per_trial,
+        "max_concurrent": max_concurrent,
+        "device": device,
+    }
+    config = make(StudyConfig, asked, "study")
+    tuner.check(config)
+    folder = StudyFolder(output or Path("outputs") / f"{config.dataset}-{datetime.now():%Y%m%d-%H%M%S}")
+    folder.create(config)
+    _run_study(config, folder, as_json)
+
+
+@app.command()
+def resume(folder: Folder, as_json: AsJson = False) -> None:
+    """Go on with a study that was stopped."""
+    study = StudyFolder(folder)
+    _run_study(study.read_config(), study, as_json)
+
+
+def _run_study(config: StudyConfig, folder: StudyFolder, as_json: bool) -> None:
+    from study import tuner
+
+    with _only_json_on_stdout():
+        tuner.run(config, folder)
+    _report(folder, as_json)
+
+
+@app.command()
+def train(
+    method: Annotated[str, typer.Argument(help="a method's name")],
+    dataset: Dataset = "colored-digits",
+    data: Data = None,
+    settings: Settings = None,
+    epochs: Epochs = 10,
+    seed: Seed = 0,
+    output: Annotated[Path | None, typer.Option(help="folder for the checkpoints")] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Train one configuration, without a search."""
+    from study import single
+
+    chosen = {
+        "dataset/name": find_dataset(dataset).name(),
+        "method/name": find_method(method).name(),
+        "training/epochs": epochs,
+        "seed": seed,
+        "data": data.absolute() if data else None,
+        **parse_settings(settings or []),
+    }
+    config = RunConfig.from_flat(chosen)
+    name = f"{method}-{config.dataset.name()}-{datetime.now():%Y%m%d-%H%M%S}"
+    checkpoint, metrics = single.train(config, device, output or Path("outputs") / name)
+    if as_json:
+        _print_json(
+            {"config": config.to_flat(), "checkpoint": str(checkpoint.absolute()), "metrics": metrics}
+        )
+    else:
+        _print_metrics(metrics, f"{method} on {config.dataset.name()}, last epoch")
+        console.print(f"checkpoint: {checkpoint}")
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="a checkpoint's folder")],
+    dataset: Annotated[str | None, typer.Option(help="another dataset than the checkpoint's own")] = None,
+    data: Data = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a checkpoint on every variant."""
+    from study import single
+
+    name, metrics = single.evaluate_checkpoint(checkpoint, dataset, data, device)
+    if as_json:
+        _print_json({"checkpoint": str(checkpoint.absolute()), "dataset": name, "metrics": metrics})
+    else:
+        _print_metrics(metrics, f"{checkpoint} on {name}")
+
+
+@app.command()
+def best(
+    folder: Folder,
+    variant: Annotated[str, typer.Option(help="a variant, such as shuffled")],
+    space: Annotated[str | None, typer.Option(help="only among this space's trials")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The checkpoint with the highest validation accuracy on a variant."""
+    study = StudyFolder(folder)
+    study.read_config()
+    row = _best_row(winners(study.trials(SEARCH)), variant, space)
+    path = study.checkpoint(row)
+    if as_json:
+        metrics = {"val_accuracy": row.val_accuracy, "test_accuracy": row.test_accuracy}
+        found = {"variant": variant, "trial": row.trial, "config": row.config, "checkpoint": str(path)}
+        _print_json({**found, "metrics": metrics})
+        return
+    table = Table(
+        "setting", "value", title=f"{row.space} wins {variant}: trial {row.trial}, epoch {row.epoch}"
+    )
+    for key, value in row.config.items():
+        table.add_row(key, str(value))
+    table.add_row("validation accuracy", percent(row.val_accuracy))
+    table.add_row("test accuracy", percent(row.test_accuracy))
+    console.print(table)
+    print(path)
+
+
+def _best_row(rows: list[Row], variant: str, space: str | None) -> Row:
+    if not rows:
+        raise SettingError("the study has no trial yet: run it first, or go on with `study resume`")
+    if variant not in {row.variant for row in rows}:
+        raise UnknownNameError("variant", variant, {row.variant for row in rows})
+    if space is not None and space not in {row.space for row in rows}:
+        raise UnknownNameError("space", space, {row.space for row in rows})
+    fitting = [row for row in rows if row.variant == variant and space in (None, row.space)]
+    if not fitting:
+        raise SettingError(f"no trial of {space} was judged on '{variant}': leave --space out")
+    return max(fitting, key=lambda row: row.val_accuracy)
+
+
+@app.command()
+def report(folder: Folder, as_json: AsJson = False) -> None:
+    """A study's tables and figures."""
+    study = StudyFolder(folder)
+    study.read_config()
+    _report(study, as_json)
+
+
+def _report(folder: StudyFolder, as_json: bool) -> None:
+    from study.report import figures, text
+    from study.report.tables import make_report
+
+    found = make_report(folder)
+    if not found.rows:
+        raise SettingError(f"no trial of {folder.root} has finished an epoch: go on with `study resume`")
+    figures.draw(found, folder.report)
+    (folder.report / "report.json").write_text(json.dumps(found.to_json(), indent=1))
+    if as_json:
+        _print_json(found.to_json())
+        return
+    console.print(text.main_table(found))
+    if found.seed_rows:
+        console.print(text.seed_table(found))
+    console.print(f"outputs: {folder.root}\nfigures: {folder.report}\ndashboard: study ui {folder.root}")
+
+
+@app.command()
+def spaces() -> None:
+    """The search spaces, what they search, and their methods."""
+    table = Table("space", "method", "searched")
+    for name in space_names():
+        space = load_space(name)
+        domains = "\n".join(
+            f"{key}: {str(value).replace('Distribution', '')}" for key, value in space.params.items()
+        )
+        table.add_row(label(name), space.method.name(), domains)
+    console.print(table)
+
+
+@app.command(name="datasets")
+def list_datasets() -> None:
+    """The datasets, methods and models that can be chosen, with their options."""
+    import dataclasses
+
+    table = Table("kind", "name", "options")
+    for kind, known in (("dataset", datasets()), ("method", methods()), ("model", models())):
+        for name, cls in known.items():
+            options = ", ".join(f"{f.name}={f.default!r}" for f in dataclasses.fields(cls))  # type: ignore[arg-type]
+            table.add_row(kind, name, options)
+    console.print(table)
+
+
+@app.command()
+def show_data(
+    dataset: Annotated[str, typer.Argument(help="a dataset's name")],
+    out: Annotated[Path, typer.Option(help="PNG file to write")],
+    data: Data = None,
+    settings: Settings = None,
+    dilation: Annotated[int, typer.Option(min=0, help="show rims of this many pixels too")] = 0,
+) -> None:
+    """A picture of every variant of a dataset."""
+    from study import pictures
+
+    chosen = {
+        "dataset/name": find_dataset(dataset).name(),
+        "method/name": "erm",
+        **parse_settings(settings or []),
+    }
+    found = RunConfig.from_flat(chosen).dataset.load(data)
+    pictures.show_data(found.dilated(dilation)).savefig(out, dpi=120)
+    console.print(f"wrote {out}")
+
+
+@app.command()
+def ui(
+    folder: Folder,
+    port: Annotated[int, typer.Option(help="port to listen on")] = 5000,
+    host: Annotated[str, typer.Option(help="address to bind to")] = "127.0.0.1",
+) -> None:
+    """The MLflow dashboard of a study, on loopback unless told otherwise."""
+    from study.dashboard import serve
+
+    study = StudyFolder(folder)
+    serve(study.tracking_uri(study.read_config()), study.root, host, port)
+
+
+@contextlib.contextmanager
+def _only_json_on_stdout() -> Iterator[None]:
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def _print_json(found: dict[str, Any]) -> None:
+    print(json.dumps(found))
+
+
+def _print_metrics(metrics: dict[str, float], title: str) -> None:
+    table = Table("metric", "value", title=title)
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:.4g}")
+    console.print(table)
+
+
+def main() -> None:
+    """Run a command; what the user can mend ends with exit code 2 and one line."""
+    try:
+        code = app(standalone_mode=False)
+    except StudyInterruptedError as error:
+        code = _fail(str(error), INTERRUPTED)
+    except BgbiasError as error:
+        code = _fail(str(error), WRONG_INPUT)
+    except TyperException as error:
+        code = _fail(getattr(error, "format_message", error.__str__)(), WRONG_INPUT)
+    except KeyboardInterrupt:
+        code = _fail("stopped", INTERRUPTED)
+    sys.exit(code)
+
+
+def _fail(message: str, code: int) -> int:
+    console.print(f"[red]error:[/] {' '.join(message.split())}", soft_wrap=True)
+    return code

@@ -1,0 +1,11 @@
+"""Errors of studies."""
+
+from bgbias.errors import BgbiasError
+
+
+class StudyInterruptedError(BgbiasError):
+    """The study was stopped before its end; `study resume` goes on."""
+
+
+class TrialsFailedError(BgbiasError):
+    """Not one trial of a space could finish."""

@@ -1,0 +1,149 @@
+"""A study's folder: where everything lies, and what was recorded of each trial.
+
+study.json                 what was asked
+ray/<stage>-<space>/       Ray Tune's own state, for resuming
+search/<space>.journal     Optuna's storage
+trials/<trial>/            trial.json, history.jsonl (one line an epoch)
+best/<stage>/<space>/<trial>/<epoch>/   the winners' checkpoints
+reports.sqlite             what is still to be sent to MLflow
+mlflow.db, mlartifacts/    MLflow's store, unless a tracking URI was given
+report/                    tables and figures
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from bgbias.errors import SettingError
+from study.config import StudyConfig
+from study.keeper import StudyKeeper
+from study.selection import Metrics, Row, Trial
+
+SEARCH, CONFIRM = "search", "confirm"
+
+
+class StudyFolder:
+    """Reads and writes one study's folder. Holds nothing but the path."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    @property
+    def name(self) -> str:
+        """The study's name: its folder's."""
+        return self.root.name
+
+    @property
+    def config_file(self) -> Path:
+        """What was asked."""
+        return self.root / "study.json"
+
+    @property
+    def ray(self) -> Path:
+        """Ray Tune's storage path."""
+        return self.root / "ray"
+
+    @property
+    def report(self) -> Path:
+        """Tables and figures."""
+        return self.root / "report"
+
+    @property
+    def outbox(self) -> Path:
+        """What is still to be sent to MLflow."""
+        return self.root / "reports.sqlite"
+
+    def journal(self, space: str) -> Path:
+        """Optuna's storage of one space's search."""
+        return self.root / "search" / f"{space}.journal"
+
+    def keeper(self, stage: str) -> StudyKeeper:
+        """The winners' checkpoints of one stage."""
+        return StudyKeeper(self.root / "best" / stage)
+
+    def checkpoint(self, row: Row) -> Path:
+        """Where the checkpoint of a search's winner lies."""
+        return self.keeper(SEARCH).path(row.space, row.trial, row.epoch)
+
+    def tracking_uri(self, config: StudyConfig) -> str:
+        """The tracking URI asked for, or the study's own SQLite store."""
+        return config.tracking_uri or f"sqlite:///{self.root / 'mlflow.db'}"
+
+    def create(self, config: StudyConfig) -> None:
+        """Start a study here.
+
+        Raises:
+            SettingError: the folder holds something else, or another study.
+        """
+        if self.config_file.exists():
+            raise SettingError(
+                f"{self.root} already holds a study: continue it with `study resume`, or give another --output"
+            )
+        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+            raise SettingError(f"{self.root} is not empty and holds no study: give another --output")
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.config_file.write_bytes(TypeAdapter(StudyConfig).dump_json(config, indent=1))
+
+    def read_config(self) -> StudyConfig:
+        """What was asked.
+
+        Raises:
+            SettingError: there is no study here, or its file is damaged.
+        """
+        try:
+            return TypeAdapter(StudyConfig).validate_json(self.config_file.read_bytes())
+        except OSError:
+            raise SettingError(
+                f"no study at {self.root}: give the --output folder of a `study run`"
+            ) from None
+        except ValidationError as error:
+            reason = "; ".join(item["msg"] for item in error.errors())
+            raise SettingError(f"{self.config_file} is damaged ({reason}): give another study") from None
+
+    def _trial(self, trial_id: str) -> Path:
+        return self.root / "trials" / trial_id
+
+    def start_trial(self, trial_id: str, space: str, stage: str, config: dict[str, Any]) -> None:
+        """Record a trial that starts, or starts again."""
+        folder = self._trial(trial_id)
+        if (folder / "trial.json").exists():
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        number = sum(1 for _ in folder.parent.iterdir())
+        about = {"number": number, "space": space, "stage": stage, "config": config, "finished": False}
+        self._write(trial_id, about)
+
+    def add_epoch(self, trial_id: str, epoch: int, metrics: Metrics) -> None:
+        """Record an epoch (from 1). An epoch trained again after a crash takes the earlier one's place."""
+        with (self._trial(trial_id) / "history.jsonl").open("a") as lines:
+            lines.write(json.dumps({"epoch": epoch, "metrics": metrics}) + "\n")
+
+    def finish_trial(self, trial_id: str) -> None:
+        """Record that a trial will not go on."""
+        about = json.loads((self._trial(trial_id) / "trial.json").read_text())
+        self._write(trial_id, {**about, "finished": True})
+
+    def _write(self, trial_id: str, about: dict[str, Any]) -> None:
+        target = self._trial(trial_id) / "trial.json"
+        partial = target.with_suffix(".partial")
+        partial.write_text(json.dumps(about))
+        partial.replace(target)
+
+    def trial(self, trial_id: str) -> Trial:
+        """What was recorded of one trial."""
+        about = json.loads((self._trial(trial_id) / "trial.json").read_text())
+        history_file = self._trial(trial_id) / "history.jsonl"
+        epochs: dict[int, Metrics] = {}
+        if history_file.exists():
+            for line in history_file.read_text().splitlines():
+                item = json.loads(line)
+                epochs[item["epoch"]] = item["metrics"]
+        return Trial(trial_id=trial_id, history=[epochs[epoch] for epoch in sorted(epochs)], **about)
+
+    def trials(self, stage: str, space: str | None = None) -> list[Trial]:
+        """All recorded trials of a stage, and of one space if given, in the order they started."""
+        found = [self.trial(file.parent.name) for file in (self.root / "trials").glob("*/trial.json")]
+        mine = [t for t in found if t.stage == stage and space in (None, t.space)]
+        return sorted(mine, key=lambda t: t.number)

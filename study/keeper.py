@@ -1,0 +1,62 @@
+"""Keeping the best checkpoint for every variant in bounded disk space.
+
+A trial keeps the weights of each epoch that is still the best for some variant, and of its last; a study keeps
+those of each space's winners. So a study holds at most (spaces x variants) checkpoints, and (variants + 1) more
+for each running trial, however many trials it has.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from study.selection import Metrics, Trial, best_epochs, winners
+
+LAST = "last"
+
+
+class EpochKeeper:
+    """A trial's own checkpoints, in a scratch folder: `<epoch>/` for each epoch worth keeping."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, epoch: int) -> Path:
+        """Where an epoch's checkpoint lies, or is to be written."""
+        return self.folder / str(epoch)
+
+    def prune(self, history: Sequence[Metrics]) -> None:
+        """Delete the epochs that are best for no variant and not the last."""
+        kept = {str(epoch) for epoch in (*best_epochs(history).values(), len(history))}
+        for checkpoint in self.folder.iterdir():
+            if checkpoint.name not in kept:
+                shutil.rmtree(checkpoint)
+
+
+class StudyKeeper:
+    """A study's winners: `<space>/<trial>/<epoch>/` for each that is best for some variant."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, space: str, trial_id: str, epoch: int) -> Path:
+        """Where a winner's checkpoint lies."""
+        return self.folder / space / trial_id / str(epoch)
+
+    def offer(self, trial: Trial, checkpoints: Path, rivals: Sequence[Trial]) -> None:
+        """Take what a finished trial wins against the others of its space, and drop what it beats.
+
+        Args:
+            checkpoints: folder of the trial's `<epoch>/` checkpoints.
+            rivals: the recorded trials of the same space and stage, this one among them.
+        """
+        wins = {self.path(row.space, row.trial, row.epoch) for row in winners(rivals)}
+        for epoch in set(best_epochs(trial.history).values()):
+            target = self.path(trial.space, trial.trial_id, epoch)
+            if target in wins and not target.exists():
+                partial = target.with_name(f"{target.name}.partial")
+                shutil.rmtree(partial, ignore_errors=True)
+                shutil.copytree(checkpoints / str(epoch), partial)
+                partial.rename(target)
+        for kept in (self.folder / trial.space).glob("*/*"):
+            if kept not in wins:
+                shutil.rmtree(kept)

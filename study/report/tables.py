@@ -1,0 +1,145 @@
+"""What a report shows, computed. Nothing is drawn here."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from bgbias.metrics import TEST, VALIDATION, accuracy
+from study.config import StudyConfig
+from study.folder import CONFIRM, SEARCH, StudyFolder
+from study.selection import Row, Trial, best_epoch, variant_order, winners
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class SeedRow:
+    """A space's winner on one variant over fresh seeds; accuracies in [0, 1].
+
+    Each seed's checkpoint is chosen on the variant's validation accuracy. `std` is the sample standard
+    deviation; `low` and `high` bound the mean with 95 % confidence by Student's t; all three are None for a
+    single seed.
+    """
+
+    space: str
+    method: str
+    variant: str
+    seeds: list[int]
+    test_accuracies: list[float]
+    mean: float
+    std: float | None
+    low: float | None
+    high: float | None
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All tables of a study.
+
+    rows: the validation-selected winner of every space on every variant
+    seed_rows: the same configurations on fresh seeds, where they were trained
+    """
+
+    name: str
+    config: StudyConfig
+    variants: list[str]
+    rows: list[Row]
+    seed_rows: list[SeedRow]
+    trials: list[Trial]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: "study", "experiment", "rows" and "confirmed"."""
+        return {
+            "study": self.name,
+            "experiment": self.config.mlflow_experiment,
+            "rows": [asdict(row) for row in self.rows],
+            "confirmed": [asdict(row) for row in self.seed_rows],
+        }
+
+
+def make_report(folder: StudyFolder) -> Report:
+    """Compute a study's tables.
+
+    Raises:
+        SettingError: there is no study in the folder.
+    """
+    config = folder.read_config()
+    trials = folder.trials(SEARCH)
+    variants = variant_order(trials)
+    return Report(
+        name=folder.name,
+        config=config,
+        variants=variants,
+        rows=winners(trials),
+        seed_rows=seed_rows(folder.trials(CONFIRM), variants),
+        trials=trials,
+    )
+
+
+def seed_rows(trials: Sequence[Trial], variants: Sequence[str]) -> list[SeedRow]:
+    """Mean and spread over seeds of each space on each variant it was judged on."""
+    spaces = dict.fromkeys(trial.space for trial in trials)
+    found = []
+    for space in spaces:
+        mine = [trial for trial in trials if trial.space == space and trial.finished]
+        for variant in variants:
+            row = _seed_row(space, variant, mine)
+            if row is not None:
+                found.append(row)
+    return found
+
+
+def _seed_row(space: str, variant: str, trials: Sequence[Trial]) -> SeedRow | None:
+    judged = [(trial, epoch) for trial in trials if (epoch := best_epoch(trial.history, variant))]
+    if not judged:
+        return None
+    tests = [trial.history[epoch - 1][accuracy(TEST, variant)] for trial, epoch in judged]
+    std = low = high = None
+    if len(tests) > 1:
+        std = float(np.std(tests, ddof=1))
+        low, high = mean_interval(tests)
+    first = judged[0][0].config
+    return SeedRow(
+        space=space,
+        method=first["method/name"],
+        variant=variant,
+        seeds=[trial.config["seed"] for trial, _ in judged],
+        test_accuracies=tests,
+        mean=float(np.mean(tests)),
+        std=std,
+        low=low,
+        high=high,
+        config={key: value for key, value in first.items() if key != "seed"},
+    )
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Student's 95 % interval of a mean of at least two values."""
+    spread = stats.sem(values)
+    if spread == 0:
+        return values[0], values[0]
+    low, high = stats.t.interval(CONFIDENCE, len(values) - 1, loc=np.mean(values), scale=spread)
+    return float(low), float(high)
+
+
+def accuracy_interval(fraction: float, images: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of one accuracy over so many images."""
+    found = stats.binomtest(round(fraction * images), images).proportion_ci(CONFIDENCE, method="wilson")
+    return float(found.low), float(found.high)
+
+
+def searched_values(trials: Sequence[Trial]) -> list[str]:
+    """The settings that differ between trials and are numbers, sorted."""
+    names = sorted({name for trial in trials for name in trial.config})
+    varied = [name for name in names if len({str(trial.config.get(name)) for trial in trials}) > 1]
+    return [name for name in varied if all(isinstance(t.config.get(name), int | float) for t in trials)]
+
+
+def best_validation(trial: Trial, variant: str) -> float | None:
+    """A trial's highest validation accuracy on a variant."""
+    epoch = best_epoch(trial.history, variant)
+    return trial.history[epoch - 1][accuracy(VALIDATION, variant)] if epoch else None

@@ -1,0 +1,70 @@
+"""One run without a search, and one checkpoint evaluated."""
+
+from pathlib import Path
+
+from rich.progress import Progress
+
+from bgbias import checkpoint
+from bgbias.config import RunConfig
+from bgbias.data.datasets import find_dataset
+from bgbias.errors import SettingError
+from bgbias.evaluation.accuracy import evaluate, summarise
+from bgbias.metrics import VALIDATION, accuracy
+from bgbias.randomness import stream
+from bgbias.training import build_module, choose_device
+from study.display import console, percent
+from study.selection import Metrics
+from study.trainable import Run
+
+
+def train(config: RunConfig, device: str, output: Path) -> tuple[Path, Metrics]:
+    """Train one configuration to its end, with progress.
+
+    Returns:
+        The folder of the last epoch's checkpoint under `output`, and its metrics. The best epoch of each
+        variant lies beside it.
+
+    Raises:
+        SettingError: `output` is not an empty or new folder.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise SettingError(f"{output} is not an empty folder: give another --output")
+    output.mkdir(parents=True, exist_ok=True)
+    dataset = config.dataset.load(config.data)
+    run = Run(config, dataset, choose_device(device), output)
+    with Progress(console=console) as progress:
+        task = progress.add_task("training", total=config.training.epochs)
+        while not (run.history and run.done):
+            metrics = run.epoch()
+            shown = "  ".join(
+                f"{variant} {percent(metrics[accuracy(VALIDATION, variant)])}"
+                for variant in run.trainer.dataset.validation
+            )
+            progress.update(task, advance=1, description=f"training  {shown}")
+    return output / str(len(run.history)), run.history[-1]
+
+
+def evaluate_checkpoint(
+    folder: Path, dataset: str | None, data: Path | None, device: str
+) -> tuple[str, Metrics]:
+    """Evaluate a checkpoint on its own dataset, or on another whose images have the same shape and classes.
+
+    Raises:
+        CheckpointError: the checkpoint is missing or damaged.
+        SettingError: the dataset does not fit the checkpoint.
+    """
+    found = checkpoint.load(folder)
+    spec = found.config.dataset if dataset in (None, found.config.dataset.name()) else find_dataset(dataset)()
+    own = found.config.dataset.load(data or found.config.data)
+    target = own if spec == found.config.dataset else spec.load(data or found.config.data)
+    if (target.image_shape, target.classes) != (own.image_shape, own.classes):
+        raise SettingError(
+            f"the checkpoint was trained on {own.name} with images of {own.image_shape} and "
+            f"{len(own.classes)} classes, but {target.name} has {target.image_shape} and {len(target.classes)}: "
+            f"choose a dataset of the same shape"
+        )
+    chosen, config = choose_device(device), found.config
+    prepared = config.method.prepare(target, stream(config.seed, "prepare")).to(chosen)
+    module = build_module(config.method, config.model, own, config.seed)
+    checkpoint.restore(module, found)
+    return target.name, summarise(evaluate(config.method, module.to(chosen), prepared))

@@ -1,0 +1,114 @@
+"""Search spaces: checked data, built from Optuna's own distributions."""
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+import search_spaces
+from bgbias.components import field_names
+from bgbias.config import RunConfig
+from bgbias.data.datasets import datasets
+from bgbias.errors import SettingError, UnknownNameError
+from bgbias.methods.method import Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpace:
+    """What to search for one method.
+
+    method: the method's class
+    params: flat names of settings (`method/weight`, `training/learning_rate`) to Optuna distributions
+    fixed: flat names of settings to values that differ from their defaults and are not searched
+    objective: the variant whose validation accuracy the search maximises; None takes the dataset's own
+
+    Raises:
+        SettingError: a name is no setting, or a bound breaks the setting's rule.
+    """
+
+    method: type[Method]
+    params: Mapping[str, BaseDistribution]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    objective: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, distribution in self.params.items():
+            if name in self.fixed:
+                raise SettingError(f"'{name}' is both searched and fixed: keep one")
+            for value in _extremes(distribution):
+                self.check({**self.fixed, name: value})
+
+    def check(self, settings: Mapping[str, Any]) -> RunConfig:
+        """The settings as a configuration of this space's method, on any dataset.
+
+        Raises:
+            SettingError: a name is no setting, or a value breaks its rule.
+        """
+        dataset = {} if "dataset/name" in settings else {"dataset/name": next(iter(datasets()))}
+        return RunConfig.from_flat({**dataset, "method/name": self.method.name(), **settings})
+
+    def pinned(self, settings: Mapping[str, Any]) -> "SearchSpace":
+        """The same space with some settings fixed instead of searched; those of other methods are left out."""
+        own = {f"method/{name}" for name in field_names(self.method)}
+        mine = {
+            name: value for name, value in settings.items() if not name.startswith("method/") or name in own
+        }
+        return replace(
+            self,
+            params={name: domain for name, domain in self.params.items() if name not in mine},
+            fixed={**self.fixed, **mine},
+        )
+
+
+def space_names() -> list[str]:
+    """The spaces under `search_spaces`, sorted."""
+    return sorted(info.name for info in pkgutil.iter_modules(search_spaces.__path__))
+
+
+def load_space(name: str) -> SearchSpace:
+    """A space by its name under `search_spaces`, or by the path of a Python file that defines `SPACE`.
+
+    Raises:
+        UnknownNameError: there is no such space or file.
+        SettingError: the file defines no SPACE, or one that does not hold.
+    """
+    path = Path(name)
+    if path.suffix == ".py":
+        module = _load_file(path)
+    elif name in space_names():
+        module = importlib.import_module(f"search_spaces.{name}")
+    else:
+        raise UnknownNameError("search space", name, [*space_names(), "a path to a .py file"])
+    space = getattr(module, "SPACE", None)
+    if not isinstance(space, SearchSpace):
+        raise SettingError(f"{name} defines no SPACE: let it hold `SPACE = SearchSpace(...)`")
+    return space
+
+
+def label(name: str) -> str:
+    """What a space is called in tables and folders: its name, or its file's."""
+    return Path(name).stem
+
+
+def _load_file(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise SettingError(f"no search space at {path}: give a name or the path of a .py file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _extremes(distribution: BaseDistribution) -> list[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    if isinstance(distribution, FloatDistribution | IntDistribution):
+        return [distribution.low, distribution.high]
+    raise SettingError(
+        f"a search space takes Float, Int and Categorical distributions, but got {distribution!r}"
+    )

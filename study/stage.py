@@ -1,0 +1,183 @@
+"""One Ray Tune experiment of a study: the search of one space, or its winner on fresh seeds."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import tune
+
+from bgbias.errors import SettingError
+from study.callbacks import Recorder, Watcher
+from study.config import StudyConfig
+from study.errors import StudyInterruptedError, TrialsFailedError
+from study.folder import SEARCH, StudyFolder
+from study.search import make_scheduler, make_search
+from study.selection import Trial, winner
+from study.space import SearchSpace
+from study.trainable import ENVIRONMENT, TrialTrainable
+
+MAX_FAILURES = 2
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+}
+
+
+@contextmanager
+def ray_session(config: StudyConfig) -> Iterator[None]:
+    """Ray, started here or joined at an address, for as long as the study runs.
+
+    Raises:
+        SettingError: the cluster cannot be reached, or has no room for a single trial.
+    """
+    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    try:
+        ray.init(
+            address=config.address,
+            include_dashboard=None if config.address else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingError(
+            f"no Ray cluster at '{config.address}' ({reason}): start one or leave --address out"
+        ) from None
+    try:
+        check_room(config)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def check_room(config: StudyConfig) -> None:
+    """Whether a trial fits the resources that are free now.
+
+    Raises:
+        SettingError: it does not.
+    """
+    free = ray.available_resources()
+    for resource, asked in (("CPU", config.cpus_per_trial), ("GPU", config.gpus_per_trial)):
+        if asked > free.get(resource, 0.0):
+            raise SettingError(
+                f"a trial asks for {asked:g} {resource}s but Ray has {free.get(resource, 0.0):g} free: "
+                f"lower --{resource.lower()}s-per-trial or join a larger cluster with --address"
+            )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """
+    name: `search` or `confirm`; space: the space's label
+    objective: the variant whose validation accuracy is maximised
+    """
+
+    config: StudyConfig
+    folder: StudyFolder
+    name: str
+    space: str
+    objective: str
+
+    def search(self, space: SearchSpace) -> None:
+        """Search the space; already finished trials are not run again."""
+        config, fixed = self.config, {"method/name": space.method.name(), **space.fixed}
+        if not space.params:
+            self._fit({"seed": tune.grid_search([config.seed])}, fixed, trials=1)
+            return
+        searcher = make_search(
+            space,
+            self.objective,
+            self.folder.journal(self.space),
+            self.space,
+            config.trials,
+            config.epochs,
+            config.seed,
+        )
+        self._fit(
+            {},
+            fixed,
+            trials=config.trials,
+            search_alg=searcher,
+            scheduler=make_scheduler(self.objective, config.epochs),
+            num_samples=config.trials,
+        )
+
+    def confirm(self) -> None:
+        """Train the search's winner again on `confirm_seeds` fresh seeds."""
+        best = winner(self.folder.trials(SEARCH, self.space), self.objective)
+        if best is None:
+            raise TrialsFailedError(
+                f"no trial of {self.space} was judged on '{self.objective}': nothing to confirm"
+            )
+        first = self.config.seed + 1
+        seeds = list(range(first, first + self.config.confirm_seeds))
+        self._fit({"seed": tune.grid_search(seeds)}, best.config, trials=len(seeds))
+
+    def _fit(self, searched: dict[str, Any], settings: dict[str, Any], trials: int, **tuning: Any) -> None:
+        if len(self._finished()) >= trials:
+            return
+        experiment = self.folder.ray / f"{self.name}-{self.space}"
+        resources = {"cpu": self.config.cpus_per_trial, "gpu": self.config.gpus_per_trial}
+        trainable = tune.with_resources(TrialTrainable, resources)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if tune.Tuner.can_restore(str(experiment)):
+                tuner = tune.Tuner.restore(str(experiment), trainable=trainable, resume_errored=True)
+            else:
+                tuner = tune.Tuner(
+                    trainable,
+                    param_space={ENVIRONMENT: self._environment(settings), **searched},
+                    tune_config=tune.TuneConfig(
+                        max_concurrent_trials=self.config.max_concurrent, reuse_actors=True, **tuning
+                    ),
+                    run_config=self._run_config(trials),
+                )
+            results = tuner.fit()
+        self._check_end(trials, results)
+
+    def _environment(self, settings: dict[str, Any]) -> dict[str, Any]:
+        config = self.config
+        return {
+            "settings": {**config.base(), **settings},
+            "objective": self.objective,
+            "cpus": config.cpus_per_trial,
+            "device": config.device,
+        }
+
+    def _run_config(self, trials: int) -> tune.RunConfig:
+        title = f"{self.name} {self.space}"
+        return tune.RunConfig(
+            name=f"{self.name}-{self.space}",
+            storage_path=str(self.folder.ray),
+            failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+            checkpoint_config=tune.CheckpointConfig(
+                num_to_keep=1, checkpoint_frequency=1, checkpoint_at_end=False
+            ),
+            callbacks=[
+                Recorder(self.folder.root, self.name, self.space, self.config.mlflow_experiment),
+                Watcher(title, trials, self.objective),
+            ],
+            verbose=0,
+        )
+
+    def _finished(self) -> list[Trial]:
+        return [trial for trial in self.folder.trials(self.name, self.space) if trial.finished]
+
+    def _check_end(self, trials: int, results: tune.ResultGrid) -> None:
+        finished = len(self._finished())
+        if finished == 0 and results.errors:
+            reason = str(results.errors[0]).strip().splitlines()[-1]
+            raise TrialsFailedError(f"every trial of {self.space} failed; the first said: {reason}")
+        if finished + results.num_errors < trials:
+            raise StudyInterruptedError(
+                f"stopped with {finished} of {trials} trials of {self.space} finished: "
+                f"`study resume {self.folder.root}` goes on"
+            )

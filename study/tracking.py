@@ -1,0 +1,265 @@
+"""Reporting to MLflow: the study puts messages in an outbox, a thread sends them. Training never waits.
+
+One parent run per study, one child run per trial, found again by their tags `study_id` and `trial_id`, so a
+study that is resumed goes on in the same runs. Sending a message twice changes nothing.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from study.outbox import Message, Outbox
+
+STUDY, TRIAL, METRICS, END, ARTIFACTS, CHAMPION = "study", "trial", "metrics", "end", "artifacts", "champion"
+
+TAG_PARENT = "mlflow.parentRunId"
+TAG_NAME = "mlflow.runName"
+TAG_STUDY = "study_id"
+TAG_TRIAL = "trial_id"
+TAG_VALIDATION = "val_accuracy"
+
+BATCH = 200
+METRICS_PER_CALL = 1000
+RETRY_SECONDS = 2.0
+
+
+class Sender:
+    """Sends an outbox's messages to MLflow, in order, from a thread of its own."""
+
+    def __init__(self, outbox_file: Path, tracking_uri: str, artifacts: Path | None) -> None:
+        """
+        Args:
+            artifacts: folder for artifacts where the store has no artifact server of its own.
+        """
+        self._outbox = Outbox(outbox_file)
+        self._uri, self._artifacts = tracking_uri, artifacts
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="mlflow-sender", daemon=True)
+        self._mlflow: MlflowWriter | None = None
+        self.problem: str | None = None
+
+    def start(self) -> None:
+        """Begin sending."""
+        self._thread.start()
+
+    def finish(self, seconds: float) -> int:
+        """Send what is left, for at most so long; how many messages remain unsent."""
+        self._stop.set()
+        self._wake.set()
+        self._thread.join(seconds)
+        remaining = len(self._outbox)
+        if not self._thread.is_alive():
+            self._outbox.close()
+        return remaining
+
+    def _loop(self) -> None:
+        while True:
+            messages = self._outbox.first(BATCH)
+            if messages:
+                try:
+                    self._send(messages)
+                    self.problem = None
+                    continue
+                except Exception as error:  # whatever the server's trouble is, the message waits for its end
+                    self.problem = str(error).splitlines()[0] if str(error) else type(error).__name__
+            elif self._stop.is_set():
+                return
+            self._wake.wait(RETRY_SECONDS)
+            self._wake.clear()
+
+    def _send(self, messages: list[Message]) -> None:
+        if self._mlflow is None:
+            self._mlflow = MlflowWriter(self._uri, self._artifacts)
+        for key, group in groupby(messages, key=lambda m: (m.kind, m.body.get(TAG_TRIAL))):
+            together = list(group)
+            if key[0] == METRICS:
+                self._mlflow.metrics(together)
+                self._outbox.drop(through=together[-1].number)
+            else:
+                for message in together:
+                    self._mlflow.handle(message)
+                    self._outbox.drop(through=message.number)
+
+
+class MlflowWriter:
+    """Applies messages to an MLflow store."""
+
+    def __init__(self, tracking_uri: str, artifacts: Path | None) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow import MlflowClient  # takes seconds to import, which the study need not wait for
+
+        self._client = MlflowClient(tracking_uri=tracking_uri)
+        self._artifacts = artifacts
+        self._runs: dict[str, str] = {}
+        self._experiment = ""
+        self._handlers: dict[str, Callable[[Message], None]] = {
+            STUDY: self._study,
+            TRIAL: self._trial,
+            END: self._end,
+            ARTIFACTS: self._log_artifacts,
+            CHAMPION: self._champion,
+        }
+
+    def handle(self, message: Message) -> None:
+        """Apply one message that is not a metric."""
+        self._handlers[message.kind](message)
+
+    def metrics(self, messages: list[Message]) -> None:
+        """Log the epochs of one trial: each body holds `trial_id`, `epoch` and `metrics`."""
+        from mlflow.entities import Metric
+
+        self._find_experiment(messages[0])
+        run = self._run(messages[0].body[TAG_TRIAL])
+        values = [
+            Metric(key, value, message.sent_at, message.body["epoch"])
+            for message in messages
+            for key, value in message.body["metrics"].items()
+        ]
+        for start in range(0, len(values), METRICS_PER_CALL):
+            self._client.log_batch(run, metrics=values[start : start + METRICS_PER_CALL])
+
+    def _study(self, message: Message) -> None:
+        self._find_experiment(message)
+        self._ensure_run(message, TAG_STUDY, {})
+
+    def _trial(self, message: Message) -> None:
+        self._find_experiment(message)
+        parent = self._run(message.body[TAG_STUDY], TAG_STUDY)
+        self._ensure_run(message, TAG_TRIAL, {TAG_PARENT: parent})
+
+    def _end(self, message: Message) -> None:
+        self._find_experiment(message)
+        run = self._run(message.body["id"], message.body["tag"])
+        self._client.set_terminated(run, message.body["status"], end_time=message.sent_at)
+
+    def _log_artifacts(self, message: Message) -> None:
+        self._find_experiment(message)
+        body = message.body
+        run = self._run(body["id"], body["tag"])
+        self._client.log_artifacts(run, body["folder"], body["path"])
+
+    def _champion(self, message: Message) -> None:
+        """Register a checkpoint; its alias moves only where it beats the holder on validation accuracy."""
+        from mlflow.exceptions import MlflowException
+
+        self._find_experiment(message)
+        body = message.body
+        run = self._run(body[TAG_TRIAL])
+        try:
+            self._client.create_registered_model(body["model"])
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        try:
+            holder = self._client.get_model_version_by_alias(body["model"], body["alias"])
+            if float(holder.tags[TAG_VALIDATION]) >= body[TAG_VALIDATION]:
+                return
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+        version = self._client.create_model_version(
+            body["model"],
+            source=f"runs:/{run}/{body['path']}",
+            run_id=run,
+            tags={TAG_VALIDATION: repr(body[TAG_VALIDATION]), "variant": body["alias"]},
+        )
+        self._client.set_registered_model_alias(body["model"], body["alias"], version.version)
+
+    def _find_experiment(self, message: Message) -> None:
+        if self._experiment:
+            return
+        name = message.body["experiment"]
+        found = self._client.get_experiment_by_name(name)
+        location = self._artifacts.as_uri() if self._artifacts else None
+        self._experiment = (
+            found.experiment_id if found else self._client.create_experiment(name, artifact_location=location)
+        )
+
+    def _ensure_run(self, message: Message, tag: str, tags: dict[str, str]) -> None:
+        from mlflow.entities import Param
+
+        body = message.body
+        if self._search(body[tag], tag) is None:
+            run = self._client.create_run(
+                self._experiment,
+                start_time=message.sent_at,
+                run_name=body["name"],
+                tags={**body["tags"], **tags, tag: body[tag]},
+            )
+            self._runs[body[tag]] = run.info.run_id
+        else:
+            self._client.update_run(self._run(body[tag], tag), status="RUNNING")
+        params = [Param(key, str(value)) for key, value in body["params"].items()]
+        self._client.log_batch(self._run(body[tag], tag), params=params)
+
+    def _run(self, value: str, tag: str = TAG_TRIAL) -> str:
+        found = self._search(value, tag)
+        if found is None:
+            raise LookupError(f"no run has the tag {tag}={value} yet")
+        return found
+
+    def _search(self, value: str, tag: str) -> str | None:
+        if value not in self._runs:
+            runs = self._client.search_runs([self._experiment], f"tags.{tag} = '{value}'", max_results=1)
+            if not runs:
+                return None
+            self._runs[value] = runs[0].info.run_id
+        return self._runs[value]
+
+
+class Reporter:
+    """What a study puts in its outbox. Every message names the experiment, so each can be sent alone."""
+
+    def __init__(self, outbox_file: Path, experiment: str, study_id: str) -> None:
+        self._outbox = Outbox(outbox_file)
+        self._experiment, self._study = experiment, study_id
+
+    def study(self, name: str, params: dict[str, Any], tags: dict[str, str]) -> None:
+        """The study begins, or goes on."""
+        self._put(STUDY, study_id=self._study, name=name, params=params, tags=tags)
+
+    def trial(self, trial_id: str, name: str, params: dict[str, Any], tags: dict[str, str]) -> None:
+        """A trial begins, or goes on."""
+        self._put(TRIAL, trial_id=trial_id, study_id=self._study, name=name, params=params, tags=tags)
+
+    def metrics(self, trial_id: str, epoch: int, metrics: dict[str, float]) -> None:
+        """An epoch's metrics."""
+        self._put(METRICS, trial_id=trial_id, epoch=epoch, metrics=metrics)
+
+    def end_trial(self, trial_id: str, status: str) -> None:
+        """A trial's end: FINISHED, FAILED or KILLED."""
+        self._put(END, id=trial_id, tag=TAG_TRIAL, status=status)
+
+    def end_study(self, status: str) -> None:
+        """The study's end."""
+        self._put(END, id=self._study, tag=TAG_STUDY, status=status)
+
+    def trial_artifacts(self, trial_id: str, folder: Path, path: str) -> None:
+        """A folder to keep with a trial's run."""
+        self._put(ARTIFACTS, id=trial_id, tag=TAG_TRIAL, folder=str(folder), path=path)
+
+    def study_artifacts(self, folder: Path, path: str) -> None:
+        """A folder to keep with the study's run."""
+        self._put(ARTIFACTS, id=self._study, tag=TAG_STUDY, folder=str(folder), path=path)
+
+    def champion(self, model: str, alias: str, trial_id: str, path: str, val_accuracy: float) -> None:
+        """A trial's artifact that is the best of this study for the variant `alias`."""
+        body = {
+            "model": model,
+            "alias": alias,
+            "path": path,
+            TAG_TRIAL: trial_id,
+            TAG_VALIDATION: val_accuracy,
+        }
+        self._put(CHAMPION, **body)
+
+    def close(self) -> None:
+        """Nothing more will be put."""
+        self._outbox.close()
+
+    def _put(self, kind: str, **body: Any) -> None:
+        self._outbox.put(kind, experiment=self._experiment, **body)

@@ -1,0 +1,96 @@
+"""A study as one straight line: a search per space, then fresh seeds for the winners, then what they won."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bgbias.data.dataset import RIM, DatasetSpec
+from bgbias.errors import SettingError, UnknownNameError
+from study.config import StudyConfig
+from study.display import console
+from study.folder import CONFIRM, SEARCH, StudyFolder
+from study.provenance import versions
+from study.selection import winners
+from study.space import SearchSpace, label, load_space
+from study.stage import Stage, ray_session
+from study.tracking import Reporter, Sender
+from study.trainable import cached_dataset
+
+SENDING_SECONDS = 300.0
+
+
+def run(config: StudyConfig, folder: StudyFolder) -> None:
+    """Start a study, or go on with one, and bring it to its end.
+
+    Raises:
+        BgbiasError: the configuration does not hold, or no trial of a space could finish.
+        StudyInterruptedError: it was stopped; running it again goes on.
+    """
+    started = time.perf_counter()
+    spaces = {label(name): load_space(name).pinned(config.settings) for name in config.spaces}
+    dataset, objectives = check(config, spaces)
+    with reporting(config, folder) as reporter, ray_session(config):
+        console.print(f"[dim]dataset and Ray ready after {time.perf_counter() - started:.1f} s[/]")
+        for name, space in spaces.items():
+            Stage(config, folder, SEARCH, name, objectives[name]).search(space)
+        for name in spaces if config.confirm_seeds else ():
+            Stage(config, folder, CONFIRM, name, objectives[name]).confirm()
+        publish(folder, reporter, dataset.name())
+        reporter.end_study("FINISHED")
+
+
+def check(config: StudyConfig, spaces: dict[str, SearchSpace]) -> tuple[DatasetSpec, dict[str, str]]:
+    """Find everything that can be wrong with a study before its first trial starts.
+
+    Returns:
+        The dataset's options, and the variant each space's search is judged on.
+
+    Raises:
+        BgbiasError: what is wrong.
+    """
+    for setting in config.settings:
+        if not any(setting in space.fixed for space in spaces.values()):
+            raise SettingError(f"no method of this study has the setting '{setting}': leave it out")
+    specs = [space.check({**config.base(), **space.fixed}).dataset for space in spaces.values()]
+    variants = cached_dataset(specs[0], config.data).validation
+    objectives = {}
+    for name, space in spaces.items():
+        objectives[name] = config.objective or space.objective or specs[0].objective
+        if objectives[name].removesuffix(RIM) not in variants:
+            raise UnknownNameError("variant", objectives[name], [*variants, *(f"{v}{RIM}" for v in variants)])
+    return specs[0], objectives
+
+
+@contextmanager
+def reporting(config: StudyConfig, folder: StudyFolder) -> Iterator[Reporter]:
+    """Report to MLflow from a thread while the study runs; what is left is sent at the end."""
+    artifacts = None if config.tracking_uri else folder.root / "mlartifacts"
+    sender = Sender(folder.outbox, folder.tracking_uri(config), artifacts)
+    reporter = Reporter(folder.outbox, config.mlflow_experiment, folder.name)
+    params = {"spaces": ", ".join(config.spaces), "trials": config.trials, **config.base()}
+    reporter.study(folder.name, params, {"dataset": config.dataset, **versions()})
+    sender.start()
+    try:
+        yield reporter
+    except BaseException:
+        reporter.end_study("KILLED")
+        raise
+    finally:
+        with console.status("sending the last results to MLflow"):
+            unsent = sender.finish(SENDING_SECONDS)
+        reporter.close()
+        if unsent:
+            console.print(
+                f"[yellow]{unsent} reports could not be sent to MLflow ({sender.problem}); "
+                f"they are kept, and `study resume {folder.root}` sends them[/]"
+            )
+
+
+def publish(folder: StudyFolder, reporter: Reporter, dataset: str) -> None:
+    """Keep every winner's checkpoint in MLflow, and register the best of each variant under the dataset's name."""
+    rows = winners(folder.trials(SEARCH))
+    for row in rows:
+        reporter.trial_artifacts(row.trial, folder.checkpoint(row), f"best/{row.variant}")
+    for variant in dict.fromkeys(row.variant for row in rows):
+        best = max((row for row in rows if row.variant == variant), key=lambda row: row.val_accuracy)
+        reporter.champion(dataset, variant, best.trial, f"best/{variant}", best.val_accuracy)
