@@ -84,9 +84,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise CheckpointError(f"no checkpoint at {folder}: give a folder that holds {CONFIG}") from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{folder / CONFIG} cannot be read ({error}): give a whole checkpoint"
-        ) from None
+        raise CheckpointError(f"{folder / CONFIG} cannot be read ({error}): give a whole checkpoint") from None
     if not {"config", "epoch", "metrics"} <= described.keys():
         raise CheckpointError(f"{folder / CONFIG} lacks config, epoch or metrics: give a whole checkpoint")
     return described
@@ -102,6 +100,4 @@ def restore(module: nn.Module, checkpoint: Checkpoint) -> None:
         module.load_state_dict(checkpoint.weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        raise CheckpointError(
-            f"the weights do not fit the checkpoint's own configuration: {reason}"
-        ) from None
+        raise CheckpointError(f"the weights do not fit the checkpoint's own configuration: {reason}") from None

@@ -19,7 +19,7 @@ from bgbias.models import find_model
 from bgbias.models.model import Model
 from bgbias.training import Training
 
-DEFAULT_MODEL = "small_cnn"
+DEFAULT_MODEL = "compact_cnn"
 NAME = "name"
 SEED = "seed"
 DATA = "data"

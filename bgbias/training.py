@@ -119,7 +119,7 @@ class Trainer:
         batch = self.method.augment(train.batch(index), train.backgrounds, draws)
         terms = self.method.loss(self.module, batch, draws)
         self.optimizer.zero_grad()
-        torch.stack(list(terms.values())).sum().backward()
+        torch.stack(list(terms.values())).sum().backward(inputs=list(self.module.parameters()))
         self.optimizer.step()
         return {term: value.detach() for term, value in terms.items()}
 

@@ -1,4 +1,4 @@
-"""The 2022 study's own form and optimiser settings: Adam 1e-3, batches of 32."""
+"""The 2022 study's own form, network and optimiser settings: Adam 1e-3, batches of 32."""
 
 from optuna.distributions import FloatDistribution, IntDistribution
 
@@ -11,5 +11,10 @@ SPACE = SearchSpace(
         "method/weight": FloatDistribution(1e1, 1e8, log=True),
         "method/dilation": IntDistribution(0, 4),
     },
-    fixed={"method/form": "plain", "training/learning_rate": 1e-3, "training/batch_size": 32},
+    fixed={
+        "method/form": "plain",
+        "model/name": "small_cnn",
+        "training/learning_rate": 1e-3,
+        "training/batch_size": 32,
+    },
 )

@@ -18,7 +18,7 @@ from study.folder import StudyFolder
 from study.provenance import trial_tags
 from study.selection import Metrics, best_epoch, winners
 from study.tracking import Reporter
-from study.trainable import EPOCHS, trial_settings
+from study.trainable import EPOCHS, run_config
 
 METRIC_PREFIXES = (f"{TRAIN}/", f"{VALIDATION}/", f"{TEST}/")
 
@@ -40,7 +40,7 @@ class Recorder(Callback):  # type: ignore[misc]
         self._leaders = [trial for trial in recorded if trial.finished]
 
     def on_trial_start(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
-        settings = trial_settings(trial.config)
+        settings = run_config(trial.config).to_flat()
         self._folder.start_trial(trial.trial_id, self._space, self._stage, settings)
         number = self._folder.trial(trial.trial_id).number
         tags = trial_tags(settings, self._stage, self._space)
@@ -99,9 +99,7 @@ class Watcher(Callback):  # type: ignore[misc]
         epoch = best_epoch(history, self._objective)
         found = history[epoch - 1][accuracy(VALIDATION, self._objective)] if epoch else 0.0
         self._best = max(self._best, found)
-        searched = " ".join(
-            f"{key.split('/')[-1]}={_short(value)}" for key, value in trial.evaluated_params.items()
-        )
+        searched = " ".join(f"{key.split('/')[-1]}={_short(value)}" for key, value in trial.evaluated_params.items())
         self._progress.console.print(
             f"[dim]{self._title}[/] {percent(found)} on {self._objective} (validation)"
             f" after {len(history)} epochs  [dim]{searched}[/]"
@@ -109,9 +107,7 @@ class Watcher(Callback):  # type: ignore[misc]
         self._progress.advance(self._task)
 
     def on_trial_error(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
-        self._progress.console.print(
-            f"[red]{self._title}: trial {trial.trial_id} failed, see {trial.error_file}[/]"
-        )
+        self._progress.console.print(f"[red]{self._title}: trial {trial.trial_id} failed, see {trial.error_file}[/]")
         self._progress.advance(self._task)
 
     def on_experiment_end(self, trials: list[RayTrial], **info: Any) -> None:  # noqa: ARG002

@@ -48,9 +48,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the study's folder"
 
 @app.command()
 def run(
-    spaces: Annotated[
-        list[str] | None, typer.Argument(metavar="[SPACE]...", help="names or .py files")
-    ] = None,
+    spaces: Annotated[list[str] | None, typer.Argument(metavar="[SPACE]...", help="names or .py files")] = None,
     dataset: Dataset = "colored-digits",
     data: Data = None,
     trials: Annotated[int, typer.Option(help="trials of each space")] = 8,
@@ -62,17 +60,11 @@ def run(
     ] = None,
     confirm_seeds: Annotated[int, typer.Option(help="fresh seeds for each space's winner")] = 0,
     output: Annotated[Path | None, typer.Option(help="folder for everything the study makes")] = None,
-    tracking_uri: Annotated[
-        str | None, typer.Option(help="MLflow; a store in the output if left out")
-    ] = None,
-    experiment: Annotated[
-        str | None, typer.Option(help="MLflow's experiment; the dataset if left out")
-    ] = None,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow; a store in the output if left out")] = None,
+    experiment: Annotated[str | None, typer.Option(help="MLflow's experiment; the dataset if left out")] = None,
     address: Annotated[str | None, typer.Option(help="of a Ray cluster; started here if left out")] = None,
     cpus_per_trial: Annotated[float, typer.Option(help="CPUs that each trial reserves")] = 1.0,
-    gpus_per_trial: Annotated[
-        float, typer.Option(help="GPUs that each trial reserves; fractions share")
-    ] = 0.0,
+    gpus_per_trial: Annotated[float, typer.Option(help="GPUs that each trial reserves; fractions share")] = 0.0,
     max_concurrent: Annotated[int | None, typer.Option(help="trials at a time")] = None,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -99,7 +91,7 @@ def run(
         "device": device,
     }
     config = make(StudyConfig, asked, "study")
-    tuner.check(config)
+    tuner.plan(config)
     folder = StudyFolder(output or Path("outputs") / f"{config.dataset}-{datetime.now():%Y%m%d-%H%M%S}")
     folder.create(config)
     _run_study(config, folder, as_json)
@@ -147,9 +139,7 @@ def train(
     name = f"{method}-{config.dataset.name()}-{datetime.now():%Y%m%d-%H%M%S}"
     checkpoint, metrics = single.train(config, device, output or Path("outputs") / name)
     if as_json:
-        _print_json(
-            {"config": config.to_flat(), "checkpoint": str(checkpoint.absolute()), "metrics": metrics}
-        )
+        _print_json({"config": config.to_flat(), "checkpoint": str(checkpoint.absolute()), "metrics": metrics})
     else:
         _print_metrics(metrics, f"{method} on {config.dataset.name()}, last epoch")
         console.print(f"checkpoint: {checkpoint}")
@@ -190,9 +180,7 @@ def best(
         found = {"variant": variant, "trial": row.trial, "config": row.config, "checkpoint": str(path)}
         _print_json({**found, "metrics": metrics})
         return
-    table = Table(
-        "setting", "value", title=f"{row.space} wins {variant}: trial {row.trial}, epoch {row.epoch}"
-    )
+    table = Table("setting", "value", title=f"{row.space} wins {variant}: trial {row.trial}, epoch {row.epoch}")
     for key, value in row.config.items():
         table.add_row(key, str(value))
     table.add_row("validation accuracy", percent(row.val_accuracy))
@@ -246,9 +234,7 @@ def spaces() -> None:
     table = Table("space", "method", "searched")
     for name in space_names():
         space = load_space(name)
-        domains = "\n".join(
-            f"{key}: {str(value).replace('Distribution', '')}" for key, value in space.params.items()
-        )
+        domains = "\n".join(f"{key}: {str(value).replace('Distribution', '')}" for key, value in space.params.items())
         table.add_row(label(name), space.method.name(), domains)
     console.print(table)
 

@@ -55,5 +55,4 @@ class StudyConfig:
             "data": str(self.data.absolute()) if self.data else None,
             "training/epochs": self.epochs,
             "seed": self.seed,
-            **self.settings,
         }

@@ -95,9 +95,7 @@ class StudyFolder:
         try:
             return TypeAdapter(StudyConfig).validate_json(self.config_file.read_bytes())
         except OSError:
-            raise SettingError(
-                f"no study at {self.root}: give the --output folder of a `study run`"
-            ) from None
+            raise SettingError(f"no study at {self.root}: give the --output folder of a `study run`") from None
         except ValidationError as error:
             reason = "; ".join(item["msg"] for item in error.errors())
             raise SettingError(f"{self.config_file} is damaged ({reason}): give another study") from None

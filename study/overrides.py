@@ -19,6 +19,6 @@ def parse_settings(given: Sequence[str]) -> dict[str, Any]:
         field, equals, value = item.partition("=")
         if not field or not equals:
             raise SettingError(f"--set takes FIELD=VALUE, but got '{item}'")
-        key = field if "/" in field or field == "seed" else f"method/{field}"
+        key = field if "/" in field else f"method/{field}"
         settings[key] = None if value.lower() == "none" else value
     return settings

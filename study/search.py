@@ -22,11 +22,9 @@ class HonestOptunaSearch(OptunaSearch):  # type: ignore[misc]
         super().__init__(**kwargs)
         self._epochs = epochs
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        stopped = result is not None and not error and result[TRAINING_ITERATION] < self._epochs
-        if stopped and trial_id not in self._completed_trials:
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        fresh = not error and trial_id not in self._completed_trials
+        if result and fresh and result[TRAINING_ITERATION] < self._epochs:
             trial = self._ot_trials[trial_id]
             trial.report(result[self.metric], result[TRAINING_ITERATION])
             self._ot_study.tell(trial, state=TrialState.PRUNED)

@@ -63,9 +63,7 @@ def best_epochs(history: Sequence[Metrics]) -> dict[str, int]:
 
 def variant_order(trials: Iterable[Trial]) -> list[str]:
     """All variants that any trial was judged on, in the order they were first met, longest list first."""
-    lists = sorted(
-        (variants_in(t.history[-1], VALIDATION) for t in trials if t.history), key=len, reverse=True
-    )
+    lists = sorted((variants_in(t.history[-1], VALIDATION) for t in trials if t.history), key=len, reverse=True)
     return list(dict.fromkeys(variant for variants in lists for variant in variants))
 
 

@@ -44,9 +44,7 @@ def train(config: RunConfig, device: str, output: Path) -> tuple[Path, Metrics]:
     return output / str(len(run.history)), run.history[-1]
 
 
-def evaluate_checkpoint(
-    folder: Path, dataset: str | None, data: Path | None, device: str
-) -> tuple[str, Metrics]:
+def evaluate_checkpoint(folder: Path, dataset: str | None, data: Path | None, device: str) -> tuple[str, Metrics]:
     """Evaluate a checkpoint on its own dataset, or on another whose images have the same shape and classes.
 
     Raises:

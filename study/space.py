@@ -55,9 +55,7 @@ class SearchSpace:
     def pinned(self, settings: Mapping[str, Any]) -> "SearchSpace":
         """The same space with some settings fixed instead of searched; those of other methods are left out."""
         own = {f"method/{name}" for name in field_names(self.method)}
-        mine = {
-            name: value for name, value in settings.items() if not name.startswith("method/") or name in own
-        }
+        mine = {name: value for name, value in settings.items() if not name.startswith("method/") or name in own}
         return replace(
             self,
             params={name: domain for name, domain in self.params.items() if name not in mine},
@@ -109,6 +107,4 @@ def _extremes(distribution: BaseDistribution) -> list[Any]:
         return list(distribution.choices)
     if isinstance(distribution, FloatDistribution | IntDistribution):
         return [distribution.low, distribution.high]
-    raise SettingError(
-        f"a search space takes Float, Int and Categorical distributions, but got {distribution!r}"
-    )
+    raise SettingError(f"a search space takes Float, Int and Categorical distributions, but got {distribution!r}")

@@ -114,9 +114,7 @@ class Stage:
         """Train the search's winner again on `confirm_seeds` fresh seeds."""
         best = winner(self.folder.trials(SEARCH, self.space), self.objective)
         if best is None:
-            raise TrialsFailedError(
-                f"no trial of {self.space} was judged on '{self.objective}': nothing to confirm"
-            )
+            raise TrialsFailedError(f"no trial of {self.space} was judged on '{self.objective}': nothing to confirm")
         first = self.config.seed + 1
         seeds = list(range(first, first + self.config.confirm_seeds))
         self._fit({"seed": tune.grid_search(seeds)}, best.config, trials=len(seeds))
@@ -158,9 +156,7 @@ class Stage:
             name=f"{self.name}-{self.space}",
             storage_path=str(self.folder.ray),
             failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-            checkpoint_config=tune.CheckpointConfig(
-                num_to_keep=1, checkpoint_frequency=1, checkpoint_at_end=False
-            ),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_frequency=1, checkpoint_at_end=False),
             callbacks=[
                 Recorder(self.folder.root, self.name, self.space, self.config.mlflow_experiment),
                 Watcher(title, trials, self.objective),

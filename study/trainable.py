@@ -42,9 +42,7 @@ class Run:
         metrics = {**trained, **summarise(predictions)}
         self.history.append(metrics)
         epoch = len(self.history)
-        checkpoint.save(
-            self.keeper.path(epoch), self.config, epoch, metrics, self.trainer.module, predictions
-        )
+        checkpoint.save(self.keeper.path(epoch), self.config, epoch, metrics, self.trainer.module, predictions)
         self.keeper.prune(self.history)
         return metrics
 
@@ -69,14 +67,14 @@ class Run:
         self.trainer.load_state(last.weights, torch.load(folder / STATE, weights_only=True))
 
 
-class TrialTrainable(tune.Trainable):
+class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     """Ray's view of a `Run`. The worker process is reused from trial to trial, its dataset too."""
 
     def setup(self, config: dict[str, Any]) -> None:
         environment = config[ENVIRONMENT]
         torch.set_num_threads(max(1, int(environment["cpus"])))
         self._objective = environment["objective"]
-        run = RunConfig.from_flat(trial_settings(config))
+        run = run_config(config)
         dataset = cached_dataset(run.dataset, run.data)
         self._scratch = tempfile.TemporaryDirectory(prefix="bgbias-trial-")
         self._run = Run(run, dataset, choose_device(environment["device"]), Path(self._scratch.name))
@@ -95,18 +93,17 @@ class TrialTrainable(tune.Trainable):
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         self._run.save(Path(checkpoint_dir))
 
-    def load_checkpoint(self, checkpoint_dir: str) -> None:  # type: ignore[override]
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
         self._run.load(Path(checkpoint_dir))
 
     def cleanup(self) -> None:
         self._scratch.cleanup()
 
 
-def trial_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """The flat settings of a Ray trial's configuration: what all share, then what the search suggested."""
-    shared = config[ENVIRONMENT]["settings"]
+def run_config(config: dict[str, Any]) -> RunConfig:
+    """A Ray trial's configuration, typed: what all trials share, then what the search suggested."""
     suggested = {key: value for key, value in config.items() if key != ENVIRONMENT}
-    return {**shared, **flatten_dict(suggested)}
+    return RunConfig.from_flat({**config[ENVIRONMENT]["settings"], **flatten_dict(suggested)})
 
 
 @functools.lru_cache(maxsize=1)

@@ -3,8 +3,9 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from bgbias.data.dataset import RIM, DatasetSpec
+from bgbias.data.dataset import DatasetSpec, judged_variants
 from bgbias.errors import SettingError, UnknownNameError
 from study.config import StudyConfig
 from study.display import console
@@ -19,6 +20,20 @@ from study.trainable import cached_dataset
 SENDING_SECONDS = 300.0
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a study will do, checked before it starts.
+
+    dataset: its options
+    spaces: by label, with what the study fixes left out of the search
+    objectives: by label, the variant whose validation accuracy the space's search maximises
+    """
+
+    dataset: DatasetSpec
+    spaces: dict[str, SearchSpace]
+    objectives: dict[str, str]
+
+
 def run(config: StudyConfig, folder: StudyFolder) -> None:
     """Start a study, or go on with one, and bring it to its end.
 
@@ -27,38 +42,37 @@ def run(config: StudyConfig, folder: StudyFolder) -> None:
         StudyInterruptedError: it was stopped; running it again goes on.
     """
     started = time.perf_counter()
-    spaces = {label(name): load_space(name).pinned(config.settings) for name in config.spaces}
-    dataset, objectives = check(config, spaces)
+    study = plan(config)
     with reporting(config, folder) as reporter, ray_session(config):
-        console.print(f"[dim]dataset and Ray ready after {time.perf_counter() - started:.1f} s[/]")
-        for name, space in spaces.items():
-            Stage(config, folder, SEARCH, name, objectives[name]).search(space)
-        for name in spaces if config.confirm_seeds else ():
-            Stage(config, folder, CONFIRM, name, objectives[name]).confirm()
-        publish(folder, reporter, dataset.name())
+        console.print(f"[dim]data and Ray ready after {time.perf_counter() - started:.1f} s[/]")
+        for name, space in study.spaces.items():
+            Stage(config, folder, SEARCH, name, study.objectives[name]).search(space)
+        for name in study.spaces if config.confirm_seeds else ():
+            Stage(config, folder, CONFIRM, name, study.objectives[name]).confirm()
+        publish(folder, reporter, study.dataset.name())
         reporter.end_study("FINISHED")
 
 
-def check(config: StudyConfig, spaces: dict[str, SearchSpace]) -> tuple[DatasetSpec, dict[str, str]]:
+def plan(config: StudyConfig) -> Plan:
     """Find everything that can be wrong with a study before its first trial starts.
-
-    Returns:
-        The dataset's options, and the variant each space's search is judged on.
 
     Raises:
         BgbiasError: what is wrong.
     """
+    spaces = {label(name): load_space(name).pinned(config.settings) for name in config.spaces}
+    if len(spaces) < len(config.spaces):
+        raise SettingError(f"two spaces of {', '.join(config.spaces)} have the same name: rename one")
     for setting in config.settings:
         if not any(setting in space.fixed for space in spaces.values()):
             raise SettingError(f"no method of this study has the setting '{setting}': leave it out")
-    specs = [space.check({**config.base(), **space.fixed}).dataset for space in spaces.values()]
-    variants = cached_dataset(specs[0], config.data).validation
-    objectives = {}
-    for name, space in spaces.items():
-        objectives[name] = config.objective or space.objective or specs[0].objective
-        if objectives[name].removesuffix(RIM) not in variants:
-            raise UnknownNameError("variant", objectives[name], [*variants, *(f"{v}{RIM}" for v in variants)])
-    return specs[0], objectives
+    runs = [space.check({**config.base(), **space.fixed}) for space in spaces.values()]
+    dataset = runs[0].dataset
+    known = judged_variants(cached_dataset(dataset, config.data))
+    objectives = {name: config.objective or s.objective or dataset.objective for name, s in spaces.items()}
+    for objective in objectives.values():
+        if objective not in known:
+            raise UnknownNameError("variant", objective, known)
+    return Plan(dataset, spaces, objectives)
 
 
 @contextmanager
@@ -67,7 +81,7 @@ def reporting(config: StudyConfig, folder: StudyFolder) -> Iterator[Reporter]:
     artifacts = None if config.tracking_uri else folder.root / "mlartifacts"
     sender = Sender(folder.outbox, folder.tracking_uri(config), artifacts)
     reporter = Reporter(folder.outbox, config.mlflow_experiment, folder.name)
-    params = {"spaces": ", ".join(config.spaces), "trials": config.trials, **config.base()}
+    params = {"spaces": ", ".join(config.spaces), "trials": config.trials, **config.base(), **config.settings}
     reporter.study(folder.name, params, {"dataset": config.dataset, **versions()})
     sender.start()
     try:

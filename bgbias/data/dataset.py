@@ -56,9 +56,7 @@ class Variant:
         """The same variant with every tensor passed through `move`."""
         front, back = self.foregrounds, self.backgrounds
         return Variant(
-            foregrounds=Foregrounds(
-                move(front.image), move(front.mask), move(front.label), move(front.source)
-            ),
+            foregrounds=Foregrounds(move(front.image), move(front.mask), move(front.label), move(front.source)),
             backgrounds=Backgrounds(move(back.image), move(back.label)),
             assignment=move(self.assignment),
         )
@@ -133,6 +131,11 @@ def _rims(variants: Mapping[str, Variant], radius: int) -> dict[str, Variant]:
         for name, variant in variants.items()
         if (variant.assignment != NO_BACKGROUND).any()
     }
+
+
+def judged_variants(dataset: Dataset) -> list[str]:
+    """Every variant that some method may be judged on: the plain ones and those with a rim."""
+    return list(dataset.dilated(1).validation)
 
 
 class DatasetSpec(Component):

@@ -15,6 +15,7 @@ from torchvision.datasets import MNIST
 
 from bgbias.errors import DataError
 
+SIDE = 28
 CLASSES = tuple(str(digit) for digit in range(10))
 MNIST_CACHE = Path.home() / ".cache" / "bgbias"
 VALIDATION_SIZE = 5_000
@@ -70,7 +71,7 @@ def embedded(split_seed: int) -> DigitSplits:
     """
     raw = load_digits()
     small = torch.from_numpy(raw.images).float()[:, None] / 16 * 255
-    large = F.interpolate(small, size=(20, 20), mode="bilinear", align_corners=False)
+    large = F.interpolate(small, size=(SIDE - 8, SIDE - 8), mode="bilinear", align_corners=False)
     image = F.pad(large, (4, 4, 4, 4)).round().to(torch.uint8)
     everything = Digits(image, torch.from_numpy(raw.target).long(), torch.arange(len(image)))
     rest, test = _cut(everything, EMBEDDED_HELD_OUT, split_seed)

@@ -74,7 +74,8 @@ def background_norm(gradient: Tensor, mask: Tensor) -> Tensor:
         gradient: [B, C, H, W].
         mask: [B, 1, H, W] bool, True = foreground.
     """
-    return torch.linalg.vector_norm(gradient.masked_fill(mask, 0))
+    norm: Tensor = gradient.masked_fill(mask, 0).norm()
+    return norm
 
 
 def background_energy(gradient: Tensor, mask: Tensor) -> Tensor:

@@ -85,9 +85,7 @@ def _curve(axes: Any, trial: Trial, variant: str, color: int, wins: bool, space:
     points = [(epoch, 100 * m[key]) for epoch, m in enumerate(trial.history, start=1) if key in m]
     if points:
         style = {"linewidth": 2.0, "label": space} if wins else {"linewidth": 0.7, "alpha": 0.35}
-        axes.plot(
-            *zip(*points, strict=True), color=f"C{color}", marker="." if len(points) == 1 else None, **style
-        )
+        axes.plot(*zip(*points, strict=True), color=f"C{color}", marker="." if len(points) == 1 else None, **style)
 
 
 def settings(report: Report) -> Figure:

@@ -25,9 +25,7 @@ def main_table(report: Report) -> Table:
 def seed_table(report: Report) -> Table:
     """Methods x variants: mean and standard deviation over fresh seeds."""
     count = len(report.seed_rows[0].seeds)
-    table = Table(
-        title=f"the search's winners on {count} fresh seeds: test accuracy, mean ± standard deviation"
-    )
+    table = Table(title=f"the search's winners on {count} fresh seeds: test accuracy, mean ± standard deviation")
     table.add_column("method")
     for variant in report.variants:
         table.add_column(variant, justify="right")
@@ -37,12 +35,12 @@ def seed_table(report: Report) -> Table:
         for variant in report.variants:
             row = found.get(variant)
             spread = f" ± {100 * row.std:.2f}" if row is not None and row.std is not None else ""
-            cells.append(f"{100 * row.mean:.2f}{spread}" if row is not None else "–")
+            cells.append(f"{100 * row.mean:.2f}{spread}" if row is not None else "-")
         table.add_row(space, *cells)
     return table
 
 
 def _cell(value: float | None, best: float) -> str:
     if value is None:
-        return "–"
+        return "-"
     return f"[bold]{percent(value)}[/]" if value == best else percent(value)

@@ -1,4 +1,4 @@
-"""One-pixel bias on scikit-learn's embedded digits: a bright pixel in the first row tells the class by its column. No download.
+"""One-pixel bias on scikit-learn's embedded digits: a bright pixel tells the class by its column. No download.
 
 Foreground: all but the first row. Backgrounds: ten dark pictures with one lit pixel.
 Source of the bias: "Mitigating image background bias in DNN" (2022), with its intensity of 12 as default.
@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from bgbias.components import CHECKED
 from bgbias.data.biases import biased_dataset, one_pixel_backgrounds, one_pixel_mask
 from bgbias.data.dataset import Dataset, DatasetSpec
-from bgbias.data.digits import embedded
+from bgbias.data.digits import SIDE, embedded
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
@@ -30,7 +30,5 @@ class OnePixelDigits(DatasetSpec):
 
     def load(self, folder: Path | None) -> Dataset:  # noqa: ARG002 - embedded: nothing to read from
         digits = embedded(self.split_seed)
-        backgrounds = one_pixel_backgrounds(*digits.train.image.shape[2:], self.intensity)
-        return biased_dataset(
-            self.name(), digits, one_pixel_mask, backgrounds, self.strength, self.split_seed
-        )
+        backgrounds = one_pixel_backgrounds(SIDE, SIDE, self.intensity)
+        return biased_dataset(self.name(), digits, one_pixel_mask, backgrounds, self.strength, self.split_seed)

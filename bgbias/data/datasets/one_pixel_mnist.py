@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from bgbias.components import CHECKED
 from bgbias.data.biases import biased_dataset, one_pixel_backgrounds, one_pixel_mask
 from bgbias.data.dataset import Dataset, DatasetSpec
-from bgbias.data.digits import mnist
+from bgbias.data.digits import SIDE, mnist
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
@@ -30,7 +30,5 @@ class OnePixelMnist(DatasetSpec):
 
     def load(self, folder: Path | None) -> Dataset:
         digits = mnist(folder, self.split_seed)
-        backgrounds = one_pixel_backgrounds(*digits.train.image.shape[2:], self.intensity)
-        return biased_dataset(
-            self.name(), digits, one_pixel_mask, backgrounds, self.strength, self.split_seed
-        )
+        backgrounds = one_pixel_backgrounds(SIDE, SIDE, self.intensity)
+        return biased_dataset(self.name(), digits, one_pixel_mask, backgrounds, self.strength, self.split_seed)
