@@ -63,6 +63,7 @@ class Recorder(Callback):  # type: ignore[misc]
         empty(checkpoints)
 
     def on_trial_error(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+        self._folder.fail_trial(trial.trial_id, Path(trial.error_file).read_text())
         self._reporter.end_trial(trial.trial_id, "FAILED")
 
     def on_experiment_end(self, trials: list[RayTrial], **info: Any) -> None:  # noqa: ARG002
@@ -102,12 +103,14 @@ class Watcher(Callback):  # type: ignore[misc]
         searched = " ".join(f"{key.split('/')[-1]}={_short(value)}" for key, value in trial.evaluated_params.items())
         self._progress.console.print(
             f"[dim]{self._title}[/] {percent(found)} on {self._objective} (validation)"
-            f" after {len(history)} epochs  [dim]{searched}[/]"
+            f" after {len(history)} epochs  [dim]{searched}[/]",
+            soft_wrap=True,
         )
         self._progress.advance(self._task)
 
     def on_trial_error(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
-        self._progress.console.print(f"[red]{self._title}: trial {trial.trial_id} failed, see {trial.error_file}[/]")
+        reason = Path(trial.error_file).read_text().strip().splitlines()[-1]
+        self._progress.console.print(f"[red]{self._title}: trial {trial.trial_id} failed:[/] {reason}", soft_wrap=True)
         self._progress.advance(self._task)
 
     def on_experiment_end(self, trials: list[RayTrial], **info: Any) -> None:  # noqa: ARG002

@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 from typer.exceptions import TyperException
 
+from bgbias.checkpoint import read_description
 from bgbias.components import make
 from bgbias.config import RunConfig
 from bgbias.data.datasets import datasets, find_dataset
@@ -175,8 +176,8 @@ def best(
     study.read_config()
     row = _best_row(winners(study.trials(SEARCH)), variant, space)
     path = study.checkpoint(row)
+    metrics = read_description(path)["metrics"]
     if as_json:
-        metrics = {"val_accuracy": row.val_accuracy, "test_accuracy": row.test_accuracy}
         found = {"variant": variant, "trial": row.trial, "config": row.config, "checkpoint": str(path)}
         _print_json({**found, "metrics": metrics})
         return
@@ -269,6 +270,7 @@ def show_data(
         **parse_settings(settings or []),
     }
     found = RunConfig.from_flat(chosen).dataset.load(data)
+    out.parent.mkdir(parents=True, exist_ok=True)
     pictures.show_data(found.dilated(dilation)).savefig(out, dpi=120)
     console.print(f"wrote {out}")
 
@@ -313,6 +315,10 @@ def main() -> None:
         code = _fail(str(error), WRONG_INPUT)
     except TyperException as error:
         code = _fail(getattr(error, "format_message", error.__str__)(), WRONG_INPUT)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        code = _fail(f"cannot use {error.filename} ({error.strerror}): give another path", WRONG_INPUT)
     except KeyboardInterrupt:
         code = _fail("stopped", INTERRUPTED)
     sys.exit(code)

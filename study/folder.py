@@ -3,7 +3,7 @@
 study.json                 what was asked
 ray/<stage>-<space>/       Ray Tune's own state, for resuming
 search/<space>.journal     Optuna's storage
-trials/<trial>/            trial.json, history.jsonl (one line an epoch)
+trials/<trial>/            trial.json, history.jsonl (one line an epoch), error.txt if it failed
 best/<stage>/<space>/<trial>/<epoch>/   the winners' checkpoints
 reports.sqlite             what is still to be sent to MLflow
 mlflow.db, mlartifacts/    MLflow's store, unless a tracking URI was given
@@ -122,6 +122,10 @@ class StudyFolder:
         """Record that a trial will not go on."""
         about = json.loads((self._trial(trial_id) / "trial.json").read_text())
         self._write(trial_id, {**about, "finished": True})
+
+    def fail_trial(self, trial_id: str, reason: str) -> None:
+        """Keep why a trial could not finish."""
+        (self._trial(trial_id) / "error.txt").write_text(reason)
 
     def _write(self, trial_id: str, about: dict[str, Any]) -> None:
         target = self._trial(trial_id) / "trial.json"

@@ -10,12 +10,13 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-import search_spaces
 from bgbias.components import field_names
 from bgbias.config import RunConfig
 from bgbias.data.datasets import datasets
 from bgbias.errors import SettingError, UnknownNameError
 from bgbias.methods.method import Method
+
+PACKAGE = "search_spaces"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class SearchSpace:
 
 def space_names() -> list[str]:
     """The spaces under `search_spaces`, sorted."""
-    return sorted(info.name for info in pkgutil.iter_modules(search_spaces.__path__))
+    return sorted(info.name for info in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__))
 
 
 def load_space(name: str) -> SearchSpace:
@@ -79,7 +80,7 @@ def load_space(name: str) -> SearchSpace:
     if path.suffix == ".py":
         module = _load_file(path)
     elif name in space_names():
-        module = importlib.import_module(f"search_spaces.{name}")
+        module = importlib.import_module(f"{PACKAGE}.{name}")
     else:
         raise UnknownNameError("search space", name, [*space_names(), "a path to a .py file"])
     space = getattr(module, "SPACE", None)

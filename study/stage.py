@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,10 +23,12 @@ from study.space import SearchSpace
 from study.trainable import ENVIRONMENT, TrialTrainable
 
 MAX_FAILURES = 2
+KNOCK_SECONDS = 5.0
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
 }
 
@@ -38,7 +41,9 @@ def ray_session(config: StudyConfig) -> Iterator[None]:
         SettingError: the cluster cannot be reached, or has no room for a single trial.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     try:
+        _knock(config.address)
         ray.init(
             address=config.address,
             include_dashboard=None if config.address else False,
@@ -46,7 +51,7 @@ def ray_session(config: StudyConfig) -> Iterator[None]:
             logging_level=logging.ERROR,
             configure_logging=True,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise SettingError(
             f"no Ray cluster at '{config.address}' ({reason}): start one or leave --address out"
@@ -56,6 +61,17 @@ def ray_session(config: StudyConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """Whether anything answers at `HOST:PORT` or `ray://HOST:PORT`; Ray itself would wait for minutes.
+
+    Raises:
+        OSError: nothing does.
+    """
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
 
 
 def check_room(config: StudyConfig) -> None:

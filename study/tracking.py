@@ -4,6 +4,7 @@ One parent run per study, one child run per trial, found again by their tags `st
 study that is resumed goes on in the same runs. Sending a message twice changes nothing.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from bgbias.errors import SettingError
 from study.outbox import Message, Outbox
 
 STUDY, TRIAL, METRICS, END, ARTIFACTS, CHAMPION = "study", "trial", "metrics", "end", "artifacts", "champion"
@@ -24,6 +26,18 @@ TAG_VALIDATION = "val_accuracy"
 BATCH = 200
 METRICS_PER_CALL = 1000
 RETRY_SECONDS = 2.0
+PATIENCE_SECONDS = 60
+SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
+
+
+def check_tracking(uri: str | None) -> None:
+    """Whether MLflow can be reached at such an address at all.
+
+    Raises:
+        SettingError: its scheme is none of MLflow's.
+    """
+    if uri is not None and uri.partition(":")[0].partition("+")[0] not in SCHEMES:
+        raise SettingError(f"--tracking-uri must begin with one of {', '.join(SCHEMES)}, but got '{uri}'")
 
 
 class Sender:
@@ -46,12 +60,15 @@ class Sender:
         """Begin sending."""
         self._thread.start()
 
-    def finish(self, seconds: float) -> int:
-        """Send what is left, for at most so long; how many messages remain unsent."""
+    def finish(self) -> int:
+        """Send what is left, as long as some of it arrives; how many messages remain unsent."""
         self._stop.set()
         self._wake.set()
-        self._thread.join(seconds)
-        remaining = len(self._outbox)
+        remaining, patience = len(self._outbox), PATIENCE_SECONDS
+        while self._thread.is_alive() and patience > 0:
+            self._thread.join(1.0)
+            before, remaining = remaining, len(self._outbox)
+            patience = patience - 1 if remaining == before else PATIENCE_SECONDS
         if not self._thread.is_alive():
             self._outbox.close()
         return remaining
@@ -90,8 +107,10 @@ class MlflowWriter:
 
     def __init__(self, tracking_uri: str, artifacts: Path | None) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the outbox tries again
         from mlflow import MlflowClient  # takes seconds to import, which the study need not wait for
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
         self._client = MlflowClient(tracking_uri=tracking_uri)
         self._artifacts = artifacts
         self._runs: dict[str, str] = {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bgbias.data.dataset import DatasetSpec, judged_variants
 from bgbias.errors import SettingError, UnknownNameError
+from bgbias.training import choose_device
 from study.config import StudyConfig
 from study.display import console
 from study.folder import CONFIRM, SEARCH, StudyFolder
@@ -14,10 +15,8 @@ from study.provenance import versions
 from study.selection import winners
 from study.space import SearchSpace, label, load_space
 from study.stage import Stage, ray_session
-from study.tracking import Reporter, Sender
+from study.tracking import Reporter, Sender, check_tracking
 from study.trainable import cached_dataset
-
-SENDING_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,9 @@ def plan(config: StudyConfig) -> Plan:
             raise SettingError(f"no method of this study has the setting '{setting}': leave it out")
     runs = [space.check({**config.base(), **space.fixed}) for space in spaces.values()]
     dataset = runs[0].dataset
+    check_tracking(config.tracking_uri)
+    if config.address is None:
+        choose_device(config.device)
     known = judged_variants(cached_dataset(dataset, config.data))
     objectives = {name: config.objective or s.objective or dataset.objective for name, s in spaces.items()}
     for objective in objectives.values():
@@ -91,7 +93,7 @@ def reporting(config: StudyConfig, folder: StudyFolder) -> Iterator[Reporter]:
         raise
     finally:
         with console.status("sending the last results to MLflow"):
-            unsent = sender.finish(SENDING_SECONDS)
+            unsent = sender.finish()
         reporter.close()
         if unsent:
             console.print(

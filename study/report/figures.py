@@ -1,14 +1,14 @@
 """Figures of a report's tables. Nothing is computed here."""
 
-import math
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bgbias.metrics import VALIDATION, accuracy
-from study.report.tables import Report, best_validation, searched_values
+from study.report.tables import Report, best_validation, searched_values, spans_decades
 from study.selection import Trial
 
 matplotlib.use("Agg")
@@ -74,6 +74,7 @@ def curves(report: Report) -> Figure:
                 _curve(axes, trial, variant, color, wins, space)
         axes.set_title(variant)
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].set_ylabel("validation accuracy [%]")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
@@ -103,7 +104,8 @@ def settings(report: Report) -> Figure:
                 _dots(axes, trials, searched[space][column], report.variants)
             else:
                 axes.axis("off")
-    handles, labels = panels[0][0].get_legend_handles_labels()
+    legends = [axes.get_legend_handles_labels() for axes in panels.flat]
+    handles, labels = max(legends, key=lambda legend: len(legend[1]))
     figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)), frameon=False)
     return figure
 
@@ -115,7 +117,8 @@ def _dots(axes: Any, trials: list[Trial], name: str, variants: list[str]) -> Non
         dots = [(value, 100 * best) for value, best in found if best is not None]
         if dots:
             axes.scatter(*zip(*dots, strict=True), s=14, color=f"C{color}", alpha=0.8, label=variant)
-    positive = all(value > 0 for value in values)
-    if positive and math.log10(max(values) / min(values)) > 1:
+    if spans_decades(values):
         axes.set_xscale("log")
+    elif all(isinstance(value, int) for value in values):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(name, fontsize=8)

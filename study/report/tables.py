@@ -133,10 +133,15 @@ def accuracy_interval(fraction: float, images: int) -> tuple[float, float]:
 
 
 def searched_values(trials: Sequence[Trial]) -> list[str]:
-    """The settings that differ between trials and are numbers, sorted."""
+    """The settings that differ between trials, sorted."""
     names = sorted({name for trial in trials for name in trial.config})
-    varied = [name for name in names if len({str(trial.config.get(name)) for trial in trials}) > 1]
-    return [name for name in varied if all(isinstance(t.config.get(name), int | float) for t in trials)]
+    return [name for name in names if len({str(trial.config.get(name)) for trial in trials}) > 1]
+
+
+def spans_decades(values: Sequence[Any]) -> bool:
+    """Whether values are positive numbers more than a factor of 10 apart, so that a logarithmic axis shows them."""
+    positive = all(isinstance(value, int | float) and value > 0 for value in values)
+    return positive and max(values) > 10 * min(values)
 
 
 def best_validation(trial: Trial, variant: str) -> float | None:

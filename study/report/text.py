@@ -1,46 +1,55 @@
-"""A report's tables on the terminal."""
+"""A report's tables on the terminal, in percent."""
 
+from collections.abc import Sequence
+
+from rich import box
 from rich.table import Table
 
-from study.display import percent
 from study.report.tables import Report
+
+MISSING = "-"
 
 
 def main_table(report: Report) -> Table:
     """Methods x variants: validation-selected test accuracy, the best of each variant in bold."""
-    best = {
-        variant: max((row.test_accuracy for row in report.rows if row.variant == variant), default=0.0)
-        for variant in report.variants
-    }
-    table = Table(title=f"{report.config.dataset}: test accuracy, checkpoints selected on validation data")
-    table.add_column("method")
-    for variant in report.variants:
-        table.add_column(variant, justify="right")
+    found = {(row.space, row.variant): row.test_accuracy for row in report.rows}
+    best = {v: max(accuracy for (_, variant), accuracy in found.items() if variant == v) for v in report.variants}
+
+    def cell(space: str, variant: str) -> str:
+        accuracy = found.get((space, variant))
+        if accuracy is None:
+            return MISSING
+        return f"[bold]{100 * accuracy:.2f}[/]" if accuracy == best[variant] else f"{100 * accuracy:.2f}"
+
+    table = _methods_by_variants(
+        f"{report.config.dataset}: test accuracy [%], checkpoints selected on validation data", report.variants
+    )
     for space in dict.fromkeys(row.space for row in report.rows):
-        found = {row.variant: row.test_accuracy for row in report.rows if row.space == space}
-        table.add_row(space, *(_cell(found.get(variant), best[variant]) for variant in report.variants))
+        table.add_row(space, *(cell(space, variant) for variant in report.variants))
     return table
 
 
 def seed_table(report: Report) -> Table:
     """Methods x variants: mean and standard deviation over fresh seeds."""
+    found = {(row.space, row.variant): row for row in report.seed_rows}
+
+    def cell(space: str, variant: str) -> str:
+        row = found.get((space, variant))
+        if row is None:
+            return MISSING
+        return f"{100 * row.mean:.2f}" + (f" ± {100 * row.std:.2f}" if row.std is not None else "")
+
     count = len(report.seed_rows[0].seeds)
-    table = Table(title=f"the search's winners on {count} fresh seeds: test accuracy, mean ± standard deviation")
-    table.add_column("method")
-    for variant in report.variants:
-        table.add_column(variant, justify="right")
+    title = f"the search's winners on {count} fresh seeds: test accuracy [%], mean ± standard deviation"
+    table = _methods_by_variants(title, report.variants)
     for space in dict.fromkeys(row.space for row in report.seed_rows):
-        found = {row.variant: row for row in report.seed_rows if row.space == space}
-        cells = []
-        for variant in report.variants:
-            row = found.get(variant)
-            spread = f" ± {100 * row.std:.2f}" if row is not None and row.std is not None else ""
-            cells.append(f"{100 * row.mean:.2f}{spread}" if row is not None else "-")
-        table.add_row(space, *cells)
+        table.add_row(space, *(cell(space, variant) for variant in report.variants))
     return table
 
 
-def _cell(value: float | None, best: float) -> str:
-    if value is None:
-        return "-"
-    return f"[bold]{percent(value)}[/]" if value == best else percent(value)
+def _methods_by_variants(title: str, variants: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    table.add_column("method", overflow="fold")
+    for variant in variants:
+        table.add_column(variant, justify="right")
+    return table

@@ -1,0 +1,112 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bgbias import checkpoint
+from bgbias.config import RunConfig
+from bgbias.errors import CheckpointError
+from bgbias.evaluation.accuracy import Predictions
+from bgbias.models.compact_cnn import CompactCnn
+from bgbias.models.small_cnn import SmallCnn
+
+CONFIG = RunConfig.from_flat(
+    {"dataset/name": "colored-digits", "method/name": "gradient_penalty", "method/weight": 0.3}
+)
+METRICS = {"train/loss/cross_entropy": 0.1, "val/shuffled/accuracy": 2 / 3}
+
+
+def built(model=CompactCnn, seed=0):
+    torch.manual_seed(seed)
+    return model().build((3, 28, 28), 10)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    folder = tmp_path / "runs" / "best"
+    answers = {
+        "val/shuffled": Predictions(torch.tensor([1, 2, 3]), torch.tensor([1, 9, 3]), 0.5),
+        "test/original": Predictions(torch.tensor([0, 300]), torch.tensor([0, 300]), 0.0),
+    }
+    checkpoint.save(folder, CONFIG, 4, METRICS, built(), answers)
+    return folder
+
+
+def test_what_was_saved_is_loaded(saved):
+    loaded = checkpoint.load(saved)
+    assert (loaded.config, loaded.epoch, loaded.metrics) == (CONFIG, 4, METRICS)
+    torch.testing.assert_close(loaded.weights, dict(built().state_dict()), rtol=0, atol=0)
+    assert checkpoint.read_description(saved) == {"config": CONFIG.to_flat(), "epoch": 4, "metrics": METRICS}
+
+
+def test_restore_gives_the_same_answers(saved):
+    image = torch.rand(2, 3, 28, 28, generator=torch.Generator().manual_seed(0))
+    other = built(seed=1)
+    assert not torch.equal(other(image), built()(image))
+    checkpoint.restore(other, checkpoint.load(saved))
+    assert torch.equal(other(image), built()(image))
+
+
+def test_the_predictions_file_holds_every_answer(saved):
+    answers = load_file(saved / "predictions.safetensors")
+    assert {name: answer.tolist() for name, answer in answers.items()} == {
+        "val/shuffled": [1, 9, 3],
+        "test/original": [0, 300],
+    }
+    assert {answer.dtype for answer in answers.values()} == {torch.int16}
+
+
+def test_a_checkpoint_may_be_saved_over_an_older_one(saved):
+    checkpoint.save(saved, CONFIG, 5, METRICS, built(seed=1), {"val/shuffled": Predictions(*[torch.zeros(1)] * 2, 0.0)})
+    loaded = checkpoint.load(saved)
+    assert loaded.epoch == 5
+    torch.testing.assert_close(loaded.weights, dict(built(seed=1).state_dict()), rtol=0, atol=0)
+
+
+def one_line_error(call, *arguments):
+    with pytest.raises(CheckpointError) as caught:
+        call(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    message = one_line_error(checkpoint.load, tmp_path / "nowhere")
+    assert message == f"no checkpoint at {tmp_path / 'nowhere'}: give a folder that holds config.json"
+
+
+@pytest.mark.parametrize("size", [0, 4, 100, -1])
+def test_weights_cut_short_are_named(saved, size):
+    path = saved / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:size])
+    message = one_line_error(checkpoint.load, saved)
+    assert message.startswith(f"{path} cannot be read")
+    assert message.endswith("give a whole checkpoint")
+
+
+def test_missing_weights_are_named(saved):
+    (saved / "model.safetensors").unlink()
+    assert str(saved / "model.safetensors") in one_line_error(checkpoint.load, saved)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"config": {', b"\xff\xfe\x00", b"not json"])
+def test_a_damaged_description_is_named(saved, content):
+    (saved / "config.json").write_bytes(content)
+    message = one_line_error(checkpoint.load, saved)
+    assert message.startswith(f"{saved / 'config.json'} cannot be read")
+
+
+@pytest.mark.parametrize("key", ["config", "epoch", "metrics"])
+def test_a_description_without_a_key_is_named(saved, key):
+    path = saved / "config.json"
+    described = json.loads(path.read_text())
+    del described[key]
+    path.write_text(json.dumps(described))
+    message = one_line_error(checkpoint.load, saved)
+    assert message == f"{path} lacks config, epoch or metrics: give a whole checkpoint"
+
+
+def test_weights_of_another_model_do_not_fit(saved):
+    message = one_line_error(checkpoint.restore, built(SmallCnn), checkpoint.load(saved))
+    assert message.startswith("the weights do not fit")

@@ -1,0 +1,37 @@
+import torch
+
+from bgbias.data.compose import compose, unit
+
+CROSS = torch.tensor([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=torch.bool)[None, None]
+COUNT = torch.arange(1.0, 10).reshape(1, 1, 3, 3)
+
+
+def test_compose_keeps_the_foreground_and_fills_the_rest():
+    composed = compose(CROSS, COUNT, -COUNT)
+    assert composed[0, 0].tolist() == [[-1, 2, -3], [4, 5, 6], [-7, 8, -9]]
+
+
+def test_compose_spreads_one_color_and_one_grey_channel():
+    color = torch.tensor([10.0, 20, 30]).reshape(1, 3, 1, 1)
+    composed = compose(CROSS, COUNT, color)
+    assert composed.shape == (1, 3, 3, 3)
+    for channel, value in enumerate((10, 20, 30)):
+        assert composed[0, channel].tolist() == [[value, 2, value], [4, 5, 6], [value, 8, value]]
+
+
+def test_compose_gives_each_example_its_own_background():
+    mask, foreground = CROSS.expand(2, 1, 3, 3), COUNT.expand(2, 1, 3, 3)
+    composed = compose(mask, foreground, torch.tensor([0.0, 50]).reshape(2, 1, 1, 1))
+    assert composed[:, 0, 0, 0].tolist() == [0, 50]
+    assert composed[:, 0, 1, 1].tolist() == [5, 5]
+
+
+def test_unit_scales_bytes_to_the_unit_interval():
+    image = torch.tensor([0, 51, 255], dtype=torch.uint8)
+    torch.testing.assert_close(unit(image), torch.tensor([0, 0.2, 1]))
+    assert image.tolist() == [0, 51, 255]
+
+
+def test_unit_leaves_floats_as_they_are():
+    image = torch.tensor([0.0, 12.0])
+    assert unit(image).tolist() == [0, 12]

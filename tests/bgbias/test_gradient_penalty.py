@@ -1,0 +1,268 @@
+"""The penalty against hand-worked sums, plain numpy and finite differences, in float64."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bgbias.methods.gradient_penalty import (
+    GradientPenalty,
+    aggregated_energy,
+    background_energy,
+    background_norm,
+)
+from bgbias.randomness import stream
+from bgbias.types import Batch
+
+CASES = {
+    "plain": {"form": "plain"},
+    "log_probability": {"form": "log_probability"},
+    "aggregated": {"form": "aggregated"},
+    "aggregated over windows of 1": {"form": "aggregated", "smoothing": 0},
+    "aggregated over windows of 3": {"form": "aggregated", "smoothing": 1},
+}
+every_case = pytest.mark.parametrize("case", CASES)
+
+RING = torch.tensor([[0, 0, 0], [0, 1, 0], [0, 0, 0]], dtype=torch.bool)[None, None]
+"""The object is the centre."""
+COUNT = torch.arange(1.0, 10).reshape(1, 1, 3, 3)
+"""1 to 9; on the background their squares sum to 260 and they themselves to 40."""
+
+
+def test_background_norm_by_hand():
+    assert background_norm(COUNT, RING).item() == pytest.approx(260**0.5)
+
+
+def test_background_norm_is_taken_over_the_batch_at_once():
+    gradient, mask = torch.cat([COUNT, 3 * COUNT]), RING.expand(2, 1, 3, 3)
+    assert background_norm(gradient, mask).item() == pytest.approx((260 + 9 * 260) ** 0.5)
+
+
+def test_background_energy_by_hand():
+    gradient = torch.cat([COUNT, -2 * COUNT], dim=1)
+    assert background_energy(gradient, RING).item() == 260 + 4 * 260
+
+
+def test_background_energy_is_the_mean_over_examples():
+    gradient, mask = torch.cat([COUNT, COUNT]), torch.cat([RING, torch.ones_like(RING)])
+    assert background_energy(gradient, mask).item() == 260 / 2
+
+
+def test_aggregated_energy_sums_before_it_squares():
+    assert aggregated_energy(COUNT, RING, None).item() == 40**2
+
+
+def test_aggregated_energy_keeps_channels_apart():
+    gradient = torch.cat([COUNT, -COUNT], dim=1)
+    assert aggregated_energy(gradient, RING, None).item() == 2 * 40**2
+
+
+def test_aggregated_energy_is_the_mean_over_examples():
+    gradient, mask = torch.cat([COUNT, COUNT]), torch.cat([RING, torch.ones_like(RING)])
+    assert aggregated_energy(gradient, mask, None).item() == 40**2 / 2
+
+
+def test_aggregated_energy_over_windows_by_hand():
+    windows = [7, 16, 11, 22, 40, 28, 19, 34, 23]
+    expected = sum(window**2 for window in windows) / 9
+    assert aggregated_energy(COUNT, RING, 1).item() == pytest.approx(expected)
+
+
+def random_gradient(shape):
+    return torch.randn(shape, generator=stream(0, "gradient"), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("radius", [4, 5, 9])
+def test_a_radius_across_the_picture_sums_over_all_of_it(radius):
+    gradient, mask = random_gradient((3, 2, 5, 4)), random_gradient((3, 1, 5, 4)) > 0.5
+    torch.testing.assert_close(aggregated_energy(gradient, mask, radius), aggregated_energy(gradient, mask, None))
+
+
+def test_radius_zero_is_the_energy_per_pixel():
+    gradient, mask = random_gradient((3, 2, 5, 4)), random_gradient((3, 1, 5, 4)) > 0.5
+    torch.testing.assert_close(aggregated_energy(gradient, mask, 0), background_energy(gradient, mask) / (5 * 4))
+
+
+def smooth_net(channels=2, side=3, classes=4):
+    generator = stream(0, "net")
+    net = nn.Sequential(nn.Flatten(), nn.Linear(channels * side**2, 5), nn.Tanh(), nn.Linear(5, classes)).double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.7)
+    return net
+
+
+def random_batch(size=3, channels=2, side=3, classes=4):
+    generator = stream(0, "batch")
+    return Batch(
+        image=torch.rand(size, channels, side, side, generator=generator, dtype=torch.float64),
+        mask=torch.rand(size, 1, side, side, generator=generator) < 0.4,
+        label=torch.randint(classes, (size,), generator=generator),
+        background=torch.arange(size),
+    )
+
+
+def penalty(case, net, batch, seed=0, weight=1.0):
+    return GradientPenalty(weight=weight, **CASES[case]).loss(net, batch, stream(seed, "v"))["background_gradient"]
+
+
+def log_probabilities(net, image):
+    """[B, K] in plain numpy."""
+    first, second = (
+        (layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in (net[1], net[3])
+    )  # fmt: skip
+    hidden = np.tanh(image.reshape(len(image), -1) @ first[0].T + first[1])
+    logits = hidden @ second[0].T + second[1]
+    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+def central_differences(function, at, step=1e-5):
+    found = np.zeros_like(at)
+    for index in np.ndindex(*at.shape):
+        moved = at.copy()
+        moved[index] = at[index] + step
+        above = function(moved)
+        moved[index] = at[index] - step
+        found[index] = (above - function(moved)) / (2 * step)
+    return found
+
+
+def reference_penalty(case, net, batch, direction):
+    """The definition, pixel by pixel: each background pixel is moved and what happens is measured."""
+    label, rows = batch.label.numpy(), np.arange(len(batch))
+
+    def cross_entropy(image):
+        return -log_probabilities(net, image)[rows, label].mean()
+
+    def along_direction(image):
+        return (direction * log_probabilities(net, image)).sum()
+
+    form = CASES[case]["form"]
+    gradient = central_differences(cross_entropy if form == "plain" else along_direction, batch.image.numpy())
+    gradient = np.where(batch.mask.numpy(), 0, gradient)
+    if form == "plain":
+        return np.sqrt((gradient**2).sum())
+    if form == "log_probability":
+        return (gradient**2).sum() / len(batch)
+    radius = CASES[case].get("smoothing")
+    if radius is None:
+        return (gradient.sum(axis=(2, 3)) ** 2).sum() / len(batch)
+    height, width = gradient.shape[2:]
+    total = 0.0
+    for row in range(height):
+        for column in range(width):
+            rows_near = slice(max(row - radius, 0), row + radius + 1)
+            columns_near = slice(max(column - radius, 0), column + radius + 1)
+            total += (gradient[:, :, rows_near, columns_near].sum(axis=(2, 3)) ** 2).sum()
+    return total / (height * width) / len(batch)
+
+
+@every_case
+def test_penalty_agrees_with_finite_differences_over_background_pixels(case):
+    net, batch = smooth_net(), random_batch()
+    direction = torch.randn(3, 4, generator=stream(0, "v")).numpy()
+    expected = reference_penalty(case, net, batch, direction)
+    assert expected > 1e-3
+    assert penalty(case, net, batch).item() == pytest.approx(expected, rel=1e-6)
+
+
+@every_case
+def test_its_gradient_agrees_with_finite_differences_over_parameters(case):
+    net, batch = smooth_net(), random_batch()
+    names, parameters = zip(*net.named_parameters(), strict=True)
+    gradients = torch.autograd.grad(penalty(case, net, batch), parameters, allow_unused=True)
+    for name, parameter, gradient in zip(names, parameters, gradients, strict=True):
+
+        def moved(values, parameter=parameter):
+            before = parameter.detach().clone()
+            with torch.no_grad():
+                parameter.copy_(torch.from_numpy(values))
+            value = penalty(case, net, batch).item()
+            with torch.no_grad():
+                parameter.copy_(before)
+            return value
+
+        expected = central_differences(moved, parameter.detach().numpy().copy())
+        np.testing.assert_allclose(gradient.numpy(), expected, rtol=1e-5, atol=1e-8, err_msg=name)
+
+
+def jacobian_on_background(net, batch):
+    """[K, C, H, W] of the first example's log-probabilities."""
+
+    def log_probability(image):
+        return torch.log_softmax(net(image[None]), dim=1)[0]
+
+    jacobian = torch.autograd.functional.jacobian(log_probability, batch.image[0])
+    return jacobian.masked_fill(batch.mask[0], 0)
+
+
+def test_over_random_directions_the_energy_is_the_squared_jacobian():
+    net, one, copies = smooth_net(), random_batch(), 50_000
+    first = torch.zeros(copies, dtype=torch.int64)
+    many = Batch(image=one.image[first], mask=one.mask[first], label=one.label[first], background=first)
+    jacobian = jacobian_on_background(net, one)
+    squared = jacobian.square().sum().item()
+    assert penalty("log_probability", net, many).item() == pytest.approx(squared, rel=0.04)
+    squared = jacobian.sum(dim=(2, 3)).square().sum().item()
+    assert penalty("aggregated", net, many).item() == pytest.approx(squared, rel=0.04)
+
+
+class LooksBelowTheFirstRow(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = smooth_net(channels=1, side=3)
+
+    def forward(self, image):
+        return self.inner(image[:, :, 1:])
+
+
+@every_case
+def test_a_network_that_ignores_the_background_pays_nothing(case):
+    generator, net = stream(0, "images"), LooksBelowTheFirstRow()
+    mask = torch.ones(2, 1, 4, 3, dtype=torch.bool)
+    mask[:, :, 0] = False
+    image = torch.rand(2, 1, 4, 3, generator=generator, dtype=torch.float64)
+    batch = Batch(image=image, mask=mask, label=torch.tensor([0, 1]), background=torch.tensor([0, 1]))
+    value = penalty(case, net, batch)
+    assert value.item() == 0
+    for gradient in torch.autograd.grad(value, list(net.parameters()), allow_unused=True):
+        assert gradient is None or not gradient.any()
+
+
+@every_case
+def test_the_weight_scales_the_penalty_and_not_the_cross_entropy(case):
+    net, batch = smooth_net(), random_batch()
+    light, heavy = (
+        GradientPenalty(weight=weight, **CASES[case]).loss(net, batch, stream(0, "v")) for weight in (2.0, 6.0)
+    )
+    torch.testing.assert_close(heavy["background_gradient"], 3 * light["background_gradient"])
+    expected = -log_probabilities(net, batch.image.numpy())[np.arange(3), batch.label.numpy()].mean()
+    for terms in (light, heavy):
+        assert list(terms) == ["cross_entropy", "background_gradient"]
+        assert terms["cross_entropy"].item() == pytest.approx(expected)
+
+
+@every_case
+def test_the_batch_is_neither_changed_nor_marked(case):
+    net, batch = smooth_net(), random_batch()
+    before = batch.image.clone()
+    terms = GradientPenalty(**CASES[case]).loss(net, batch, stream(0, "v"))
+    sum(terms.values()).backward()
+    assert torch.equal(batch.image, before)
+    assert not batch.image.requires_grad
+    assert batch.image.grad is None
+
+
+def test_directions_come_from_the_generator_alone():
+    net, batch = smooth_net(), random_batch()
+    same, again, other = (penalty("aggregated", net, batch, seed=seed).item() for seed in (0, 0, 1))
+    assert same == again
+    assert same != other
+
+
+def test_preparing_widens_the_masks_by_the_dilation(load):
+    dataset = load("colored-digits")
+    assert GradientPenalty().prepare(dataset, stream(0, "prepare")) is dataset
+    prepared = GradientPenalty(dilation=3).prepare(dataset, stream(0, "prepare"))
+    assert torch.equal(prepared.train.foregrounds.mask, dataset.train.dilated(3).foregrounds.mask)
+    assert "shuffled_rim" in prepared.validation

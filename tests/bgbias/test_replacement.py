@@ -1,0 +1,98 @@
+import pytest
+import torch
+from scipy.stats import binom, chisquare
+
+from bgbias.methods.dynamic_replacement import DynamicReplacement, replace_backgrounds
+from bgbias.methods.static_replacement import StaticReplacement
+from bgbias.randomness import stream
+
+
+def batch_and_backgrounds(load, name="colored-digits"):
+    train = load(name).train
+    return train.batch(torch.arange(len(train))), train.backgrounds
+
+
+def replaced(load, p, seed=0, name="colored-digits"):
+    return replace_backgrounds(*batch_and_backgrounds(load, name), p, stream(seed, "draws"))
+
+
+def test_with_chance_zero_nothing_is_replaced(load):
+    batch, _ = batch_and_backgrounds(load)
+    found = replaced(load, 0.0)
+    assert torch.equal(found.image, batch.image)
+    assert torch.equal(found.background, batch.background)
+
+
+@pytest.mark.parametrize("p", [0.3, 1.0])
+@pytest.mark.parametrize("name", ["colored-digits", "one-pixel-digits"])
+def test_each_image_shows_the_background_it_names_and_keeps_its_object(load, name, p):
+    batch, backgrounds = batch_and_backgrounds(load, name)
+    found = replaced(load, p, name=name)
+    paper = (~batch.mask).expand_as(batch.image)
+    assert torch.equal(found.image[paper], backgrounds.image[found.background].expand_as(batch.image)[paper])
+    assert torch.equal(found.image[~paper], batch.image[~paper])
+    assert torch.equal(found.mask, batch.mask)
+    assert torch.equal(found.label, batch.label)
+
+
+def test_with_chance_one_the_classes_of_backgrounds_are_uniform(load):
+    count = torch.bincount(replaced(load, 1.0).background, minlength=10)
+    assert count.sum() == 1197
+    assert chisquare(count).pvalue > 1e-3
+
+
+def test_the_share_replaced_is_the_chance_asked(load):
+    batch, _ = batch_and_backgrounds(load)
+    moved = sum(int((replaced(load, 0.3, seed).background != batch.background).sum()) for seed in range(5))
+    low, high = binom.interval(0.999, 5 * 1197, 0.3 * 9 / 10)
+    assert low <= moved <= high
+
+
+def test_examples_are_replaced_whole(load):
+    batch, _ = batch_and_backgrounds(load)
+    found = replaced(load, 0.5)
+    kept = found.background == batch.background
+    assert 0 < kept.sum() < len(batch)
+    assert torch.equal(found.image[kept], batch.image[kept])
+    assert (found.image != batch.image)[~kept].flatten(1).any(dim=1).all()
+
+
+def test_the_batch_handed_in_stays_as_it_was(load):
+    batch, backgrounds = batch_and_backgrounds(load)
+    before, index = batch.image.clone(), batch.background.clone()
+    DynamicReplacement(p=1.0).augment(batch, backgrounds, stream(0, "draws"))
+    assert torch.equal(batch.image, before)
+    assert torch.equal(batch.background, index)
+
+
+def test_a_dilated_rim_survives_the_replacement(load):
+    train = load("colored-digits").dilated(2).train
+    batch = train.batch(torch.arange(50))
+    found = DynamicReplacement(p=1.0).augment(batch, train.backgrounds, stream(0, "draws"))
+    rim = batch.mask & (train.foregrounds.image[:50] == 0)
+    assert rim.any()
+    assert not found.image[rim.expand_as(found.image)].any()
+
+
+def test_static_replacement_fixes_one_random_assignment(load):
+    dataset = load("colored-digits")
+    first, again, other = (
+        StaticReplacement().prepare(dataset, stream(seed, "prepare")).train.assignment for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert chisquare(torch.bincount(first, minlength=10)).pvalue > 1e-3
+    assert (first == dataset.train.foregrounds.label).float().mean() < 0.2
+
+
+def test_static_replacement_changes_training_backgrounds_alone(load):
+    dataset = load("colored-digits")
+    prepared = StaticReplacement().prepare(dataset, stream(0, "prepare"))
+    everything = torch.arange(len(dataset.train))
+    before, after = dataset.train.batch(everything), prepared.train.batch(everything)
+    ink = before.mask.expand_as(before.image)
+    assert torch.equal(after.image[ink], before.image[ink])
+    assert torch.equal(after.mask, before.mask)
+    assert prepared.validation is dataset.validation
+    assert prepared.test is dataset.test
+    assert torch.equal(dataset.train.assignment, dataset.train.foregrounds.label)

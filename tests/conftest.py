@@ -1,0 +1,65 @@
+"""Small real data for every test: the library's datasets, read from folders that look like the real ones."""
+
+import functools
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bgbias.data.datasets import find_dataset
+from bgbias.data.digits import embedded
+
+FOLDERS = {
+    "colored-digits": None,
+    "colored-mnist": "mnist_folder",
+    "one-pixel-digits": None,
+    "one-pixel-mnist": "mnist_folder",
+}
+"""By dataset, the fixture that writes its source files; None where the data is embedded."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def mnist_folder(tmp_path_factory):
+    """MNIST's four files holding 6,000 and 500 embedded digits over and over: train gzipped, t10k raw."""
+    folder = tmp_path_factory.mktemp("mnist")
+    digits = embedded(0).train
+    for part, size, ending in (("train", 6_000, ".gz"), ("t10k", 500, "")):
+        index = torch.arange(size) % len(digits.label)
+        write_idx(folder / f"{part}-images-idx3-ubyte{ending}", digits.image[index, 0].numpy())
+        write_idx(folder / f"{part}-labels-idx1-ubyte{ending}", digits.label[index].numpy().astype(np.uint8))
+    return folder
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    data = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, dtype=">u4").tobytes() + array.tobytes()
+    path.write_bytes(gzip.compress(data, compresslevel=1) if path.suffix == ".gz" else data)
+
+
+@pytest.fixture(scope="session")
+def folder_of(request):
+    """A function from a dataset's name to the folder of its source files, or None."""
+
+    def find(name):
+        assert name in FOLDERS, f"add '{name}' to FOLDERS in tests/conftest.py, with a fixture that writes its files"
+        fixture = FOLDERS[name]
+        return request.getfixturevalue(fixture) if fixture else None
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def load(folder_of):
+    """A function from a dataset's name and options to the loaded dataset, each read once."""
+
+    @functools.cache
+    def read(name, **options):
+        return find_dataset(name)(**options).load(folder_of(name))
+
+    return read
