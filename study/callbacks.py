@@ -12,11 +12,11 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.result import TRAINING_ITERATION
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bgbias.metrics import TEST, TRAIN, VALIDATION, accuracy
+from bgbias.metrics import TEST, TRAIN, VALIDATION
 from study.display import console, percent
 from study.folder import StudyFolder
 from study.provenance import trial_tags
-from study.selection import Metrics, best_epoch, winners
+from study.selection import Metrics, best_validation, winners
 from study.tracking import Reporter
 from study.trainable import EPOCHS, run_config
 
@@ -36,8 +36,7 @@ class Recorder(Callback):  # type: ignore[misc]
         root, self._stage, self._space, experiment = self._given
         self._folder = StudyFolder(root)
         self._reporter = Reporter(self._folder.outbox, experiment, self._folder.name)
-        recorded = self._folder.trials(self._stage, self._space)
-        self._leaders = [trial for trial in recorded if trial.finished]
+        self._leaders = self._folder.finished(self._stage, self._space)
 
     def on_trial_start(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
         settings = run_config(trial.config).to_flat()
@@ -73,48 +72,56 @@ class Recorder(Callback):  # type: ignore[misc]
 class Watcher(Callback):  # type: ignore[misc]
     """Shows how far the trials are, and each one's result on the objective's variant."""
 
-    def __init__(self, title: str, trials: int, objective: str) -> None:
-        self._given = (title, trials, objective)
+    def __init__(self, root: Path, stage: str, space: str, objective: str, trials: int) -> None:
+        self._given = (root, stage, space, objective, trials)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_given": self._given}
 
     def setup(self, **info: Any) -> None:  # noqa: ARG002
-        self._title, total, self._objective = self._given
+        root, stage, space, self._objective, total = self._given
+        self._folder = StudyFolder(root)
+        self._title = f"{stage} {space}"
+        finished = self._folder.finished(stage, space)
+        self._best = max((best_validation(trial, self._objective) or 0.0 for trial in finished), default=0.0)
+        self._running: dict[str, int] = {}
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._progress = Progress(*columns, console=console)
-        self._task = self._progress.add_task(self._title, total=total)
-        self._histories: dict[str, list[Metrics]] = {}
-        self._best = 0.0
+        self._task = self._progress.add_task(self._title, total=total, completed=len(finished))
         self._progress.start()
 
     def on_trial_result(self, trial: RayTrial, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
-        self._histories.setdefault(trial.trial_id, []).append(own_metrics(result))
-        running = " ".join(str(len(history)) for history in self._histories.values())
-        self._progress.update(
-            self._task, description=f"{self._title}  best {percent(self._best)}  running at epoch {running}"
-        )
+        self._running[trial.trial_id] = result[TRAINING_ITERATION]
+        self._show()
 
     def on_trial_complete(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
-        history = self._histories.pop(trial.trial_id, [])
-        epoch = best_epoch(history, self._objective)
-        found = history[epoch - 1][accuracy(VALIDATION, self._objective)] if epoch else 0.0
+        record = self._folder.trial(trial.trial_id)
+        found = best_validation(record, self._objective) or 0.0
         self._best = max(self._best, found)
         searched = " ".join(f"{key.split('/')[-1]}={_short(value)}" for key, value in trial.evaluated_params.items())
         self._progress.console.print(
             f"[dim]{self._title}[/] {percent(found)} on {self._objective} (validation)"
-            f" after {len(history)} epochs  [dim]{searched}[/]",
+            f" after {len(record.history)} epochs  [dim]{searched}[/]",
             soft_wrap=True,
         )
-        self._progress.advance(self._task)
+        self._end(trial)
 
     def on_trial_error(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
         reason = Path(trial.error_file).read_text().strip().splitlines()[-1]
         self._progress.console.print(f"[red]{self._title}: trial {trial.trial_id} failed:[/] {reason}", soft_wrap=True)
-        self._progress.advance(self._task)
+        self._end(trial)
 
     def on_experiment_end(self, trials: list[RayTrial], **info: Any) -> None:  # noqa: ARG002
         self._progress.stop()
+
+    def _end(self, trial: RayTrial) -> None:
+        self._running.pop(trial.trial_id, None)
+        self._progress.advance(self._task)
+        self._show()
+
+    def _show(self) -> None:
+        running = f"  running at epoch {' '.join(map(str, self._running.values()))}" if self._running else ""
+        self._progress.update(self._task, description=f"{self._title}  best {percent(self._best)}{running}")
 
 
 def own_metrics(result: dict[str, Any]) -> Metrics:

@@ -174,7 +174,7 @@ def best(
     """The checkpoint with the highest validation accuracy on a variant."""
     study = StudyFolder(folder)
     study.read_config()
-    row = _best_row(winners(study.trials(SEARCH)), variant, space)
+    row = _best_row(winners(study.finished(SEARCH)), variant, space)
     path = study.checkpoint(row)
     metrics = read_description(path)["metrics"]
     if as_json:
@@ -192,7 +192,7 @@ def best(
 
 def _best_row(rows: list[Row], variant: str, space: str | None) -> Row:
     if not rows:
-        raise SettingError("the study has no trial yet: run it first, or go on with `study resume`")
+        raise SettingError("no trial of the study has finished: go on with `study resume`")
     if variant not in {row.variant for row in rows}:
         raise UnknownNameError("variant", variant, {row.variant for row in rows})
     if space is not None and space not in {row.space for row in rows}:
@@ -217,7 +217,7 @@ def _report(folder: StudyFolder, as_json: bool) -> None:
 
     found = make_report(folder)
     if not found.rows:
-        raise SettingError(f"no trial of {folder.root} has finished an epoch: go on with `study resume`")
+        raise SettingError(f"no trial of {folder.root} has finished: go on with `study resume`")
     figures.draw(found, folder.report)
     (folder.report / "report.json").write_text(json.dumps(found.to_json(), indent=1))
     if as_json:

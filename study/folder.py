@@ -149,3 +149,7 @@ class StudyFolder:
         found = [self.trial(file.parent.name) for file in (self.root / "trials").glob("*/trial.json")]
         mine = [t for t in found if t.stage == stage and space in (None, t.space)]
         return sorted(mine, key=lambda t: t.number)
+
+    def finished(self, stage: str, space: str | None = None) -> list[Trial]:
+        """The trials that came to their end: those a winner is chosen among, and whose checkpoints are kept."""
+        return [trial for trial in self.trials(stage, space) if trial.finished]

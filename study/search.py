@@ -54,8 +54,8 @@ def make_search(
 
 
 def make_scheduler(objective: str, epochs: int) -> ASHAScheduler:
-    """Asynchronous successive halving on validation accuracy: after a fifth of the epochs, and again after three fifths, the worse two
-    thirds of what has come that far stop.
+    """Asynchronous successive halving on validation accuracy: after a fifth of the epochs, and again after three
+    fifths, the worse two thirds of what has come that far stop.
 
     Source: L. Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2018 (arXiv 1810.05934).
     """

@@ -54,6 +54,12 @@ def best_epoch(history: Sequence[Metrics], variant: str) -> int | None:
     return max(judged, key=lambda epoch: (history[epoch - 1][key], -epoch), default=None)
 
 
+def best_validation(trial: Trial, variant: str) -> float | None:
+    """A trial's highest validation accuracy on a variant."""
+    epoch = best_epoch(trial.history, variant)
+    return trial.history[epoch - 1][accuracy(VALIDATION, variant)] if epoch else None
+
+
 def best_epochs(history: Sequence[Metrics]) -> dict[str, int]:
     """Each variant's best epoch."""
     variants = variants_in(history[-1], VALIDATION) if history else []

@@ -18,7 +18,7 @@ from study.config import StudyConfig
 from study.errors import StudyInterruptedError, TrialsFailedError
 from study.folder import SEARCH, StudyFolder
 from study.search import make_scheduler, make_search
-from study.selection import Trial, winner
+from study.selection import winner
 from study.space import SearchSpace
 from study.trainable import ENVIRONMENT, TrialTrainable
 
@@ -128,7 +128,7 @@ class Stage:
 
     def confirm(self) -> None:
         """Train the search's winner again on `confirm_seeds` fresh seeds."""
-        best = winner(self.folder.trials(SEARCH, self.space), self.objective)
+        best = winner(self.folder.finished(SEARCH, self.space), self.objective)
         if best is None:
             raise TrialsFailedError(f"no trial of {self.space} was judged on '{self.objective}': nothing to confirm")
         first = self.config.seed + 1
@@ -136,7 +136,7 @@ class Stage:
         self._fit({"seed": tune.grid_search(seeds)}, best.config, trials=len(seeds))
 
     def _fit(self, searched: dict[str, Any], settings: dict[str, Any], trials: int, **tuning: Any) -> None:
-        if len(self._finished()) >= trials:
+        if len(self.folder.finished(self.name, self.space)) >= trials:
             return
         experiment = self.folder.ray / f"{self.name}-{self.space}"
         resources = {"cpu": self.config.cpus_per_trial, "gpu": self.config.gpus_per_trial}
@@ -167,7 +167,6 @@ class Stage:
         }
 
     def _run_config(self, trials: int) -> tune.RunConfig:
-        title = f"{self.name} {self.space}"
         return tune.RunConfig(
             name=f"{self.name}-{self.space}",
             storage_path=str(self.folder.ray),
@@ -175,16 +174,13 @@ class Stage:
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_frequency=1, checkpoint_at_end=False),
             callbacks=[
                 Recorder(self.folder.root, self.name, self.space, self.config.mlflow_experiment),
-                Watcher(title, trials, self.objective),
+                Watcher(self.folder.root, self.name, self.space, self.objective, trials),
             ],
             verbose=0,
         )
 
-    def _finished(self) -> list[Trial]:
-        return [trial for trial in self.folder.trials(self.name, self.space) if trial.finished]
-
     def _check_end(self, trials: int, results: tune.ResultGrid) -> None:
-        finished = len(self._finished())
+        finished = len(self.folder.finished(self.name, self.space))
         if finished == 0 and results.errors:
             reason = str(results.errors[0]).strip().splitlines()[-1]
             raise TrialsFailedError(f"every trial of {self.space} failed; the first said: {reason}")

@@ -104,7 +104,7 @@ def reporting(config: StudyConfig, folder: StudyFolder) -> Iterator[Reporter]:
 
 def publish(folder: StudyFolder, reporter: Reporter, dataset: str) -> None:
     """Keep every winner's checkpoint in MLflow, and register the best of each variant under the dataset's name."""
-    rows = winners(folder.trials(SEARCH))
+    rows = winners(folder.finished(SEARCH))
     for row in rows:
         reporter.trial_artifacts(row.trial, folder.checkpoint(row), f"best/{row.variant}")
     for variant in dict.fromkeys(row.variant for row in rows):

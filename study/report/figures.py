@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bgbias.metrics import VALIDATION, accuracy
-from study.report.tables import Report, best_validation, searched_values, spans_decades
-from study.selection import Trial
+from study.report.tables import Report, searched_values, spans_decades
+from study.selection import Trial, best_validation
 
 matplotlib.use("Agg")
 

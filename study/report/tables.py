@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bgbias.metrics import TEST, VALIDATION, accuracy
+from bgbias.metrics import TEST, accuracy
 from study.config import StudyConfig
 from study.folder import CONFIRM, SEARCH, StudyFolder
 from study.selection import Row, Trial, best_epoch, variant_order, winners
@@ -68,14 +68,14 @@ def make_report(folder: StudyFolder) -> Report:
         SettingError: there is no study in the folder.
     """
     config = folder.read_config()
-    trials = folder.trials(SEARCH)
+    trials = folder.finished(SEARCH)
     variants = variant_order(trials)
     return Report(
         name=folder.name,
         config=config,
         variants=variants,
         rows=winners(trials),
-        seed_rows=seed_rows(folder.trials(CONFIRM), variants),
+        seed_rows=seed_rows(folder.finished(CONFIRM), variants),
         trials=trials,
     )
 
@@ -85,7 +85,7 @@ def seed_rows(trials: Sequence[Trial], variants: Sequence[str]) -> list[SeedRow]
     spaces = dict.fromkeys(trial.space for trial in trials)
     found = []
     for space in spaces:
-        mine = [trial for trial in trials if trial.space == space and trial.finished]
+        mine = [trial for trial in trials if trial.space == space]
         for variant in variants:
             row = _seed_row(space, variant, mine)
             if row is not None:
@@ -142,9 +142,3 @@ def spans_decades(values: Sequence[Any]) -> bool:
     """Whether values are positive numbers more than a factor of 10 apart, so that a logarithmic axis shows them."""
     positive = all(isinstance(value, int | float) and value > 0 for value in values)
     return positive and max(values) > 10 * min(values)
-
-
-def best_validation(trial: Trial, variant: str) -> float | None:
-    """A trial's highest validation accuracy on a variant."""
-    epoch = best_epoch(trial.history, variant)
-    return trial.history[epoch - 1][accuracy(VALIDATION, variant)] if epoch else None

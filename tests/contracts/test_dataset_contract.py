@@ -1,0 +1,116 @@
+"""What every dataset keeps to, found by looking."""
+
+import inspect
+import sys
+from itertools import combinations
+
+import pytest
+import torch
+
+from bgbias.data.datasets import datasets
+from bgbias.types import NO_BACKGROUND
+
+pytestmark = pytest.mark.parametrize("name", datasets())
+
+
+def variants_of(dataset):
+    return [dataset.train, *dataset.validation.values(), *dataset.test.values()]
+
+
+def splits_of(dataset):
+    return {"train": [dataset.train], "validation": dataset.validation.values(), "test": dataset.test.values()}
+
+
+def share_on_own_class(variant):
+    assert (variant.assignment != NO_BACKGROUND).all()
+    own = variant.backgrounds.label[variant.assignment] == variant.foregrounds.label
+    return own.double().mean().item()
+
+
+def test_validation_and_test_hold_the_same_variants(load, name):
+    dataset = load(name)
+    assert list(dataset.validation) == list(dataset.test)
+    assert "original" in dataset.validation
+
+
+def test_the_objective_is_a_validation_variant(load, name):
+    assert datasets()[name].objective in load(name).validation
+
+
+def test_variants_of_a_split_share_their_foregrounds(load, name):
+    dataset = load(name)
+    for variants in (dataset.validation, dataset.test):
+        fronts = [variant.foregrounds for variant in variants.values()]
+        assert all(front is fronts[0] for front in fronts)
+
+
+def test_no_source_is_in_two_splits(load, name):
+    sources = {
+        split: {source for variant in variants for source in variant.foregrounds.source.tolist()}
+        for split, variants in splits_of(load(name)).items()
+    }
+    for one, other in combinations(sources, 2):
+        assert sources[one].isdisjoint(sources[other]), (one, other)
+
+
+def test_sizes_types_and_ranges(load, name):
+    dataset = load(name)
+    for variant in variants_of(dataset):
+        front, back, n = variant.foregrounds, variant.backgrounds, len(variant)
+        assert len(front.image) == len(front.mask) == len(front.label) == len(front.source) == n > 0
+        assert front.mask.dtype == torch.bool
+        assert front.mask.shape == (n, 1, *front.image.shape[2:])
+        assert front.label.dtype == front.source.dtype == variant.assignment.dtype == torch.int64
+        assert set(front.label.tolist()) == set(range(len(dataset.classes)))
+        assert len(back.image) == len(back.label) + 1
+        assert not back.image[NO_BACKGROUND].any()
+        assert variant.assignment.shape == (n,)
+        assert variant.assignment.min() >= NO_BACKGROUND
+        assert variant.assignment.max() < len(back)
+
+
+def test_every_picture_has_an_object_and_a_background(load, name):
+    for variant in variants_of(load(name)):
+        share = variant.foregrounds.mask.double().mean(dim=(1, 2, 3))
+        assert share.min() > 0
+        assert share.max() < 1
+
+
+def test_composed_images_are_finite_floats_from_dark_upwards(load, name):
+    dataset = load(name)
+    for variant in variants_of(dataset):
+        image = variant.batch(torch.arange(min(len(variant), 500))).image
+        assert image.shape[1:] == dataset.image_shape
+        assert image.dtype == torch.float32
+        assert image.isfinite().all()
+        assert image.min() >= 0
+        assert image.max() > 0.5
+
+
+def test_loading_again_gives_the_same_to_the_bit(load, folder_of, name):
+    again = datasets()[name]().load(folder_of(name))
+    for one, other in zip(variants_of(load(name)), variants_of(again), strict=True):
+        for field in ("image", "mask", "label", "source"):
+            assert torch.equal(getattr(one.foregrounds, field), getattr(other.foregrounds, field)), field
+        assert torch.equal(one.backgrounds.image, other.backgrounds.image)
+        assert torch.equal(one.assignment, other.assignment)
+
+
+def test_original_and_training_stand_on_their_own_class_at_full_strength(load, name):
+    dataset = load(name, strength=1.0)
+    for variant in (dataset.train, dataset.validation["original"], dataset.test["original"]):
+        assert share_on_own_class(variant) == 1
+
+
+def test_shuffled_backgrounds_tell_nothing_of_the_class(load, name):
+    dataset = load(name)
+    for variant in (dataset.validation["shuffled"], dataset.test["shuffled"]):
+        chance = 1 / len(dataset.classes)
+        spread = (chance * (1 - chance) / len(variant)) ** 0.5
+        assert share_on_own_class(variant) == pytest.approx(chance, abs=4 * spread)
+        used = variant.backgrounds.label[variant.assignment]
+        assert set(used.tolist()) == set(range(len(dataset.classes)))
+
+
+def test_its_file_names_its_source(name):
+    assert "Source" in inspect.getdoc(sys.modules[datasets()[name].__module__])
