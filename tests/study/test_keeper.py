@@ -1,0 +1,64 @@
+from made import epoch, trial
+
+from study.keeper import EpochKeeper, StudyKeeper
+
+
+def write(folder, epoch_number):
+    target = folder / str(epoch_number)
+    target.mkdir(parents=True)
+    (target / "model").write_text(f"{folder.name} {epoch_number}")
+
+
+def kept(folder):
+    return sorted(str(path.parent.relative_to(folder)) for path in folder.rglob("model"))
+
+
+def test_a_trial_keeps_the_best_epoch_of_each_variant_and_the_last(tmp_path):
+    keeper, history = EpochKeeper(tmp_path), []
+    expected = [["1"], ["1", "2"], ["2", "3"], ["2", "3", "4"]]
+    accuracies = [(0.5, 0.5), (0.4, 0.6), (0.7, 0.3), (0.1, 0.1)]
+    for number, (original, shuffled) in enumerate(accuracies, start=1):
+        write(tmp_path, number)
+        history.append(epoch(original=(original, 0), shuffled=(shuffled, 0)))
+        keeper.prune(history)
+        assert kept(tmp_path) == expected[number - 1]
+
+
+def test_a_study_keeps_one_checkpoint_for_each_space_and_variant(tmp_path):
+    scratch, keeper = tmp_path / "scratch", StudyKeeper(tmp_path / "best")
+    first = trial("a", [epoch(original=(0.9, 0), shuffled=(0.5, 0)), epoch(original=(0.8, 0), shuffled=(0.6, 0))])
+    second = trial("b", [epoch(original=(0.7, 0), shuffled=(0.8, 0))])
+    third = trial("c", [epoch(original=(0.1, 0), shuffled=(0.1, 0))])
+    for number in (1, 2):
+        write(scratch / "a", number)
+    write(scratch / "b", 1)
+    write(scratch / "c", 1)
+
+    keeper.offer(first, scratch / "a", [first])
+    assert kept(keeper.folder) == ["erm/a/1", "erm/a/2"]
+    keeper.offer(second, scratch / "b", [first, second])
+    assert kept(keeper.folder) == ["erm/a/1", "erm/b/1"]
+    keeper.offer(third, scratch / "c", [first, second, third])
+    assert kept(keeper.folder) == ["erm/a/1", "erm/b/1"]
+    assert (keeper.path("erm", "b", 1) / "model").read_text() == "b 1"
+
+
+def test_spaces_do_not_compete(tmp_path):
+    scratch, keeper = tmp_path / "scratch", StudyKeeper(tmp_path / "best")
+    mine, other = trial("a", [epoch(shuffled=(0.1, 0))]), trial("b", [epoch(shuffled=(0.9, 0))], space="other")
+    for done in (mine, other):
+        write(scratch / done.trial_id, 1)
+        keeper.offer(done, scratch / done.trial_id, [done])
+    assert kept(keeper.folder) == ["erm/a/1", "other/b/1"]
+
+
+def test_a_half_copied_checkpoint_is_copied_again(tmp_path):
+    scratch, keeper = tmp_path / "scratch", StudyKeeper(tmp_path / "best")
+    done = trial("a", [epoch(shuffled=(0.1, 0))])
+    write(scratch / "a", 1)
+    half = keeper.path("erm", "a", 1).with_name("1.partial")
+    half.mkdir(parents=True)
+    (half / "stale").write_text("from a crash")
+    keeper.offer(done, scratch / "a", [done])
+    assert [path.name for path in keeper.path("erm", "a", 1).iterdir()] == ["model"]
+    assert kept(keeper.folder) == ["erm/a/1"]

@@ -1,0 +1,37 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from study.outbox import Outbox
+
+
+def test_messages_come_out_in_order_and_stay_until_dropped(tmp_path):
+    outbox = Outbox(tmp_path / "box.sqlite")
+    before = time.time() * 1000
+    for number in range(5):
+        outbox.put("metrics", epoch=number)
+    messages = outbox.first(3)
+    assert [message.body for message in messages] == [{"epoch": 0}, {"epoch": 1}, {"epoch": 2}]
+    assert outbox.first(3) == messages
+    assert before - 1 <= messages[0].sent_at <= time.time() * 1000
+    outbox.drop(through=messages[1].number)
+    assert [message.body["epoch"] for message in outbox.first(10)] == [2, 3, 4]
+    assert len(outbox) == 3
+    outbox.close()
+
+
+def test_what_was_put_survives_the_process_that_put_it(tmp_path):
+    first = Outbox(tmp_path / "box.sqlite")
+    first.put("trial", name="x")
+    first.close()
+    again = Outbox(tmp_path / "box.sqlite")
+    again.put("trial", name="y")
+    assert [message.body["name"] for message in again.first(10)] == ["x", "y"]
+    again.close()
+
+
+def test_threads_may_put_at_once(tmp_path):
+    outbox = Outbox(tmp_path / "box.sqlite")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: outbox.put("metrics", number=number), range(200)))
+    assert sorted(message.body["number"] for message in outbox.first(1000)) == list(range(200))
+    outbox.close()

@@ -1,0 +1,66 @@
+from made import epoch, trial
+
+from study.selection import best_epoch, best_epochs, best_validation, variant_order, winner, winners
+
+
+def test_the_best_epoch_is_chosen_on_validation_and_never_on_test():
+    history = [epoch(shuffled=(0.5, 0.99)), epoch(shuffled=(0.7, 0.6)), epoch(shuffled=(0.6, 0.95))]
+    assert best_epoch(history, "shuffled") == 2
+    assert best_validation(trial("a", history), "shuffled") == 0.7
+
+
+def test_the_earlier_epoch_wins_a_tie():
+    history = [epoch(shuffled=(0.7, 0.1)), epoch(shuffled=(0.7, 0.9))]
+    assert best_epoch(history, "shuffled") == 1
+
+
+def test_a_variant_never_judged_has_no_best_epoch():
+    assert best_epoch([epoch(original=(1.0, 1.0))], "shuffled") is None
+    assert best_validation(trial("a", []), "shuffled") is None
+
+
+def test_each_variant_has_its_own_best_epoch():
+    history = [
+        epoch(original=(0.9, 0.9), shuffled=(0.2, 0.2)),
+        epoch(original=(0.8, 0.8), shuffled=(0.3, 0.3)),
+    ]
+    assert best_epochs(history) == {"original": 1, "shuffled": 2}
+    assert best_epochs([]) == {}
+
+
+def test_the_winner_is_chosen_on_validation_with_the_oracle_apart():
+    trials = [
+        trial("a", [epoch(shuffled=(0.6, 0.9))]),
+        trial("b", [epoch(shuffled=(0.5, 0.1)), epoch(shuffled=(0.8, 0.7))]),
+    ]
+    row = winner(trials, "shuffled")
+    assert (row.trial, row.epoch, row.val_accuracy, row.test_accuracy) == ("b", 2, 0.8, 0.7)
+    assert row.oracle_test_accuracy == 0.9
+
+
+def test_the_earlier_trial_wins_a_tie():
+    trials = [trial("a", [epoch(shuffled=(0.6, 0.1))]), trial("b", [epoch(shuffled=(0.6, 0.9))])]
+    assert winner(trials, "shuffled").trial == "a"
+
+
+def test_winners_hold_every_space_on_every_variant_it_was_judged_on():
+    trials = [
+        trial("a", [epoch(original=(0.9, 0.9), shuffled=(0.1, 0.1))]),
+        trial(
+            "b",
+            [epoch(original=(0.8, 0.8), shuffled=(0.7, 0.7), shuffled_rim=(0.9, 0.9))],
+            space="gradient_penalty",
+        ),
+    ]
+    assert variant_order(trials) == ["original", "shuffled", "shuffled_rim"]
+    assert [(row.space, row.variant, row.trial) for row in winners(trials)] == [
+        ("erm", "original", "a"),
+        ("erm", "shuffled", "a"),
+        ("gradient_penalty", "original", "b"),
+        ("gradient_penalty", "shuffled", "b"),
+        ("gradient_penalty", "shuffled_rim", "b"),
+    ]
+
+
+def test_trials_without_an_epoch_win_nothing():
+    assert winners([trial("a", [])]) == []

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+from made import epoch, trial
+from scipy import stats
+
+from study.report.tables import accuracy_interval, mean_interval, searched_values, seed_rows, spans_decades
+
+
+def test_the_mean_over_seeds_takes_each_seeds_validation_selected_epoch():
+    runs = [
+        trial("a", [epoch(shuffled=(0.9, 0.80)), epoch(shuffled=(0.1, 0.99))], stage="confirm"),
+        trial("b", [epoch(shuffled=(0.9, 0.84))], stage="confirm"),
+    ]
+    (row,) = seed_rows(runs, ["shuffled"])
+    assert row.test_accuracies == [0.80, 0.84]
+    assert row.mean == pytest.approx(0.82)
+    assert row.std == pytest.approx(0.02 * np.sqrt(2))
+    half = 12.7062 * 0.02
+    assert (row.low, row.high) == pytest.approx((0.82 - half, 0.82 + half), abs=1e-5)
+
+
+def test_a_single_seed_has_no_spread():
+    (row,) = seed_rows([trial("a", [epoch(shuffled=(0.9, 0.8))])], ["shuffled"])
+    assert (row.mean, row.std, row.low, row.high) == (0.8, None, None, None)
+
+
+def test_alike_seeds_have_an_interval_of_no_width():
+    assert mean_interval([0.5, 0.5, 0.5]) == (0.5, 0.5)
+
+
+def test_the_interval_of_one_accuracy_is_wilsons():
+    z, n, p = stats.norm.ppf(0.975), 4050, 0.5
+    center = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert accuracy_interval(p, n) == pytest.approx((center - half, center + half))
+
+
+def test_searched_values_are_those_that_differ():
+    trials = [
+        trial("a", [], **{"method/weight": 0.1, "method/form": "plain", "training/epochs": 3}),
+        trial("b", [], **{"method/weight": 0.2, "method/form": "aggregated", "training/epochs": 3}),
+    ]
+    assert searched_values(trials) == ["method/form", "method/weight"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([1.0, 11.0], True), ([1.0, 9.0], False), ([0, 100], False), (["plain", "aggregated"], False)],
+)
+def test_a_logarithmic_axis_is_for_positive_numbers_over_a_decade_apart(values, expected):
+    assert spans_decades(values) is expected
