@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bgbias.config import RunConfig
-from bgbias.errors import CheckpointError
+from bgbias.errors import BgbiasError, CheckpointError
 from bgbias.evaluation.accuracy import Predictions
 
 CONFIG, MODEL, PREDICTIONS = "config.json", "model.safetensors", "predictions.safetensors"
@@ -65,8 +65,12 @@ def load(folder: Path) -> Checkpoint:
         weights = load_file(folder / MODEL)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{folder / MODEL} cannot be read ({error}): give a whole checkpoint") from None
+    try:
+        config = RunConfig.from_flat(described["config"])
+    except BgbiasError as error:
+        raise CheckpointError(f"{folder / CONFIG} does not fit this version ({error})") from None
     return Checkpoint(
-        config=RunConfig.from_flat(described["config"]),
+        config=config,
         epoch=described["epoch"],
         metrics=described["metrics"],
         weights=weights,
@@ -80,14 +84,15 @@ def read_description(folder: Path) -> dict[str, Any]:
         CheckpointError: the file is missing or damaged.
     """
     try:
-        described: dict[str, Any] = json.loads((folder / CONFIG).read_text())
+        described = json.loads((folder / CONFIG).read_text())
     except FileNotFoundError:
         raise CheckpointError(f"no checkpoint at {folder}: give a folder that holds {CONFIG}") from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder / CONFIG} cannot be read ({error}): give a whole checkpoint") from None
-    if not {"config", "epoch", "metrics"} <= described.keys():
+    if not isinstance(described, dict) or not {"config", "epoch", "metrics"} <= described.keys():
         raise CheckpointError(f"{folder / CONFIG} lacks config, epoch or metrics: give a whole checkpoint")
-    return described
+    found: dict[str, Any] = described
+    return found
 
 
 def restore(module: nn.Module, checkpoint: Checkpoint) -> None:

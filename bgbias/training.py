@@ -1,6 +1,7 @@
 """The training loop. It knows no method by name and no metric but its own."""
 
 import math
+import re
 import time
 from typing import Annotated, Any, Literal
 
@@ -59,12 +60,11 @@ def choose_device(name: str = "auto") -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise SettingError(f"device must be auto, cpu or cuda, but got '{name}'") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise SettingError(f"device '{name}' is not available: no GPU was found; use cpu or auto")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise SettingError(f"device must be auto, cpu, cuda or cuda:<number>, but got '{name}'")
+    device, gpus = torch.device(name), torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        raise SettingError(f"device '{name}' is not available: {gpus or 'no'} GPUs were found; use cpu or auto")
     return device
 
 
@@ -104,7 +104,7 @@ class Trainer:
         totals: dict[str, Tensor] = {}
         self.module.train()
         started = time.perf_counter()
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(derive(self.seed, "module", self.epoch))
             for index in order.split(self.training.batch_size):
                 for term, value in self._step(index, draws).items():
@@ -136,6 +136,6 @@ class Trainer:
 
 def build_module(method: Method, model: Model, dataset: Dataset, seed: int) -> nn.Module:
     """The freshly initialised module that the method trains, a function of its arguments alone."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([]):
         torch.manual_seed(derive(seed, "initialisation"))
         return method.build(model.build(dataset.image_shape, len(dataset.classes)))

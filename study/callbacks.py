@@ -16,7 +16,7 @@ from bgbias.metrics import TEST, TRAIN, VALIDATION
 from study.display import console, percent
 from study.folder import StudyFolder
 from study.provenance import trial_tags
-from study.selection import Metrics, best_validation, winners
+from study.selection import Metrics, highest_accuracy, winners
 from study.tracking import Reporter
 from study.trainable import EPOCHS, run_config
 
@@ -83,7 +83,7 @@ class Watcher(Callback):  # type: ignore[misc]
         self._folder = StudyFolder(root)
         self._title = f"{stage} {space}"
         finished = self._folder.finished(stage, space)
-        self._best = max((best_validation(trial, self._objective) or 0.0 for trial in finished), default=0.0)
+        self._best = max((highest_accuracy(t.history, self._objective) for t in finished), default=0.0)
         self._running: dict[str, int] = {}
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._progress = Progress(*columns, console=console)
@@ -96,7 +96,7 @@ class Watcher(Callback):  # type: ignore[misc]
 
     def on_trial_complete(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
         record = self._folder.trial(trial.trial_id)
-        found = best_validation(record, self._objective) or 0.0
+        found = highest_accuracy(record.history, self._objective)
         self._best = max(self._best, found)
         searched = " ".join(f"{key.split('/')[-1]}={_short(value)}" for key, value in trial.evaluated_params.items())
         self._progress.console.print(

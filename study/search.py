@@ -1,6 +1,7 @@
 """Optuna's search as Ray Tune sees it, and the scheduler that stops hopeless trials."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -12,6 +13,8 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from bgbias.metrics import best_accuracy
+from study.folder import SEARCH, StudyFolder
+from study.selection import Trial, highest_accuracy
 from study.space import SearchSpace
 
 
@@ -53,17 +56,33 @@ def make_search(
     )
 
 
-def make_scheduler(objective: str, epochs: int) -> ASHAScheduler:
+class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
+    """Successive halving that a resumed study takes up where it was, from the trials its folder holds."""
+
+    def __init__(self, folder: StudyFolder, space: str, objective: str, **kwargs: Any) -> None:
+        super().__init__(time_attr=TRAINING_ITERATION, metric=best_accuracy(objective), mode="max", **kwargs)
+        self._study, self._space, self._objective = folder, space, objective
+        self._recalled = False
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        if not self._recalled:
+            self._recalled = True
+            for recorded in self._study.trials(SEARCH, self._space):
+                self._recall(recorded)
+        super().on_trial_add(tune_controller, trial)
+
+    def _recall(self, recorded: Trial) -> None:
+        stand_in = SimpleNamespace(trial_id=recorded.trial_id)
+        super().on_trial_add(None, stand_in)
+        for epoch in range(1, len(recorded.history) + 1):
+            best = highest_accuracy(recorded.history[:epoch], self._objective)
+            self.on_trial_result(None, stand_in, {TRAINING_ITERATION: epoch, self.metric: best})
+
+
+def make_scheduler(folder: StudyFolder, space: str, objective: str, epochs: int) -> RecordedHalving:
     """Asynchronous successive halving on validation accuracy: after a fifth of the epochs, and again after three
     fifths, the worse two thirds of what has come that far stop.
 
     Source: L. Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2018 (arXiv 1810.05934).
     """
-    return ASHAScheduler(
-        time_attr=TRAINING_ITERATION,
-        metric=best_accuracy(objective),
-        mode="max",
-        max_t=epochs,
-        grace_period=max(1, epochs // 5),
-        reduction_factor=3,
-    )
+    return RecordedHalving(folder, space, objective, max_t=epochs, grace_period=max(1, epochs // 5), reduction_factor=3)

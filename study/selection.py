@@ -54,10 +54,9 @@ def best_epoch(history: Sequence[Metrics], variant: str) -> int | None:
     return max(judged, key=lambda epoch: (history[epoch - 1][key], -epoch), default=None)
 
 
-def best_validation(trial: Trial, variant: str) -> float | None:
-    """A trial's highest validation accuracy on a variant."""
-    epoch = best_epoch(trial.history, variant)
-    return trial.history[epoch - 1][accuracy(VALIDATION, variant)] if epoch else None
+def highest_accuracy(history: Sequence[Metrics], variant: str) -> float:
+    """The highest validation accuracy of any epoch on a variant, 0 if it was never judged."""
+    return max((metrics.get(accuracy(VALIDATION, variant), 0.0) for metrics in history), default=0.0)
 
 
 def best_epochs(history: Sequence[Metrics]) -> dict[str, int]:

@@ -11,12 +11,13 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bgbias.components import field_names
-from bgbias.config import RunConfig
+from bgbias.config import NAME, RunConfig
 from bgbias.data.datasets import datasets
-from bgbias.errors import SettingError, UnknownNameError
+from bgbias.errors import BgbiasError, SettingError, UnknownNameError
 from bgbias.methods.method import Method
 
 PACKAGE = "search_spaces"
+METHOD_NAME = f"method/{NAME}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,9 @@ class SearchSpace:
     objective: str | None = None
 
     def __post_init__(self) -> None:
+        if METHOD_NAME in {*self.fixed, *self.params}:
+            raise SettingError(f"'{METHOD_NAME}' is given by the space's method: leave it out")
+        self.check(self.fixed)
         for name, distribution in self.params.items():
             if name in self.fixed:
                 raise SettingError(f"'{name}' is both searched and fixed: keep one")
@@ -51,7 +55,7 @@ class SearchSpace:
             SettingError: a name is no setting, or a value breaks its rule.
         """
         dataset = {} if "dataset/name" in settings else {"dataset/name": next(iter(datasets()))}
-        return RunConfig.from_flat({**dataset, "method/name": self.method.name(), **settings})
+        return RunConfig.from_flat({**dataset, METHOD_NAME: self.method.name(), **settings})
 
     def pinned(self, settings: Mapping[str, Any]) -> "SearchSpace":
         """The same space with some settings fixed instead of searched; those of other methods are left out."""
@@ -99,7 +103,12 @@ def _load_file(path: Path) -> Any:
     if spec is None or spec.loader is None or not path.is_file():
         raise SettingError(f"no search space at {path}: give a name or the path of a .py file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BgbiasError:
+        raise
+    except Exception as error:  # a user's file may fail in any way
+        raise SettingError(f"{path} cannot be imported ({type(error).__name__}: {error}): mend it") from None
     return module
 
 

@@ -122,7 +122,7 @@ class Stage:
             fixed,
             trials=config.trials,
             search_alg=searcher,
-            scheduler=make_scheduler(self.objective, config.epochs),
+            scheduler=make_scheduler(self.folder, self.space, self.objective, config.epochs),
             num_samples=config.trials,
         )
 

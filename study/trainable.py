@@ -16,10 +16,10 @@ from bgbias import checkpoint
 from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, DatasetSpec
 from bgbias.evaluation.accuracy import evaluate, summarise
-from bgbias.metrics import VALIDATION, accuracy, best_accuracy
+from bgbias.metrics import best_accuracy
 from bgbias.training import Trainer, choose_device
 from study.keeper import EpochKeeper
-from study.selection import Metrics
+from study.selection import Metrics, highest_accuracy
 
 STATE, HISTORY, EPOCHS = "state.pt", "history.json", "epochs"
 ENVIRONMENT = "environment"
@@ -86,8 +86,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         metrics = self._run.epoch()
-        key = accuracy(VALIDATION, self._objective)
-        best = max(epoch.get(key, 0.0) for epoch in self._run.history)
+        best = highest_accuracy(self._run.history, self._objective)
         return {**metrics, best_accuracy(self._objective): best, "done": self._run.done}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

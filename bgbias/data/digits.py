@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,22 +116,20 @@ def _mnist_part(folder: Path, part: str, first_source: int) -> Digits:
 
 def _read_idx(folder: Path, name: str, dimensions: int) -> Tensor:
     """An IDX file of unsigned bytes, raw or gzipped, as a uint8 tensor."""
-    raw, packed = folder / name, folder / f"{name}.gz"
+    found = [file for file in (folder / name, folder / f"{name}.gz") if file.is_file()]
+    if not found:
+        raise DataError(f"no {name} or {name}.gz in {folder}: give a folder that holds MNIST's IDX files")
+    file = found[0]
     try:
-        if raw.is_file():
-            data = raw.read_bytes()
-        elif packed.is_file():
-            data = gzip.decompress(packed.read_bytes())
-        else:
-            raise DataError(f"no {name} or {name}.gz in {folder}: give a folder that holds MNIST's IDX files")
-    except (OSError, EOFError) as error:
-        raise DataError(f"{packed} cannot be read ({error}): fetch it again") from None
+        data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{file} cannot be read ({error}): fetch it again") from None
     header = 4 + 4 * dimensions
-    if data[:4] != bytes([0, 0, 8, dimensions]):
-        raise DataError(f"{folder / name} is no IDX file of {dimensions} dimensions: fetch it again")
+    if len(data) < header or data[:4] != bytes([0, 0, 8, dimensions]):
+        raise DataError(f"{file} is no IDX file of {dimensions} dimensions: fetch it again")
     shape = [int.from_bytes(data[at : at + 4], "big") for at in range(4, header, 4)]
     if len(data) != header + math.prod(shape):
         raise DataError(
-            f"{folder / name} holds {len(data) - header} bytes but its header says {math.prod(shape)}: fetch it again"
+            f"{file} holds {len(data) - header} bytes but its header says {math.prod(shape)}: fetch it again"
         )
     return torch.frombuffer(bytearray(data), dtype=torch.uint8, offset=header).reshape(shape)

@@ -70,5 +70,5 @@ def accuracy(found: Predictions) -> float:
 def worst_class_accuracy(found: Predictions) -> float:
     """The lowest accuracy over the classes that occur, in [0, 1]."""
     total = torch.bincount(found.label)
-    right = torch.bincount(found.label[found.label == found.prediction], minlength=len(total))
+    right = torch.bincount(found.label[found.label == found.prediction], minlength=len(total)).double()
     return (right[total > 0] / total[total > 0]).min().item()

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bgbias.metrics import VALIDATION, accuracy
 from study.report.tables import Report, searched_values, spans_decades
-from study.selection import Trial, best_validation
+from study.selection import Trial, best_epoch, highest_accuracy
 
 matplotlib.use("Agg")
 
@@ -113,8 +113,8 @@ def settings(report: Report) -> Figure:
 def _dots(axes: Any, trials: list[Trial], name: str, variants: list[str]) -> None:
     values = [trial.config[name] for trial in trials]
     for color, variant in enumerate(variants):
-        found = [(v, best_validation(t, variant)) for v, t in zip(values, trials, strict=True)]
-        dots = [(value, 100 * best) for value, best in found if best is not None]
+        judged = [(v, t.history) for v, t in zip(values, trials, strict=True) if best_epoch(t.history, variant)]
+        dots = [(value, 100 * highest_accuracy(history, variant)) for value, history in judged]
         if dots:
             axes.scatter(*zip(*dots, strict=True), s=14, color=f"C{color}", alpha=0.8, label=variant)
     if spans_decades(values):

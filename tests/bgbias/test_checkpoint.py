@@ -97,6 +97,22 @@ def test_a_damaged_description_is_named(saved, content):
     assert message.startswith(f"{saved / 'config.json'} cannot be read")
 
 
+@pytest.mark.parametrize("content", ["[]", "3", '"config"', "null"])
+def test_a_description_that_is_no_object_is_named(saved, content):
+    path = saved / "config.json"
+    path.write_text(content)
+    assert one_line_error(checkpoint.load, saved).startswith(f"{path} lacks config, epoch or metrics")
+
+
+def test_a_configuration_of_another_version_is_named(saved):
+    path = saved / "config.json"
+    described = json.loads(path.read_text())
+    described["config"]["training/no_such_field"] = 1
+    path.write_text(json.dumps(described))
+    message = one_line_error(checkpoint.load, saved)
+    assert message.startswith(f"{path} does not fit this version (training has no field 'no_such_field'")
+
+
 @pytest.mark.parametrize("key", ["config", "epoch", "metrics"])
 def test_a_description_without_a_key_is_named(saved, key):
     path = saved / "config.json"

@@ -114,7 +114,7 @@ def empty(data):  # noqa: ARG001
     ("damage", "message"),
     [
         (cut_short, "holds 391999 bytes but its header says 392000: fetch it again"),
-        (without_dimensions, "fetch it again"),
+        (without_dimensions, "is no IDX file of 3 dimensions: fetch it again"),
         (of_floats, "is no IDX file of 3 dimensions: fetch it again"),
         (of_two_dimensions, "is no IDX file of 3 dimensions: fetch it again"),
         (not_idx, "is no IDX file of 3 dimensions: fetch it again"),
@@ -127,11 +127,15 @@ def test_a_damaged_file_is_named_with_the_way_out(damaged, damage, message):
     assert_one_line_error(damaged, str(path), message)
 
 
-@pytest.mark.parametrize("damage", [cut_short, not_idx, empty])
+def with_a_flipped_byte(data):
+    return data[:10] + bytes([data[10] ^ 0xFF]) + data[11:]
+
+
+@pytest.mark.parametrize("damage", [cut_short, not_idx, empty, with_a_flipped_byte])
 def test_a_damaged_archive_is_named_with_the_way_out(damaged, damage):
     path = damaged / "train-labels-idx1-ubyte.gz"
     path.write_bytes(damage(path.read_bytes()))
-    assert_one_line_error(damaged, str(path.with_suffix("")), "fetch it again")
+    assert_one_line_error(damaged, str(path), "fetch it again")
 
 
 def test_a_missing_file_is_named_with_the_folder(damaged):

@@ -135,10 +135,19 @@ def test_dropout_repeats_from_the_seed_and_leaves_global_randomness_alone():
     np.testing.assert_array_equal(weights_of(first), weights_of(again))
 
 
-def test_dropout_differs_from_epoch_to_epoch():
-    run = trainer(Noisy, optimizer="sgd", learning_rate=1e-12, batch_size=5)
-    losses = {run.train_epoch()["train/loss/cross_entropy"] for _ in range(4)}
-    assert len(losses) > 1
+def test_every_epoch_draws_new_numbers_for_the_method_and_the_module():
+    drawn = []
+
+    class Drawing(Erm):
+        def augment(self, batch, backgrounds, generator):  # noqa: ARG002
+            drawn.append((torch.rand(1, generator=generator).item(), torch.rand(1).item()))
+            return batch
+
+    run = Trainer(Drawing(), Softmax(), five_examples(), Training(batch_size=5), seed=0, device=CPU)
+    for _ in range(3):
+        run.train_epoch()
+    for_method, for_module = zip(*drawn, strict=True)
+    assert len({*for_method, *for_module}) == 6
 
 
 def test_building_is_a_function_of_the_seed():
@@ -160,7 +169,7 @@ def test_state_counts_epochs():
 
 
 def test_an_unknown_device_is_answered_with_the_known():
-    with pytest.raises(SettingError, match=r"^device must be auto, cpu or cuda, but got 'tpu9'$"):
+    with pytest.raises(SettingError, match=r"^device must be auto, cpu, cuda or cuda:<number>, but got 'tpu9'$"):
         choose_device("tpu9")
 
 
@@ -170,7 +179,7 @@ def test_cpu_is_always_there():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_cuda_is_refused_and_auto_is_the_cpu():
-    with pytest.raises(SettingError, match=r"^device 'cuda:1' is not available: no GPU was found; use cpu or auto$"):
+    with pytest.raises(SettingError, match=r"^device 'cuda:1' is not available: no GPUs were found; use cpu or auto$"):
         choose_device("cuda:1")
     assert choose_device("auto") == CPU
 

@@ -135,3 +135,20 @@ def test_a_file_without_a_space_is_answered_with_what_it_lacks(tmp_path):
         load_space(str(path))
     with pytest.raises(SettingError, match=r"no search space at .*absent\.py"):
         load_space(str(tmp_path / "absent.py"))
+
+
+def test_a_file_that_cannot_be_imported_is_answered_with_why(tmp_path):
+    path = tmp_path / "broken.py"
+    path.write_text("SPACE = (")
+    with pytest.raises(SettingError, match=r"broken\.py cannot be imported \(SyntaxError: "):
+        load_space(str(path))
+
+
+def test_a_wrong_fixed_value_is_refused_where_nothing_is_searched():
+    with pytest.raises(SettingError, match=r"method/p: .*but got 7"):
+        SearchSpace(method=DynamicReplacement, params={}, fixed={"method/p": 7})
+
+
+def test_a_space_does_not_name_another_method():
+    with pytest.raises(SettingError, match=r"'method/name' is given by the space's method: leave it out"):
+        SearchSpace(method=DynamicReplacement, params={}, fixed={"method/name": "erm"})

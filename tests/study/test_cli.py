@@ -42,7 +42,7 @@ def study(monkeypatch, capsys):
         (["run", "erm", "--dataset", "colored-mnist", "--data", "no-such-folder"], "no data folder at"),
         (["run", "erm", "--set", "training/batch_size=many"], "training/batch_size: input should be a valid integer"),
         (["run", "gradient_penalty", "--set", "weight=-1"], "method/weight: input should be greater than or equal"),
-        (["run", "erm", "--device", "tpu"], "device must be auto, cpu or cuda, but got 'tpu'"),
+        (["run", "erm", "--device", "tpu"], "device must be auto, cpu, cuda or cuda:<number>, but got 'tpu'"),
         (["run", "erm", "--tracking-uri", "ftp://x"], "--tracking-uri must begin with one of sqlite"),
         (["run", "no_such_file.py"], "no_such_file.py: give a name or the path of a .py file"),
         (["train", "emr"], "did you mean 'erm'?"),
