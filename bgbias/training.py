@@ -107,14 +107,15 @@ class Trainer:
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(derive(self.seed, "module", self.epoch))
             for index in order.split(self.training.batch_size):
-                for term, value in self._step(index, draws).items():
+                for term, value in self.step(index, draws).items():
                     totals[term] = totals.get(term, torch.zeros((), device=self.device)) + value * len(index)
         losses = {train_loss(term): total.item() / n for term, total in totals.items()}
         seconds = time.perf_counter() - started
         self.epoch += 1
         return {**losses, IMAGES_PER_SECOND: n / seconds}
 
-    def _step(self, index: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
+    def step(self, index: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
+        """Train on the examples at `index` ([B] int64); the detached terms of the loss."""
         train = self.dataset.train
         batch = self.method.augment(train.batch(index), train.backgrounds, draws)
         terms = self.method.loss(self.module, batch, draws)

@@ -59,6 +59,7 @@ def run(
     objective: Annotated[
         str | None, typer.Option(help="variant whose validation accuracy the search maximises")
     ] = None,
+    early_stopping: Annotated[bool, typer.Option(help="end hopeless trials early")] = True,
     confirm_seeds: Annotated[int, typer.Option(help="fresh seeds for each space's winner")] = 0,
     output: Annotated[Path | None, typer.Option(help="folder for everything the study makes")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow; a store in the output if left out")] = None,
@@ -82,6 +83,7 @@ def run(
         "trials": trials,
         "epochs": epochs,
         "seed": seed,
+        "early_stopping": early_stopping,
         "confirm_seeds": confirm_seeds,
         "tracking_uri": tracking_uri,
         "experiment": experiment,

@@ -17,6 +17,7 @@ class StudyConfig:
     settings: flat settings fixed for every trial, on top of each space's own
     objective: the variant the search is judged on; None lets the space or the dataset choose
     trials: per space, >= 1; epochs: of each trial, >= 1; seed: of every trial and of the searches
+    early_stopping: whether a scheduler ends hopeless trials before their last epoch
     confirm_seeds: fresh seeds on which each space's winner is trained again, >= 0
     tracking_uri: of MLflow; None keeps a SQLite store beside the outputs
     experiment: MLflow's experiment
@@ -33,6 +34,7 @@ class StudyConfig:
     objective: str | None = None
     trials: Annotated[int, Field(ge=1)] = 8
     epochs: Annotated[int, Field(ge=1)] = 20
+    early_stopping: bool = True
     seed: Annotated[int, Field(ge=0)] = 0
     confirm_seeds: Annotated[int, Field(ge=0)] = 0
     tracking_uri: str | None = None

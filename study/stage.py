@@ -108,22 +108,15 @@ class Stage:
         if not space.params:
             self._fit({"seed": tune.grid_search([config.seed])}, fixed, trials=1)
             return
-        searcher = make_search(
-            space,
-            self.objective,
-            self.folder.journal(self.space),
-            self.space,
-            config.trials,
-            config.epochs,
-            config.seed,
-        )
+        journal, trials, epochs = self.folder.journal(self.space), config.trials, config.epochs
+        scheduler = make_scheduler(self.folder, self.space, self.objective, epochs) if config.early_stopping else None
         self._fit(
             {},
             fixed,
-            trials=config.trials,
-            search_alg=searcher,
-            scheduler=make_scheduler(self.folder, self.space, self.objective, config.epochs),
-            num_samples=config.trials,
+            trials=trials,
+            search_alg=make_search(space, self.objective, journal, self.space, trials, epochs, config.seed),
+            scheduler=scheduler,
+            num_samples=trials,
         )
 
     def confirm(self) -> None:
