@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -26,6 +26,9 @@ from study.folder import SEARCH, StudyFolder
 from study.overrides import parse_settings
 from study.selection import Row, winners
 from study.space import label, load_space, space_names
+
+if TYPE_CHECKING:
+    from study.report.tables import Report
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -109,10 +112,11 @@ def resume(folder: Folder, as_json: AsJson = False) -> None:
 
 def _run_study(config: StudyConfig, folder: StudyFolder, as_json: bool) -> None:
     from study import tuner
+    from study.report.tables import make_report
 
     with _only_json_on_stdout():
         tuner.run(config, folder)
-    _report(folder, as_json)
+    _show_report(make_report(folder), folder, as_json)
 
 
 @app.command()
@@ -208,20 +212,15 @@ def _best_row(rows: list[Row], variant: str, space: str | None) -> Row:
 @app.command()
 def report(folder: Folder, as_json: AsJson = False) -> None:
     """A study's tables and figures."""
+    from study.report import write_report
+
     study = StudyFolder(folder)
-    study.read_config()
-    _report(study, as_json)
+    _show_report(write_report(study), study, as_json)
 
 
-def _report(folder: StudyFolder, as_json: bool) -> None:
-    from study.report import figures, text
-    from study.report.tables import make_report
+def _show_report(found: "Report", folder: StudyFolder, as_json: bool) -> None:
+    from study.report import text
 
-    found = make_report(folder)
-    if not found.rows:
-        raise SettingError(f"no trial of {folder.root} has finished: go on with `study resume`")
-    figures.draw(found, folder.report)
-    (folder.report / "report.json").write_text(json.dumps(found.to_json(), indent=1))
     if as_json:
         _print_json(found.to_json())
         return

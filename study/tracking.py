@@ -17,6 +17,9 @@ from study.outbox import Message, Outbox
 
 STUDY, TRIAL, METRICS, END, ARTIFACTS, CHAMPION = "study", "trial", "metrics", "end", "artifacts", "champion"
 
+TRAINING_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
+"""Lets MLflow's dashboard open an experiment on its training runs."""
+
 TAG_PARENT = "mlflow.parentRunId"
 TAG_NAME = "mlflow.runName"
 TAG_STUDY = "study_id"
@@ -195,7 +198,7 @@ class MlflowWriter:
         found = self._client.get_experiment_by_name(name)
         location = self._artifacts.as_uri() if self._artifacts else None
         self._experiment = (
-            found.experiment_id if found else self._client.create_experiment(name, artifact_location=location)
+            found.experiment_id if found else self._client.create_experiment(name, location, tags=TRAINING_EXPERIMENT)
         )
 
     def _ensure_run(self, message: Message, tag: str, tags: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ from study.config import StudyConfig
 from study.display import console
 from study.folder import CONFIRM, SEARCH, StudyFolder
 from study.provenance import versions
+from study.report import write_report
 from study.selection import winners
 from study.space import SearchSpace, label, load_space
 from study.stage import Stage, ray_session
@@ -103,10 +104,13 @@ def reporting(config: StudyConfig, folder: StudyFolder) -> Iterator[Reporter]:
 
 
 def publish(folder: StudyFolder, reporter: Reporter, dataset: str) -> None:
-    """Keep every winner's checkpoint in MLflow, and register the best of each variant under the dataset's name."""
+    """Keep the report and every winner's checkpoint in MLflow, and register the best of each variant under the
+    dataset's name."""
     rows = winners(folder.finished(SEARCH))
     for row in rows:
         reporter.trial_artifacts(row.trial, folder.checkpoint(row), f"best/{row.variant}")
+    write_report(folder)
+    reporter.study_artifacts(folder.report, "report")
     for variant in dict.fromkeys(row.variant for row in rows):
         best = max((row for row in rows if row.variant == variant), key=lambda row: row.val_accuracy)
         reporter.champion(dataset, variant, best.trial, f"best/{variant}", best.val_accuracy)

