@@ -46,6 +46,7 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="fix a setting, such as weight=0.1")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+Threads = Annotated[int, typer.Option(min=1, help="torch threads; 1, as most trials have, repeats them to the bit")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the study's folder")]
 
@@ -129,6 +130,7 @@ def train(
     seed: Seed = 0,
     output: Annotated[Path | None, typer.Option(help="folder for the checkpoints")] = None,
     device: Device = "auto",
+    threads: Threads = 1,
     as_json: AsJson = False,
 ) -> None:
     """Train one configuration, without a search."""
@@ -144,6 +146,7 @@ def train(
     }
     config = RunConfig.from_flat(chosen)
     name = f"{method}-{config.dataset.name()}-{datetime.now():%Y%m%d-%H%M%S}"
+    single.use_threads(threads)
     checkpoint, metrics = single.train(config, device, output or Path("outputs") / name)
     if as_json:
         _print_json({"config": config.to_flat(), "checkpoint": str(checkpoint.absolute()), "metrics": metrics})
@@ -158,11 +161,13 @@ def evaluate(
     dataset: Annotated[str | None, typer.Option(help="another dataset than the checkpoint's own")] = None,
     data: Data = None,
     device: Device = "auto",
+    threads: Threads = 1,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a checkpoint on every variant."""
     from study import single
 
+    single.use_threads(threads)
     name, metrics = single.evaluate_checkpoint(checkpoint, dataset, data, device)
     if as_json:
         _print_json({"checkpoint": str(checkpoint.absolute()), "dataset": name, "metrics": metrics})

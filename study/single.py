@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from rich.progress import Progress
 
 from bgbias import checkpoint
@@ -15,6 +16,11 @@ from bgbias.training import build_module, choose_device
 from study.display import console, percent
 from study.selection import Metrics
 from study.trainable import Run
+
+
+def use_threads(count: int) -> None:
+    """How many threads torch computes with; sums may differ in their last bits with another number."""
+    torch.set_num_threads(count)
 
 
 def train(config: RunConfig, device: str, output: Path) -> tuple[Path, Metrics]:

@@ -55,6 +55,7 @@ def comparison(report: Report) -> Figure:
                     values = [100 * value for value in found.test_accuracies]
                     axes.plot([place] * len(values), values, "k_", markersize=8)
     axes.set_xticks(range(len(report.variants)), report.variants)
+    axes.set_xlim(-0.6, len(report.variants) - 0.4)
     axes.set_ylim(0, 108)
     axes.set_ylabel("test accuracy [%]")
     axes.set_title(f"{report.config.dataset}: test accuracy of validation-selected checkpoints")
@@ -117,7 +118,9 @@ def _dots(axes: Any, trials: list[Trial], name: str, variants: list[str]) -> Non
         dots = [(value, 100 * highest_accuracy(history, variant)) for value, history in judged]
         if dots:
             axes.scatter(*zip(*dots, strict=True), s=14, color=f"C{color}", alpha=0.8, label=variant)
-    if spans_decades(values):
+    if any(isinstance(value, str) for value in values):
+        axes.margins(x=0.4)
+    elif spans_decades(values):
         axes.set_xscale("log")
     elif all(isinstance(value, int) for value in values):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
