@@ -10,13 +10,14 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.result import TRAINING_ITERATION
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bgbias.metrics import TEST, TRAIN, VALIDATION
 from study.display import console, percent
-from study.folder import StudyFolder
+from study.folder import SEARCH, StudyFolder
 from study.provenance import trial_tags
-from study.selection import Metrics, highest_accuracy, winners
+from study.selection import Metrics, each_ones_best, highest_accuracy, winners
 from study.tracking import Reporter
 from study.trainable import EPOCHS, run_config
 
@@ -26,46 +27,56 @@ METRIC_PREFIXES = (f"{TRAIN}/", f"{VALIDATION}/", f"{TEST}/")
 class Recorder(Callback):  # type: ignore[misc]
     """Writes each trial into the study's folder and its outbox, and keeps the winners' checkpoints."""
 
-    def __init__(self, root: Path, stage: str, space: str, experiment: str) -> None:
-        self._given = (root, stage, space, experiment)
+    def __init__(self, root: Path, stage: str, space: str, experiment: str, study_id: str) -> None:
+        self._given = (root, stage, space, experiment, study_id)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_given": self._given}
 
     def setup(self, **info: Any) -> None:  # noqa: ARG002
-        root, self._stage, self._space, experiment = self._given
+        root, self._stage, self._space, experiment, study_id = self._given
         self._folder = StudyFolder(root)
-        self._reporter = Reporter(self._folder.outbox, experiment, self._folder.name)
-        self._leaders = self._folder.finished(self._stage, self._space)
+        self._reporter = Reporter(self._folder.outbox, experiment, study_id)
+        self._keeping = self._folder.finished(self._stage, self._space)
+        self._epochs: dict[str, int] = {}
 
     def on_trial_start(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
         settings = run_config(trial.config).to_flat()
         self._folder.start_trial(trial.trial_id, self._space, self._stage, settings)
-        number = self._folder.trial(trial.trial_id).number
+        record = self._folder.trial(trial.trial_id)
+        self._epochs[trial.trial_id] = len(record.history)
         tags = trial_tags(settings, self._stage, self._space)
-        self._reporter.trial(trial.trial_id, f"{self._space}-{number:04d}", settings, tags)
+        self._reporter.trial(trial.trial_id, f"{self._space}-{record.number:04d}", settings, tags)
 
     def on_trial_result(self, trial: RayTrial, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
         epoch, metrics = result[TRAINING_ITERATION], own_metrics(result)
-        self._folder.add_epoch(trial.trial_id, epoch, metrics)
+        if epoch <= self._epochs[trial.trial_id]:
+            return  # trained again after an interruption, to the same numbers
         self._reporter.metrics(trial.trial_id, epoch, metrics)
+        self._folder.add_epoch(trial.trial_id, epoch, metrics)
+        self._epochs[trial.trial_id] = epoch
 
     def on_trial_complete(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
-        self._folder.finish_trial(trial.trial_id)
         record = self._folder.trial(trial.trial_id)
-        rivals = [*self._leaders, record]
+        rivals = [*self._keeping, record]
+        rows = winners(rivals) if self._stage == SEARCH else each_ones_best(rivals)
         checkpoints = Path(trial.checkpoint.path)
-        self._folder.keeper(self._stage).offer(record, checkpoints / EPOCHS, rivals)
-        winning = {row.trial for row in winners(rivals)}
-        self._leaders = [rival for rival in rivals if rival.trial_id in winning]
+        self._folder.keeper(self._stage).offer(record, checkpoints / EPOCHS, rows)
+        keeping = {row.trial for row in rows}
+        self._keeping = [rival for rival in rivals if rival.trial_id in keeping]
+        self._folder.finish_trial(trial.trial_id)
         self._reporter.end_trial(trial.trial_id, "FINISHED")
         empty(checkpoints)
 
     def on_trial_error(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+        self.on_trial_start(trial)  # it may have failed before it could start
         self._folder.fail_trial(trial.trial_id, Path(trial.error_file).read_text())
         self._reporter.end_trial(trial.trial_id, "FAILED")
 
     def on_experiment_end(self, trials: list[RayTrial], **info: Any) -> None:  # noqa: ARG002
+        for trial in trials:
+            if trial.trial_id in self._epochs and not trial.is_finished():
+                self._reporter.end_trial(trial.trial_id, "KILLED")
         self._reporter.close()
 
 
@@ -101,14 +112,16 @@ class Watcher(Callback):  # type: ignore[misc]
         searched = " ".join(f"{key.split('/')[-1]}={_short(value)}" for key, value in trial.evaluated_params.items())
         self._progress.console.print(
             f"[dim]{self._title}[/] {percent(found)} on {self._objective} (validation)"
-            f" after {len(record.history)} epochs  [dim]{searched}[/]",
+            f" after {len(record.history)} epochs  [dim]{escape(searched)}[/]",
             soft_wrap=True,
         )
         self._end(trial)
 
     def on_trial_error(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
         reason = Path(trial.error_file).read_text().strip().splitlines()[-1]
-        self._progress.console.print(f"[red]{self._title}: trial {trial.trial_id} failed:[/] {reason}", soft_wrap=True)
+        self._progress.console.print(
+            f"[red]{self._title}: trial {trial.trial_id} failed:[/] {escape(reason)}", soft_wrap=True
+        )
         self._end(trial)
 
     def on_experiment_end(self, trials: list[RayTrial], **info: Any) -> None:  # noqa: ARG002

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 from typer.exceptions import TyperException
 
@@ -20,7 +22,7 @@ from bgbias.errors import BgbiasError, SettingError, UnknownNameError
 from bgbias.methods import find_method, methods
 from bgbias.models import models
 from study.config import ALL_METHODS, StudyConfig
-from study.display import console, percent
+from study.display import console, percent, results
 from study.errors import StudyInterruptedError
 from study.folder import SEARCH, StudyFolder
 from study.overrides import parse_settings
@@ -76,7 +78,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Search every method's hyper-parameters and show which wins on each variant."""
-    from study import tuner  # Ray and torch take seconds to import, which other commands need not wait for
+    from study import tracking, tuner  # Ray and torch take seconds to import, which other commands need not wait for
 
     asked = {
         "spaces": tuple(str(Path(s).absolute()) if s.endswith(".py") else s for s in spaces or ALL_METHODS),
@@ -89,7 +91,7 @@ def run(
         "seed": seed,
         "early_stopping": early_stopping,
         "confirm_seeds": confirm_seeds,
-        "tracking_uri": tracking_uri,
+        "tracking_uri": tracking.anchored(tracking_uri),
         "experiment": experiment,
         "address": address,
         "cpus_per_trial": cpus_per_trial,
@@ -98,25 +100,34 @@ def run(
         "device": device,
     }
     config = make(StudyConfig, asked, "study")
-    tuner.plan(config)
+    study = tuner.plan(config)
     folder = StudyFolder(output or Path("outputs") / f"{config.dataset}-{datetime.now():%Y%m%d-%H%M%S}")
     folder.create(config)
-    _run_study(config, folder, as_json)
+    with _study_output(folder, as_json):
+        tuner.run(study, config, folder)
 
 
 @app.command()
 def resume(folder: Folder, as_json: AsJson = False) -> None:
     """Go on with a study that was stopped."""
-    study = StudyFolder(folder)
-    _run_study(study.read_config(), study, as_json)
-
-
-def _run_study(config: StudyConfig, folder: StudyFolder, as_json: bool) -> None:
     from study import tuner
+
+    study = StudyFolder(folder)
+    config = study.read_config()
+    with _study_output(study, as_json):
+        tuner.run(tuner.plan(config), config, study)
+
+
+@contextlib.contextmanager
+def _study_output(folder: StudyFolder, as_json: bool) -> Iterator[None]:
+    """What a study prints: its results alone on standard output, and how to go on if it is stopped."""
     from study.report.tables import make_report
 
-    with _only_json_on_stdout():
-        tuner.run(config, folder)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except KeyboardInterrupt:
+        raise StudyInterruptedError(f"stopped: `study resume {folder.root}` goes on") from None
     _show_report(make_report(folder), folder, as_json)
 
 
@@ -152,7 +163,7 @@ def train(
         _print_json({"config": config.to_flat(), "checkpoint": str(checkpoint.absolute()), "metrics": metrics})
     else:
         _print_metrics(metrics, f"{method} on {config.dataset.name()}, last epoch")
-        console.print(f"checkpoint: {checkpoint}")
+        results.print(escape(f"checkpoint: {checkpoint}"), soft_wrap=True)
 
 
 @app.command()
@@ -197,8 +208,8 @@ def best(
         table.add_row(key, str(value))
     table.add_row("validation accuracy", percent(row.val_accuracy))
     table.add_row("test accuracy", percent(row.test_accuracy))
-    console.print(table)
-    print(path)
+    results.print(table)
+    results.print(f"checkpoint: {escape(str(path))}", soft_wrap=True)
 
 
 def _best_row(rows: list[Row], variant: str, space: str | None) -> Row:
@@ -229,10 +240,11 @@ def _show_report(found: "Report", folder: StudyFolder, as_json: bool) -> None:
     if as_json:
         _print_json(found.to_json())
         return
-    console.print(text.main_table(found))
+    results.print(text.main_table(found))
     if found.seed_rows:
-        console.print(text.seed_table(found))
-    console.print(f"outputs: {folder.root}\nfigures: {folder.report}\ndashboard: study ui {folder.root}")
+        results.print(text.seed_table(found))
+    lines = f"outputs: {folder.root}\nfigures: {folder.report}\ndashboard: study ui {folder.root}"
+    results.print(escape(lines), soft_wrap=True)
 
 
 @app.command()
@@ -243,7 +255,7 @@ def spaces() -> None:
         space = load_space(name)
         domains = "\n".join(f"{key}: {str(value).replace('Distribution', '')}" for key, value in space.params.items())
         table.add_row(label(name), space.method.name(), domains)
-    console.print(table)
+    results.print(table)
 
 
 @app.command(name="datasets")
@@ -256,7 +268,7 @@ def list_datasets() -> None:
         for name, cls in known.items():
             options = ", ".join(f"{f.name}={f.default!r}" for f in dataclasses.fields(cls))  # type: ignore[arg-type]
             table.add_row(kind, name, options)
-    console.print(table)
+    results.print(table)
 
 
 @app.command()
@@ -278,7 +290,7 @@ def show_data(
     found = RunConfig.from_flat(chosen).dataset.load(data)
     out.parent.mkdir(parents=True, exist_ok=True)
     pictures.show_data(found.dilated(dilation)).savefig(out, dpi=120)
-    console.print(f"wrote {out}")
+    results.print(escape(f"wrote {out}"), soft_wrap=True)
 
 
 @app.command()
@@ -294,21 +306,24 @@ def ui(
     serve(study.tracking_uri(study.read_config()), study.root, host, port)
 
 
-@contextlib.contextmanager
-def _only_json_on_stdout() -> Iterator[None]:
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
-
-
 def _print_json(found: dict[str, Any]) -> None:
-    print(json.dumps(found))
+    print(json.dumps(_finite(found), allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: they become null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _print_metrics(metrics: dict[str, float], title: str) -> None:
-    table = Table("metric", "value", title=title)
+    table = Table("metric", "value", title=escape(title))
     for name, value in metrics.items():
         table.add_row(name, f"{value:.4g}")
-    console.print(table)
+    results.print(table)
 
 
 def main() -> None:
@@ -325,11 +340,9 @@ def main() -> None:
         if error.filename is None:
             raise
         code = _fail(f"cannot use {error.filename} ({error.strerror}): give another path", WRONG_INPUT)
-    except KeyboardInterrupt:
-        code = _fail("stopped", INTERRUPTED)
     sys.exit(code)
 
 
 def _fail(message: str, code: int) -> int:
-    console.print(f"[red]error:[/] {' '.join(message.split())}", soft_wrap=True)
+    console.print(f"[red]error:[/] {escape(' '.join(message.split()))}", soft_wrap=True)
     return code

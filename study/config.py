@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import uuid4
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -12,6 +13,7 @@ ALL_METHODS = ("erm", "static_replacement", "dynamic_replacement", "gradient_pen
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class StudyConfig:
     """
+    study_id: what its runs are found by in MLflow, made once
     spaces: names under `search_spaces` or paths of space files
     dataset: its name; data: folder of its source files, or None
     settings: flat settings fixed for every trial, on top of each space's own
@@ -27,6 +29,7 @@ class StudyConfig:
     device: `auto`, `cpu` or `cuda`
     """
 
+    study_id: str = Field(default_factory=lambda: uuid4().hex)
     spaces: Annotated[tuple[str, ...], Field(min_length=1)] = ALL_METHODS
     dataset: str = "colored-digits"
     data: Path | None = None

@@ -1,8 +1,9 @@
-"""The one console: everything shown goes to standard error, so that standard output is free for results."""
+"""Two consoles: what happens is told on standard error, so that standard output holds results and nothing else."""
 
 from rich.console import Console
 
 console = Console(stderr=True, highlight=False)
+results = Console(highlight=False)
 
 
 def percent(fraction: float) -> str:

@@ -10,7 +10,11 @@ mlflow.db, mlartifacts/    MLflow's store, unless a tracking URI was given
 report/                    tables and figures
 """
 
+import fcntl
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +59,11 @@ class StudyFolder:
         """What is still to be sent to MLflow."""
         return self.root / "reports.sqlite"
 
+    @property
+    def artifacts(self) -> Path:
+        """What MLflow keeps as files, where its store is a database."""
+        return self.root / "mlartifacts"
+
     def journal(self, space: str) -> Path:
         """Optuna's storage of one space's search."""
         return self.root / "search" / f"{space}.journal"
@@ -72,19 +81,41 @@ class StudyFolder:
         return config.tracking_uri or f"sqlite:///{self.root / 'mlflow.db'}"
 
     def create(self, config: StudyConfig) -> None:
-        """Start a study here.
+        """Start a study here. A study that never began a trial is replaced.
 
         Raises:
             SettingError: the folder holds something else, or another study.
         """
-        if self.config_file.exists():
+        if (self.root / "trials").exists():
             raise SettingError(
                 f"{self.root} already holds a study: continue it with `study resume`, or give another --output"
             )
+        if self.config_file.exists():
+            self._clear()
         if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
             raise SettingError(f"{self.root} is not empty and holds no study: give another --output")
         self.root.mkdir(parents=True, exist_ok=True)
         self.config_file.write_bytes(TypeAdapter(StudyConfig).dump_json(config, indent=1))
+
+    def _clear(self) -> None:
+        for own in (self.config_file, *self.root.glob("reports.sqlite*"), *self.root.glob("mlflow.db*")):
+            own.unlink()
+        for own in (self.ray, self.artifacts, self.root / "search"):
+            shutil.rmtree(own, ignore_errors=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process from running the same study meanwhile.
+
+        Raises:
+            SettingError: one is running it.
+        """
+        with self.config_file.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SettingError(f"{self.root} is being run by another process: wait for its end") from None
+            yield
 
     def read_config(self) -> StudyConfig:
         """What was asked.
@@ -107,19 +138,27 @@ class StudyFolder:
         """Record a trial that starts, or starts again."""
         folder = self._trial(trial_id)
         if (folder / "trial.json").exists():
+            self._mend(folder / "history.jsonl")
             return
         folder.mkdir(parents=True, exist_ok=True)
         number = sum(1 for _ in folder.parent.iterdir())
         about = {"number": number, "space": space, "stage": stage, "config": config, "finished": False}
         self._write(trial_id, about)
 
+    def _mend(self, lines: Path) -> None:
+        """Drop a last line that was cut short when the process was killed."""
+        if lines.exists():
+            whole, newline, _ = lines.read_bytes().rpartition(b"\n")
+            lines.write_bytes(whole + newline)
+
     def add_epoch(self, trial_id: str, epoch: int, metrics: Metrics) -> None:
-        """Record an epoch (from 1). An epoch trained again after a crash takes the earlier one's place."""
+        """Record an epoch (from 1). An epoch recorded twice is the later one."""
         with (self._trial(trial_id) / "history.jsonl").open("a") as lines:
             lines.write(json.dumps({"epoch": epoch, "metrics": metrics}) + "\n")
 
     def finish_trial(self, trial_id: str) -> None:
         """Record that a trial will not go on."""
+        (self._trial(trial_id) / "error.txt").unlink(missing_ok=True)
         about = json.loads((self._trial(trial_id) / "trial.json").read_text())
         self._write(trial_id, {**about, "finished": True})
 
@@ -139,7 +178,7 @@ class StudyFolder:
         history_file = self._trial(trial_id) / "history.jsonl"
         epochs: dict[int, Metrics] = {}
         if history_file.exists():
-            for line in history_file.read_text().splitlines():
+            for line in history_file.read_text().split("\n")[:-1]:
                 item = json.loads(line)
                 epochs[item["epoch"]] = item["metrics"]
         return Trial(trial_id=trial_id, history=[epochs[epoch] for epoch in sorted(epochs)], **about)

@@ -1,17 +1,15 @@
 """Keeping the best checkpoint for every variant in bounded disk space.
 
 A trial keeps the weights of each epoch that is still the best for some variant, and of its last; a study keeps
-those of each space's winners. So a study holds at most (spaces x variants) checkpoints, and (variants + 1) more
-for each running trial, however many trials it has.
+those of each space's winners. So a search holds at most (spaces x variants) checkpoints, and (variants + 1) more
+for each running trial, however many trials it has; confirmation adds (variants) for each space and seed.
 """
 
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from study.selection import Metrics, Trial, best_epochs, winners
-
-LAST = "last"
+from study.selection import Metrics, Row, Trial, best_epochs
 
 
 class EpochKeeper:
@@ -28,7 +26,7 @@ class EpochKeeper:
         """Delete the epochs that are best for no variant and not the last."""
         kept = {str(epoch) for epoch in (*best_epochs(history).values(), len(history))}
         for checkpoint in self.folder.iterdir():
-            if checkpoint.name not in kept:
+            if checkpoint.name.isdecimal() and checkpoint.name not in kept:
                 shutil.rmtree(checkpoint)
 
 
@@ -42,14 +40,14 @@ class StudyKeeper:
         """Where a winner's checkpoint lies."""
         return self.folder / space / trial_id / str(epoch)
 
-    def offer(self, trial: Trial, checkpoints: Path, rivals: Sequence[Trial]) -> None:
-        """Take what a finished trial wins against the others of its space, and drop what it beats.
+    def offer(self, trial: Trial, checkpoints: Path, rows: Sequence[Row]) -> None:
+        """Take what a finished trial wins, and drop what it beats.
 
         Args:
             checkpoints: folder of the trial's `<epoch>/` checkpoints.
-            rivals: the recorded trials of the same space and stage, this one among them.
+            rows: everything of the trial's space that is to be kept now.
         """
-        wins = {self.path(row.space, row.trial, row.epoch) for row in winners(rivals)}
+        wins = {self.path(row.space, row.trial, row.epoch) for row in rows}
         for epoch in set(best_epochs(trial.history).values()):
             target = self.path(trial.space, trial.trial_id, epoch)
             if target in wins and not target.exists():

@@ -22,12 +22,16 @@ class Outbox:
 
     def __init__(self, file: Path) -> None:
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+        self._database = sqlite3.connect(file, timeout=60, check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS message"
             " (number INTEGER PRIMARY KEY AUTOINCREMENT, sent_at INTEGER, kind TEXT, body TEXT)"
+        )
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS rejected"
+            " (number INTEGER PRIMARY KEY, sent_at INTEGER, kind TEXT, body TEXT, reason TEXT)"
         )
 
     def put(self, kind: str, **body: Any) -> None:
@@ -47,6 +51,13 @@ class Outbox:
         """Forget every message up to this number: they have arrived."""
         with self._lock:
             self._database.execute("DELETE FROM message WHERE number <= ?", (through,))
+
+    def reject(self, message: Message, reason: str) -> None:
+        """Put a message aside that can never arrive, with why."""
+        row = (message.number, message.sent_at, message.kind, json.dumps(message.body), reason)
+        with self._lock:
+            self._database.execute("INSERT OR REPLACE INTO rejected VALUES (?, ?, ?, ?, ?)", row)
+            self._database.execute("DELETE FROM message WHERE number = ?", (message.number,))
 
     def __len__(self) -> int:
         with self._lock:

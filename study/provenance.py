@@ -31,6 +31,8 @@ def trial_tags(settings: dict[str, Any], stage: str, space: str) -> dict[str, st
 
 def _commit() -> str | None:
     root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

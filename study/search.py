@@ -63,6 +63,7 @@ class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
         super().__init__(time_attr=TRAINING_ITERATION, metric=best_accuracy(objective), mode="max", **kwargs)
         self._study, self._space, self._objective = folder, space, objective
         self._recalled = False
+        self._stopped: set[str] = set()
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         if not self._recalled:
@@ -70,6 +71,12 @@ class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
             for recorded in self._study.trials(SEARCH, self._space):
                 self._recall(recorded)
         super().on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        decision: str = super().on_trial_result(tune_controller, trial, result)
+        if decision == self.STOP:
+            self._stopped.add(trial.trial_id)
+        return self.STOP if trial.trial_id in self._stopped else decision
 
     def _recall(self, recorded: Trial) -> None:
         stand_in = SimpleNamespace(trial_id=recorded.trial_id)

@@ -1,7 +1,7 @@
 """What is selected on what. Pure functions of recorded metrics.
 
 The rule everywhere: a variant's checkpoint is the epoch, and a method's checkpoint the trial, with the highest
-validation accuracy on that variant; the earlier one wins a tie. Test accuracy is read off, never compared,
+validation accuracy on that variant; the one that started earlier wins a tie. Test accuracy is read off, never compared,
 except where a name says `oracle`.
 """
 
@@ -78,7 +78,7 @@ def winner(trials: Sequence[Trial], variant: str) -> Row | None:
     if not judged:
         return None
     validation, test = accuracy(VALIDATION, variant), accuracy(TEST, variant)
-    trial, epoch = max(judged, key=lambda found: found[0].history[found[1] - 1][validation])
+    trial, epoch = max(judged, key=lambda found: (found[0].history[found[1] - 1][validation], -found[0].number))
     metrics = trial.history[epoch - 1]
     return Row(
         space=trial.space,
@@ -91,6 +91,11 @@ def winner(trials: Sequence[Trial], variant: str) -> Row | None:
         oracle_test_accuracy=max(m[test] for t, _ in judged for m in t.history),
         config=trial.config,
     )
+
+
+def each_ones_best(trials: Sequence[Trial]) -> list[Row]:
+    """Every trial's own best epoch on every variant it was judged on."""
+    return [row for trial in trials for row in winners([trial])]
 
 
 def winners(trials: Sequence[Trial]) -> list[Row]:

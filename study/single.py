@@ -8,7 +8,7 @@ from rich.progress import Progress
 from bgbias import checkpoint
 from bgbias.config import RunConfig
 from bgbias.data.datasets import find_dataset
-from bgbias.errors import SettingError
+from bgbias.errors import CheckpointError, SettingError
 from bgbias.evaluation.accuracy import evaluate, summarise
 from bgbias.metrics import VALIDATION, accuracy
 from bgbias.randomness import stream
@@ -35,9 +35,9 @@ def train(config: RunConfig, device: str, output: Path) -> tuple[Path, Metrics]:
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise SettingError(f"{output} is not an empty folder: give another --output")
+    dataset, chosen = config.dataset.load(config.data), choose_device(device)
     output.mkdir(parents=True, exist_ok=True)
-    dataset = config.dataset.load(config.data)
-    run = Run(config, dataset, choose_device(device), output)
+    run = Run(config, dataset, chosen, output)
     with Progress(console=console) as progress:
         task = progress.add_task("training", total=config.training.epochs)
         while not (run.history and run.done):
@@ -59,16 +59,16 @@ def evaluate_checkpoint(folder: Path, dataset: str | None, data: Path | None, de
     """
     found = checkpoint.load(folder)
     spec = found.config.dataset if dataset in (None, found.config.dataset.name()) else find_dataset(dataset)()
-    own = found.config.dataset.load(data or found.config.data)
-    target = own if spec == found.config.dataset else spec.load(data or found.config.data)
-    if (target.image_shape, target.classes) != (own.image_shape, own.classes):
+    target, chosen, config = spec.load(data or found.config.data), choose_device(device), found.config
+    module = build_module(config.method, config.model, target, config.seed)
+    try:
+        checkpoint.restore(module, found)
+    except CheckpointError:
+        if spec == config.dataset:
+            raise
         raise SettingError(
-            f"the checkpoint was trained on {own.name} with images of {own.image_shape} and "
-            f"{len(own.classes)} classes, but {target.name} has {target.image_shape} and {len(target.classes)}: "
-            f"choose a dataset of the same shape"
-        )
-    chosen, config = choose_device(device), found.config
+            f"the checkpoint was trained on {config.dataset.name()}, and {target.name} has images of "
+            f"{target.image_shape} and {len(target.classes)} classes: choose a dataset of the same shape"
+        ) from None
     prepared = config.method.prepare(target, stream(config.seed, "prepare")).to(chosen)
-    module = build_module(config.method, config.model, own, config.seed)
-    checkpoint.restore(module, found)
     return target.name, summarise(evaluate(config.method, module.to(chosen), prepared))

@@ -57,6 +57,11 @@ class SearchSpace:
         dataset = {} if "dataset/name" in settings else {"dataset/name": next(iter(datasets()))}
         return RunConfig.from_flat({**dataset, METHOD_NAME: self.method.name(), **settings})
 
+    def corners(self) -> list[dict[str, Any]]:
+        """Two settings of all that is searched: everything at its first or lowest value, and at its last or highest."""
+        extremes = {name: _extremes(distribution) for name, distribution in self.params.items()}
+        return [{name: values[end] for name, values in extremes.items()} for end in (0, -1)]
+
     def pinned(self, settings: Mapping[str, Any]) -> "SearchSpace":
         """The same space with some settings fixed instead of searched; those of other methods are left out."""
         own = {f"method/{name}" for name in field_names(self.method)}

@@ -1,12 +1,15 @@
 """One Ray Tune experiment of a study: the search of one space, or its winner on fresh seeds."""
 
+import json
 import logging
 import os
+import signal
 import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -45,7 +48,7 @@ def ray_session(config: StudyConfig) -> Iterator[None]:
     try:
         _knock(config.address)
         ray.init(
-            address=config.address,
+            address=config.address or "local",
             include_dashboard=None if config.address else False,
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -53,6 +56,8 @@ def ray_session(config: StudyConfig) -> Iterator[None]:
         )
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
+        if config.address is None:
+            raise SettingError(f"Ray could not be started here ({reason}): free memory or processes") from None
         raise SettingError(
             f"no Ray cluster at '{config.address}' ({reason}): start one or leave --address out"
         ) from None
@@ -75,16 +80,19 @@ def _knock(address: str | None) -> None:
 
 
 def check_room(config: StudyConfig) -> None:
-    """Whether a trial fits the resources that are free now.
+    """Whether a trial fits what is free now, on a single machine.
 
     Raises:
         SettingError: it does not.
     """
     free = ray.available_resources()
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     for resource, asked in (("CPU", config.cpus_per_trial), ("GPU", config.gpus_per_trial)):
-        if asked > free.get(resource, 0.0):
+        largest = max((machine.get(resource, 0.0) for machine in machines), default=0.0)
+        room = min(largest, free.get(resource, 0.0))
+        if asked > room:
             raise SettingError(
-                f"a trial asks for {asked:g} {resource}s but Ray has {free.get(resource, 0.0):g} free: "
+                f"a trial asks for {asked:g} {resource}s but Ray has {room:g} free on one machine: "
                 f"lower --{resource.lower()}s-per-trial or join a larger cluster with --address"
             )
 
@@ -120,10 +128,10 @@ class Stage:
         )
 
     def confirm(self) -> None:
-        """Train the search's winner again on `confirm_seeds` fresh seeds."""
+        """Train the search's winner on the objective, if there is one, again on `confirm_seeds` fresh seeds."""
         best = winner(self.folder.finished(SEARCH, self.space), self.objective)
         if best is None:
-            raise TrialsFailedError(f"no trial of {self.space} was judged on '{self.objective}': nothing to confirm")
+            return
         first = self.config.seed + 1
         seeds = list(range(first, first + self.config.confirm_seeds))
         self._fit({"seed": tune.grid_search(seeds)}, best.config, trials=len(seeds))
@@ -136,7 +144,7 @@ class Stage:
         trainable = tune.with_resources(TrialTrainable, resources)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if tune.Tuner.can_restore(str(experiment)):
+            if can_restore(experiment):
                 tuner = tune.Tuner.restore(str(experiment), trainable=trainable, resume_errored=True)
             else:
                 tuner = tune.Tuner(
@@ -147,7 +155,8 @@ class Stage:
                     ),
                     run_config=self._run_config(trials),
                 )
-            results = tuner.fit()
+            with own_interrupt():
+                results = tuner.fit()
         self._check_end(trials, results)
 
     def _environment(self, settings: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +175,7 @@ class Stage:
             failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_frequency=1, checkpoint_at_end=False),
             callbacks=[
-                Recorder(self.folder.root, self.name, self.space, self.config.mlflow_experiment),
+                Recorder(self.folder.root, self.name, self.space, self.config.mlflow_experiment, self.config.study_id),
                 Watcher(self.folder.root, self.name, self.space, self.objective, trials),
             ],
             verbose=0,
@@ -174,11 +183,30 @@ class Stage:
 
     def _check_end(self, trials: int, results: tune.ResultGrid) -> None:
         finished = len(self.folder.finished(self.name, self.space))
-        if finished == 0 and results.errors:
-            reason = str(results.errors[0]).strip().splitlines()[-1]
-            raise TrialsFailedError(f"every trial of {self.space} failed; the first said: {reason}")
         if finished + results.num_errors < trials:
             raise StudyInterruptedError(
                 f"stopped with {finished} of {trials} trials of {self.space} finished: "
                 f"`study resume {self.folder.root}` goes on"
             )
+        if finished == 0:
+            reason = str(results.errors[0]).strip().splitlines()[-1]
+            raise TrialsFailedError(f"every trial of {self.space} failed; the first said: {reason}")
+
+
+def can_restore(experiment: Path) -> bool:
+    """Whether Ray left a whole record of at least one trial; without one it would go on with an empty experiment."""
+    states = sorted(experiment.glob("experiment_state-*.json"), key=lambda file: file.stat().st_mtime)
+    try:
+        return bool(states) and bool(json.loads(states[-1].read_text())["trial_data"])
+    except (ValueError, KeyError):
+        return False
+
+
+@contextmanager
+def own_interrupt() -> Iterator[None]:
+    """Put Ctrl-C's handler back, which Ray replaces for good."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

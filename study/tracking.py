@@ -4,6 +4,7 @@ One parent run per study, one child run per trial, found again by their tags `st
 study that is resumed goes on in the same runs. Sending a message twice changes nothing.
 """
 
+import json
 import logging
 import os
 import threading
@@ -12,8 +13,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from bgbias.errors import SettingError
+from study.display import console
 from study.outbox import Message, Outbox
+from study.selection import Row
 
 STUDY, TRIAL, METRICS, END, ARTIFACTS, CHAMPION = "study", "trial", "metrics", "end", "artifacts", "champion"
 
@@ -21,15 +26,17 @@ TRAINING_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
 """Lets MLflow's dashboard open an experiment on its training runs."""
 
 TAG_PARENT = "mlflow.parentRunId"
-TAG_NAME = "mlflow.runName"
 TAG_STUDY = "study_id"
 TAG_TRIAL = "trial_id"
 TAG_VALIDATION = "val_accuracy"
+TAG_DATASET = "dataset_settings"
 
 BATCH = 200
 METRICS_PER_CALL = 1000
 RETRY_SECONDS = 2.0
 PATIENCE_SECONDS = 60
+SERVERS = ("http:", "https:", "databricks")
+RETRYABLE = (401, 403, 408, 429)
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 
 
@@ -43,13 +50,19 @@ def check_tracking(uri: str | None) -> None:
         raise SettingError(f"--tracking-uri must begin with one of {', '.join(SCHEMES)}, but got '{uri}'")
 
 
+def anchored(uri: str | None) -> str | None:
+    """The tracking URI with an SQLite file's path made absolute, so that it means the same from every folder."""
+    prefix, slashes, path = (uri or "").partition(":///")
+    return f"{prefix}{slashes}{Path(path).absolute()}" if prefix == "sqlite" and path else uri
+
+
 class Sender:
     """Sends an outbox's messages to MLflow, in order, from a thread of its own."""
 
-    def __init__(self, outbox_file: Path, tracking_uri: str, artifacts: Path | None) -> None:
+    def __init__(self, outbox_file: Path, tracking_uri: str, artifacts: Path) -> None:
         """
         Args:
-            artifacts: folder for artifacts where the store has no artifact server of its own.
+            artifacts: folder for artifacts where the store is a database, without an artifact server.
         """
         self._outbox = Outbox(outbox_file)
         self._uri, self._artifacts = tracking_uri, artifacts
@@ -64,58 +77,87 @@ class Sender:
         self._thread.start()
 
     def finish(self) -> int:
-        """Send what is left, as long as some of it arrives; how many messages remain unsent."""
+        """Send what is left, unless the server stays in trouble; how many messages remain unsent."""
         self._stop.set()
         self._wake.set()
-        remaining, patience = len(self._outbox), PATIENCE_SECONDS
+        patience = PATIENCE_SECONDS
         while self._thread.is_alive() and patience > 0:
             self._thread.join(1.0)
-            before, remaining = remaining, len(self._outbox)
-            patience = patience - 1 if remaining == before else PATIENCE_SECONDS
+            patience = patience - 1 if self.problem else PATIENCE_SECONDS
+        remaining = len(self._outbox)
         if not self._thread.is_alive():
             self._outbox.close()
         return remaining
 
     def _loop(self) -> None:
         while True:
-            messages = self._outbox.first(BATCH)
-            if messages:
-                try:
-                    self._send(messages)
-                    self.problem = None
+            try:
+                messages = self._outbox.first(BATCH)
+                if not messages and self._stop.is_set():
+                    return
+                self._send(messages)
+                self.problem = None
+                if messages:
                     continue
-                except Exception as error:  # whatever the server's trouble is, the message waits for its end
-                    self.problem = str(error).splitlines()[0] if str(error) else type(error).__name__
-            elif self._stop.is_set():
-                return
+            except Exception as error:  # whatever the server's trouble is, the message waits for its end
+                self._tell(error)
             self._wake.wait(RETRY_SECONDS)
             self._wake.clear()
+
+    def _tell(self, error: Exception) -> None:
+        reason = _first_line(error)
+        if self.problem is None:
+            console.print(f"[yellow]MLflow cannot be reached, the study goes on ({escape(reason)})[/]", soft_wrap=True)
+        self.problem = reason
 
     def _send(self, messages: list[Message]) -> None:
         if self._mlflow is None:
             self._mlflow = MlflowWriter(self._uri, self._artifacts)
-        for key, group in groupby(messages, key=lambda m: (m.kind, m.body.get(TAG_TRIAL))):
+        for (kind, _), group in groupby(messages, key=lambda m: (m.kind, m.body.get(TAG_TRIAL))):
             together = list(group)
-            if key[0] == METRICS:
-                self._mlflow.metrics(together)
-                self._outbox.drop(through=together[-1].number)
+            if kind == METRICS:
+                self._apply(self._mlflow.metrics, together)
             else:
                 for message in together:
-                    self._mlflow.handle(message)
-                    self._outbox.drop(through=message.number)
+                    self._apply(self._mlflow.handle, [message])
+
+    def _apply(self, apply: Callable[[list[Message]], None], messages: list[Message]) -> None:
+        try:
+            apply(messages)
+        except Exception as error:
+            if not _hopeless(error):
+                raise
+            console.print(f"[yellow]MLflow refused a report: {escape(_first_line(error))}[/]", soft_wrap=True)
+            for message in messages:
+                self._outbox.reject(message, _first_line(error))
+        self._outbox.drop(through=messages[-1].number)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _hopeless(error: Exception) -> bool:
+    """Whether sending again cannot help: the run is gone, or MLflow finds the request itself wrong."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+        return 400 <= status < 500 and status not in RETRYABLE
+    return isinstance(error, LookupError)
 
 
 class MlflowWriter:
     """Applies messages to an MLflow store."""
 
-    def __init__(self, tracking_uri: str, artifacts: Path | None) -> None:
+    def __init__(self, tracking_uri: str, artifacts: Path) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the outbox tries again
         from mlflow import MlflowClient  # takes seconds to import, which the study need not wait for
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         self._client = MlflowClient(tracking_uri=tracking_uri)
-        self._artifacts = artifacts
+        self._artifacts = None if tracking_uri.startswith(SERVERS) else artifacts.as_uri()
         self._runs: dict[str, str] = {}
         self._experiment = ""
         self._handlers: dict[str, Callable[[Message], None]] = {
@@ -126,9 +168,10 @@ class MlflowWriter:
             CHAMPION: self._champion,
         }
 
-    def handle(self, message: Message) -> None:
-        """Apply one message that is not a metric."""
-        self._handlers[message.kind](message)
+    def handle(self, messages: list[Message]) -> None:
+        """Apply messages that are not metrics."""
+        for message in messages:
+            self._handlers[message.kind](message)
 
     def metrics(self, messages: list[Message]) -> None:
         """Log the epochs of one trial: each body holds `trial_id`, `epoch` and `metrics`."""
@@ -165,7 +208,7 @@ class MlflowWriter:
         self._client.log_artifacts(run, body["folder"], body["path"])
 
     def _champion(self, message: Message) -> None:
-        """Register a checkpoint; its alias moves only where it beats the holder on validation accuracy."""
+        """Register a checkpoint; its alias stays with a holder of the same dataset settings and no lower accuracy."""
         from mlflow.exceptions import MlflowException
 
         self._find_experiment(message)
@@ -177,8 +220,9 @@ class MlflowWriter:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         try:
-            holder = self._client.get_model_version_by_alias(body["model"], body["alias"])
-            if float(holder.tags[TAG_VALIDATION]) >= body[TAG_VALIDATION]:
+            holder = self._client.get_model_version_by_alias(body["model"], body["alias"]).tags
+            comparable = holder.get(TAG_DATASET) == body[TAG_DATASET]
+            if comparable and float(holder[TAG_VALIDATION]) >= body[TAG_VALIDATION]:
                 return
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
@@ -187,7 +231,7 @@ class MlflowWriter:
             body["model"],
             source=f"runs:/{run}/{body['path']}",
             run_id=run,
-            tags={TAG_VALIDATION: repr(body[TAG_VALIDATION]), "variant": body["alias"]},
+            tags={TAG_VALIDATION: repr(body[TAG_VALIDATION]), TAG_DATASET: body[TAG_DATASET], "variant": body["alias"]},
         )
         self._client.set_registered_model_alias(body["model"], body["alias"], version.version)
 
@@ -196,10 +240,11 @@ class MlflowWriter:
             return
         name = message.body["experiment"]
         found = self._client.get_experiment_by_name(name)
-        location = self._artifacts.as_uri() if self._artifacts else None
-        self._experiment = (
-            found.experiment_id if found else self._client.create_experiment(name, location, tags=TRAINING_EXPERIMENT)
-        )
+        self._experiment = found.experiment_id if found else self._create_experiment(name)
+
+    def _create_experiment(self, name: str) -> str:
+        created: str = self._client.create_experiment(name, self._artifacts, tags=TRAINING_EXPERIMENT)
+        return created
 
     def _ensure_run(self, message: Message, tag: str, tags: dict[str, str]) -> None:
         from mlflow.entities import Param
@@ -268,16 +313,11 @@ class Reporter:
         """A folder to keep with the study's run."""
         self._put(ARTIFACTS, id=self._study, tag=TAG_STUDY, folder=str(folder), path=path)
 
-    def champion(self, model: str, alias: str, trial_id: str, path: str, val_accuracy: float) -> None:
-        """A trial's artifact that is the best of this study for the variant `alias`."""
-        body = {
-            "model": model,
-            "alias": alias,
-            "path": path,
-            TAG_TRIAL: trial_id,
-            TAG_VALIDATION: val_accuracy,
-        }
-        self._put(CHAMPION, **body)
+    def champion(self, model: str, row: Row, path: str) -> None:
+        """A trial's artifact that is the best of this study for a variant, which becomes the alias."""
+        dataset = {key: value for key, value in row.config.items() if key.startswith("dataset/")}
+        found = {TAG_TRIAL: row.trial, TAG_VALIDATION: row.val_accuracy, TAG_DATASET: json.dumps(dataset)}
+        self._put(CHAMPION, model=model, alias=row.variant, path=path, **found)
 
     def close(self) -> None:
         """Nothing more will be put."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from ray import tune
+from ray.tune.result import RESULT_DUPLICATE
 from ray.tune.utils import flatten_dict
 
 from bgbias import checkpoint
@@ -85,6 +86,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
+        if self._run.history and self._run.done:
+            return {RESULT_DUPLICATE: True, "done": True}  # restored after its last epoch
         metrics = self._run.epoch()
         best = highest_accuracy(self._run.history, self._objective)
         return {**metrics, best_accuracy(self._objective): best, "done": self._run.done}

@@ -1,15 +1,21 @@
 """A study as one straight line: a search per space, then fresh seeds for the winners, then what they won."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
-from bgbias.data.dataset import DatasetSpec, judged_variants
+from rich.markup import escape
+
+from bgbias.config import RunConfig
+from bgbias.data.dataset import Dataset, DatasetSpec
 from bgbias.errors import SettingError, UnknownNameError
+from bgbias.randomness import stream
 from bgbias.training import choose_device
 from study.config import StudyConfig
 from study.display import console
+from study.errors import TrialsFailedError
 from study.folder import CONFIRM, SEARCH, StudyFolder
 from study.provenance import versions
 from study.report import write_report
@@ -34,23 +40,39 @@ class Plan:
     objectives: dict[str, str]
 
 
-def run(config: StudyConfig, folder: StudyFolder) -> None:
+def run(study: Plan, config: StudyConfig, folder: StudyFolder) -> None:
     """Start a study, or go on with one, and bring it to its end.
 
     Raises:
-        BgbiasError: the configuration does not hold, or no trial of a space could finish.
+        SettingError: Ray has no room for it, or it is running already.
+        TrialsFailedError: not one trial of some space could finish; the others have been brought to their end.
         StudyInterruptedError: it was stopped; running it again goes on.
     """
     started = time.perf_counter()
-    study = plan(config)
-    with reporting(config, folder) as reporter, ray_session(config):
-        console.print(f"[dim]data and Ray ready after {time.perf_counter() - started:.1f} s[/]")
-        for name, space in study.spaces.items():
-            Stage(config, folder, SEARCH, name, study.objectives[name]).search(space)
-        for name in study.spaces if config.confirm_seeds else ():
-            Stage(config, folder, CONFIRM, name, study.objectives[name]).confirm()
+    with folder.locked(), sending(config, folder), ray_session(config), reporting(config, folder) as reporter:
+        console.print(f"[dim]Ray ready after {time.perf_counter() - started:.1f} s[/]")
+        failures = [failure for work in stages(study, config, folder) if (failure := attempt(work))]
         publish(folder, reporter, study.dataset.name())
-        reporter.end_study("FINISHED")
+        reporter.end_study("FAILED" if failures else "FINISHED")
+    if failures:
+        raise TrialsFailedError("; ".join(failures))
+
+
+def stages(study: Plan, config: StudyConfig, folder: StudyFolder) -> Iterator[Callable[[], None]]:
+    """The study's work in order: every space's search, then every winner's fresh seeds."""
+    for name, space in study.spaces.items():
+        yield partial(Stage(config, folder, SEARCH, name, study.objectives[name]).search, space)
+    for name in study.spaces if config.confirm_seeds else ():
+        yield Stage(config, folder, CONFIRM, name, study.objectives[name]).confirm
+
+
+def attempt(work: Callable[[], None]) -> str | None:
+    """Do a stage's work; why it failed, if every trial of it did."""
+    try:
+        work()
+    except TrialsFailedError as error:
+        return str(error)
+    return None
 
 
 def plan(config: StudyConfig) -> Plan:
@@ -65,42 +87,76 @@ def plan(config: StudyConfig) -> Plan:
     for setting in config.settings:
         if not any(setting in space.fixed for space in spaces.values()):
             raise SettingError(f"no method of this study has the setting '{setting}': leave it out")
-    runs = [space.check({**config.base(), **space.fixed}) for space in spaces.values()]
-    dataset = runs[0].dataset
     check_tracking(config.tracking_uri)
     if config.address is None:
         choose_device(config.device)
-    known = judged_variants(cached_dataset(dataset, config.data))
+    runs = {name: check_space(space, config) for name, space in spaces.items()}
+    dataset = next(iter(runs.values())).dataset
+    sample = cached_dataset(dataset, config.data).head(1)
     objectives = {name: config.objective or s.objective or dataset.objective for name, s in spaces.items()}
-    for objective in objectives.values():
-        if objective not in known:
-            raise UnknownNameError("variant", objective, known)
+    for name, space in spaces.items():
+        known = judged_variants(space, runs[name], sample)
+        if objectives[name] not in known:
+            raise UnknownNameError(f"variant of {name}", objectives[name], known)
     return Plan(dataset, spaces, objectives)
+
+
+def check_space(space: SearchSpace, config: StudyConfig) -> RunConfig:
+    """A configuration of the space in this study.
+
+    Raises:
+        SettingError: the space decides what is the study's own to decide, or a value breaks its rule.
+    """
+    for setting in config.base():
+        if setting in {*space.fixed, *space.params}:
+            raise SettingError(f"'{setting}' is the same for all trials of a study: give it by the option of its name")
+    return space.check({**config.base(), **space.fixed})
+
+
+def judged_variants(space: SearchSpace, run: RunConfig, sample: Dataset) -> list[str]:
+    """Every validation variant that some trial of the space is judged on.
+
+    Args:
+        sample: the dataset with a few pictures of each variant.
+    """
+    found: dict[str, None] = {}
+    for corner in space.corners():
+        method = space.check({**run.to_flat(), **corner}).method
+        found |= dict.fromkeys(method.prepare(sample, stream(run.seed, "prepare")).validation)
+    return list(found)
+
+
+@contextmanager
+def sending(config: StudyConfig, folder: StudyFolder) -> Iterator[None]:
+    """Send what is reported to MLflow from a thread while the study runs; what is left is sent at the end."""
+    sender = Sender(folder.outbox, folder.tracking_uri(config), folder.artifacts)
+    sender.start()
+    try:
+        yield
+    finally:
+        with console.status("sending the last results to MLflow"):
+            unsent = sender.finish()
+        if unsent:
+            console.print(
+                f"[yellow]{unsent} reports could not be sent to MLflow ({escape(str(sender.problem))}); "
+                f"they are kept, and `study resume {escape(str(folder.root))}` sends them[/]",
+                soft_wrap=True,
+            )
 
 
 @contextmanager
 def reporting(config: StudyConfig, folder: StudyFolder) -> Iterator[Reporter]:
-    """Report to MLflow from a thread while the study runs; what is left is sent at the end."""
-    artifacts = None if config.tracking_uri else folder.root / "mlartifacts"
-    sender = Sender(folder.outbox, folder.tracking_uri(config), artifacts)
-    reporter = Reporter(folder.outbox, config.mlflow_experiment, folder.name)
+    """The study's own run in MLflow, from its start to its end."""
+    reporter = Reporter(folder.outbox, config.mlflow_experiment, config.study_id)
     params = {"spaces": ", ".join(config.spaces), "trials": config.trials, **config.base(), **config.settings}
     reporter.study(folder.name, params, {"dataset": config.dataset, **versions()})
-    sender.start()
     try:
         yield reporter
     except BaseException:
         reporter.end_study("KILLED")
         raise
     finally:
-        with console.status("sending the last results to MLflow"):
-            unsent = sender.finish()
         reporter.close()
-        if unsent:
-            console.print(
-                f"[yellow]{unsent} reports could not be sent to MLflow ({sender.problem}); "
-                f"they are kept, and `study resume {folder.root}` sends them[/]"
-            )
 
 
 def publish(folder: StudyFolder, reporter: Reporter, dataset: str) -> None:
@@ -113,4 +169,4 @@ def publish(folder: StudyFolder, reporter: Reporter, dataset: str) -> None:
     reporter.study_artifacts(folder.report, "report")
     for variant in dict.fromkeys(row.variant for row in rows):
         best = max((row for row in rows if row.variant == variant), key=lambda row: row.val_accuracy)
-        reporter.champion(dataset, variant, best.trial, f"best/{variant}", best.val_accuracy)
+        reporter.champion(dataset, best, f"best/{variant}")

@@ -52,6 +52,12 @@ class Variant:
         mask = dilate(self.foregrounds.mask, radius)
         return dataclasses.replace(self, foregrounds=dataclasses.replace(self.foregrounds, mask=mask))
 
+    def head(self, n: int) -> "Variant":
+        """The first n examples."""
+        front = self.foregrounds
+        cut = Foregrounds(front.image[:n], front.mask[:n], front.label[:n], front.source[:n])
+        return Variant(cut, self.backgrounds, self.assignment[:n])
+
     def tensors_to(self, move: Callable[[Tensor], Tensor]) -> "Variant":
         """The same variant with every tensor passed through `move`."""
         front, back = self.foregrounds, self.backgrounds
@@ -102,6 +108,15 @@ class Dataset:
             test=move_all(self.test),
         )
 
+    def head(self, n: int) -> "Dataset":
+        """The first n examples of every variant."""
+        return dataclasses.replace(
+            self,
+            train=self.train.head(n),
+            validation={name: variant.head(n) for name, variant in self.validation.items()},
+            test={name: variant.head(n) for name, variant in self.test.items()},
+        )
+
     def dilated(self, radius: int) -> "Dataset":
         """Training masks widened by `radius` pixels, and the rim variants evaluated beside the plain ones.
 
@@ -131,11 +146,6 @@ def _rims(variants: Mapping[str, Variant], radius: int) -> dict[str, Variant]:
         for name, variant in variants.items()
         if (variant.assignment != NO_BACKGROUND).any()
     }
-
-
-def judged_variants(dataset: Dataset) -> list[str]:
-    """Every variant that some method may be judged on: the plain ones and those with a rim."""
-    return list(dataset.dilated(1).validation)
 
 
 class DatasetSpec(Component):

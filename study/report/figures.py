@@ -38,8 +38,8 @@ def spaces(report: Report) -> list[str]:
 
 
 def comparison(report: Report) -> Figure:
-    """Bars: test accuracy of every method on every variant, checkpoints chosen on validation data. Where the
-    winners were trained on fresh seeds, black marks show each seed."""
+    """Bars: test accuracy of every method on every variant, checkpoints chosen on validation data. Where a
+    bar's configuration was trained on fresh seeds, black marks show each seed."""
     names = spaces(report)
     figure = Figure(figsize=(1.6 + 1.7 * len(report.variants), 4.2), layout="constrained")
     axes = figure.subplots()
@@ -51,7 +51,7 @@ def comparison(report: Report) -> Figure:
         axes.bar_label(bars, fmt="%.1f", fontsize=7, padding=1)
         for row, place in zip(rows, places, strict=True):
             for found in report.seed_rows:
-                if (found.space, found.variant) == (space, row.variant):
+                if (found.space, found.variant) == (space, row.variant) and found.repeats(row.config):
                     values = [100 * value for value in found.test_accuracies]
                     axes.plot([place] * len(values), values, "k_", markersize=8)
     axes.set_xticks(range(len(report.variants)), report.variants)

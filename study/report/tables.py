@@ -17,7 +17,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class SeedRow:
-    """A space's winner on one variant over fresh seeds; accuracies in [0, 1].
+    """A space's winner on the search's objective, trained on fresh seeds, on one variant; accuracies in [0, 1].
 
     Each seed's checkpoint is chosen on the variant's validation accuracy. `std` is the sample standard
     deviation; `low` and `high` bound the mean with 95 % confidence by Student's t; all three are None for a
@@ -35,13 +35,17 @@ class SeedRow:
     high: float | None
     config: dict[str, Any]
 
+    def repeats(self, config: dict[str, Any]) -> bool:
+        """Whether these are seeds of that configuration."""
+        return {**config, "seed": None} == {**self.config, "seed": None}
+
 
 @dataclass(frozen=True)
 class Report:
     """All tables of a study.
 
     rows: the validation-selected winner of every space on every variant
-    seed_rows: the same configurations on fresh seeds, where they were trained
+    seed_rows: the winners on the search's objective on fresh seeds, where they were trained
     """
 
     name: str
@@ -124,12 +128,6 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
         return values[0], values[0]
     low, high = stats.t.interval(CONFIDENCE, len(values) - 1, loc=np.mean(values), scale=spread)
     return float(low), float(high)
-
-
-def accuracy_interval(fraction: float, images: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of one accuracy over so many images."""
-    found = stats.binomtest(round(fraction * images), images).proportion_ci(CONFIDENCE, method="wilson")
-    return float(found.low), float(found.high)
 
 
 def searched_values(trials: Sequence[Trial]) -> list[str]:

@@ -40,7 +40,7 @@ def seed_table(report: Report) -> Table:
         return f"{100 * row.mean:.2f}" + (f" ± {100 * row.std:.2f}" if row.std is not None else "")
 
     count = len(report.seed_rows[0].seeds)
-    title = f"the search's winners on {count} fresh seeds: test accuracy [%], mean ± standard deviation"
+    title = f"winners on the search's objective, {count} fresh seeds: test accuracy [%], mean ± standard deviation"
     table = _methods_by_variants(title, report.variants)
     for space in dict.fromkeys(row.space for row in report.seed_rows):
         table.add_row(space, *(cell(space, variant) for variant in report.variants))

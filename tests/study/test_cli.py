@@ -42,6 +42,10 @@ def study(monkeypatch, capsys):
         (["run", "erm", "--dataset", "colored-mnist", "--data", "no-such-folder"], "no data folder at"),
         (["run", "erm", "--set", "training/batch_size=many"], "training/batch_size: input should be a valid integer"),
         (["run", "gradient_penalty", "--set", "weight=-1"], "method/weight: input should be greater than or equal"),
+        (["run", "erm", "--set", "training/epochs=5"], "'training/epochs' is the same for all trials"),
+        (["run", "erm", "--set", "dataset/name=one-pixel-digits"], "'dataset/name' is the same for all trials"),
+        (["run", "erm", "--objective", "shuffled_rim"], "unknown variant of erm 'shuffled_rim'"),
+        (["evaluate", "[/odd]"], "no checkpoint at [/odd]"),
         (["run", "erm", "--device", "tpu"], "device must be auto, cpu, cuda or cuda:<number>, but got 'tpu'"),
         (["run", "erm", "--tracking-uri", "ftp://x"], "--tracking-uri must begin with one of sqlite"),
         (["run", "no_such_file.py"], "no_such_file.py: give a name or the path of a .py file"),
@@ -121,8 +125,8 @@ def test_a_checkpoint_is_evaluated_on_another_dataset_only_if_its_images_fit(stu
 
 
 def test_the_listings_name_everything(study):
-    _, _, spaces = study("spaces")
-    _, _, parts = study("datasets")
+    _, spaces, _ = study("spaces")
+    _, parts, _ = study("datasets")
     assert all(name in spaces for name in ("dynamic_replacement", "method/p", "gradient_penalty_plain"))
     assert all(name in parts for name in ("one-pixel-mnist", "compact_cnn", "static_replacement", "p=0.5"))
 

@@ -4,19 +4,29 @@ from bgbias.errors import SettingError
 from study.config import StudyConfig
 from study.folder import SEARCH, StudyFolder
 
+CONFIG = StudyConfig(trials=3, settings={"method/p": "0.5"})
+
 
 @pytest.fixture
 def folder(tmp_path):
     made = StudyFolder(tmp_path / "study")
-    made.create(StudyConfig(trials=3, settings={"method/p": "0.5"}))
+    made.create(CONFIG)
     return made
 
 
 def test_what_was_asked_is_read_back(folder):
-    assert folder.read_config() == StudyConfig(trials=3, settings={"method/p": "0.5"})
+    assert folder.read_config() == CONFIG
+
+
+def test_a_study_that_never_began_a_trial_is_replaced(folder):
+    folder.outbox.write_text("")
+    folder.create(StudyConfig(trials=5))
+    assert folder.read_config().trials == 5
+    assert not folder.outbox.exists()
 
 
 def test_a_study_is_not_started_over_another(folder):
+    folder.start_trial("a", "erm", SEARCH, {})
     with pytest.raises(SettingError, match="already holds a study: continue it with `study resume`"):
         folder.create(StudyConfig())
 
@@ -59,3 +69,34 @@ def test_a_trial_that_starts_again_keeps_what_was_recorded(folder):
     folder.add_epoch("a", 1, {"val/original/accuracy": 0.1})
     folder.start_trial("a", "erm", SEARCH, {"seed": 1})
     assert (folder.trial("a").number, len(folder.trial("a").history)) == (1, 1)
+
+
+def test_a_line_cut_short_by_a_crash_is_left_out_and_then_dropped(folder):
+    folder.start_trial("a", "erm", SEARCH, {})
+    folder.add_epoch("a", 1, {"val/original/accuracy": 0.1})
+    history = folder.root / "trials" / "a" / "history.jsonl"
+    history.write_text(history.read_text() + '{"epoch": 2, "metr')
+    assert len(folder.trial("a").history) == 1
+    folder.start_trial("a", "erm", SEARCH, {})
+    folder.add_epoch("a", 2, {"val/original/accuracy": 0.2})
+    assert [m["val/original/accuracy"] for m in folder.trial("a").history] == [0.1, 0.2]
+
+
+def test_two_processes_do_not_run_one_study(folder):
+    with (
+        folder.locked(),
+        pytest.raises(SettingError, match="is being run by another process"),
+        StudyFolder(folder.root).locked(),
+    ):
+        pass
+    with StudyFolder(folder.root).locked():
+        pass
+
+
+def test_why_a_trial_failed_is_kept_until_it_finishes_after_all(folder):
+    folder.start_trial("a", "erm", SEARCH, {})
+    folder.fail_trial("a", "out of memory")
+    reason = folder.root / "trials" / "a" / "error.txt"
+    assert reason.read_text() == "out of memory"
+    folder.finish_trial("a")
+    assert not reason.exists()

@@ -1,6 +1,7 @@
 from made import epoch, trial
 
 from study.keeper import EpochKeeper, StudyKeeper
+from study.selection import each_ones_best, winners
 
 
 def write(folder, epoch_number):
@@ -34,11 +35,11 @@ def test_a_study_keeps_one_checkpoint_for_each_space_and_variant(tmp_path):
     write(scratch / "b", 1)
     write(scratch / "c", 1)
 
-    keeper.offer(first, scratch / "a", [first])
+    keeper.offer(first, scratch / "a", winners([first]))
     assert kept(keeper.folder) == ["erm/a/1", "erm/a/2"]
-    keeper.offer(second, scratch / "b", [first, second])
+    keeper.offer(second, scratch / "b", winners([first, second]))
     assert kept(keeper.folder) == ["erm/a/1", "erm/b/1"]
-    keeper.offer(third, scratch / "c", [first, second, third])
+    keeper.offer(third, scratch / "c", winners([first, second, third]))
     assert kept(keeper.folder) == ["erm/a/1", "erm/b/1"]
     assert (keeper.path("erm", "b", 1) / "model").read_text() == "b 1"
 
@@ -48,7 +49,7 @@ def test_spaces_do_not_compete(tmp_path):
     mine, other = trial("a", [epoch(shuffled=(0.1, 0))]), trial("b", [epoch(shuffled=(0.9, 0))], space="other")
     for done in (mine, other):
         write(scratch / done.trial_id, 1)
-        keeper.offer(done, scratch / done.trial_id, [done])
+        keeper.offer(done, scratch / done.trial_id, winners([done]))
     assert kept(keeper.folder) == ["erm/a/1", "other/b/1"]
 
 
@@ -59,6 +60,36 @@ def test_a_half_copied_checkpoint_is_copied_again(tmp_path):
     half = keeper.path("erm", "a", 1).with_name("1.partial")
     half.mkdir(parents=True)
     (half / "stale").write_text("from a crash")
-    keeper.offer(done, scratch / "a", [done])
+    keeper.offer(done, scratch / "a", winners([done]))
     assert [path.name for path in keeper.path("erm", "a", 1).iterdir()] == ["model"]
     assert kept(keeper.folder) == ["erm/a/1"]
+
+
+def test_of_equals_the_one_that_started_earlier_is_kept_whichever_ends_first(tmp_path):
+    scratch, keeper = tmp_path / "scratch", StudyKeeper(tmp_path / "best")
+    early = trial("early", [epoch(shuffled=(1.0, 0))], number=1)
+    late = trial("late", [epoch(shuffled=(1.0, 0))], number=2)
+    for done, rivals in ((late, [late]), (early, [late, early])):
+        write(scratch / done.trial_id, 1)
+        keeper.offer(done, scratch / done.trial_id, winners(rivals))
+    assert kept(keeper.folder) == ["erm/early/1"]
+    assert [row.trial for row in winners([early, late])] == ["early"]
+
+
+def test_every_seed_of_a_confirmation_is_kept(tmp_path):
+    scratch, keeper = tmp_path / "scratch", StudyKeeper(tmp_path / "best")
+    done = []
+    for seed, accuracy in enumerate((0.9, 0.8, 0.95)):
+        done.append(trial(f"seed{seed}", [epoch(shuffled=(accuracy, 0))], number=seed))
+        write(scratch / f"seed{seed}", 1)
+        keeper.offer(done[-1], scratch / f"seed{seed}", each_ones_best(done))
+    assert kept(keeper.folder) == ["erm/seed0/1", "erm/seed1/1", "erm/seed2/1"]
+
+
+def test_a_trial_leaves_alone_what_is_not_its_own(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "model").write_text("mine")
+    (tmp_path / "readme").write_text("mine")
+    write(tmp_path, 1)
+    EpochKeeper(tmp_path).prune([epoch(shuffled=(0.5, 0))])
+    assert kept(tmp_path) == ["1", "notes"]

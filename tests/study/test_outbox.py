@@ -1,5 +1,7 @@
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 from study.outbox import Outbox
 
@@ -35,3 +37,14 @@ def test_threads_may_put_at_once(tmp_path):
         list(pool.map(lambda number: outbox.put("metrics", number=number), range(200)))
     assert sorted(message.body["number"] for message in outbox.first(1000)) == list(range(200))
     outbox.close()
+
+
+def test_a_rejected_message_is_kept_apart_with_why(tmp_path):
+    outbox = Outbox(tmp_path / "box.sqlite")
+    outbox.put("end", id="gone")
+    outbox.put("end", id="here")
+    outbox.reject(outbox.first(1)[0], "no such run")
+    assert [message.body["id"] for message in outbox.first(10)] == ["here"]
+    outbox.close()
+    with closing(sqlite3.connect(tmp_path / "box.sqlite")) as database:
+        assert database.execute("SELECT body, reason FROM rejected").fetchall() == [('{"id": "gone"}', "no such run")]

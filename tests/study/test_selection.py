@@ -38,9 +38,10 @@ def test_the_winner_is_chosen_on_validation_with_the_oracle_apart():
     assert row.oracle_test_accuracy == 0.9
 
 
-def test_the_earlier_trial_wins_a_tie():
-    trials = [trial("a", [epoch(shuffled=(0.6, 0.1))]), trial("b", [epoch(shuffled=(0.6, 0.9))])]
-    assert winner(trials, "shuffled").trial == "a"
+def test_the_trial_that_started_earlier_wins_a_tie_in_any_order():
+    early = trial("early", [epoch(shuffled=(0.6, 0.1))], number=1)
+    late = trial("late", [epoch(shuffled=(0.6, 0.9))], number=2)
+    assert winner([early, late], "shuffled").trial == winner([late, early], "shuffled").trial == "early"
 
 
 def test_winners_hold_every_space_on_every_variant_it_was_judged_on():

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 from made import epoch, trial
-from scipy import stats
 
-from study.report.tables import accuracy_interval, mean_interval, searched_values, seed_rows, spans_decades
+from study.report.tables import mean_interval, searched_values, seed_rows, spans_decades
 
 
 def test_the_mean_over_seeds_takes_each_seeds_validation_selected_epoch():
@@ -26,13 +25,6 @@ def test_a_single_seed_has_no_spread():
 
 def test_alike_seeds_have_an_interval_of_no_width():
     assert mean_interval([0.5, 0.5, 0.5]) == (0.5, 0.5)
-
-
-def test_the_interval_of_one_accuracy_is_wilsons():
-    z, n, p = stats.norm.ppf(0.975), 4050, 0.5
-    center = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    assert accuracy_interval(p, n) == pytest.approx((center - half, center + half))
 
 
 def test_searched_values_are_those_that_differ():
