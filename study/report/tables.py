@@ -89,7 +89,7 @@ def seed_rows(trials: Sequence[Trial], variants: Sequence[str]) -> list[SeedRow]
     spaces = dict.fromkeys(trial.space for trial in trials)
     found = []
     for space in spaces:
-        mine = [trial for trial in trials if trial.space == space]
+        mine = sorted((trial for trial in trials if trial.space == space), key=lambda trial: trial.config["seed"])
         for variant in variants:
             row = _seed_row(space, variant, mine)
             if row is not None:

@@ -62,7 +62,8 @@ def test_every_trial_is_one_run_under_one_parent(finished, runs):
     assert sorted(run.data.tags["trial_id"] for run in children) == sorted(trial.trial_id for trial in recorded)
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     assert {run.info.status for run in runs} == {"FINISHED"}
-    assert parent.data.tags["study_id"] == "my-study"
+    assert parent.info.run_name == "my-study"
+    assert parent.data.tags["study_id"] == folder.read_config().study_id
 
 
 def test_runs_carry_the_tags_and_parameters_they_are_found_by(finished, runs):

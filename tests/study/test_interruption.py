@@ -29,14 +29,14 @@ def run(root):
 
 
 def interrupt(root):
-    """Start a study and press Ctrl-C in its second trial's second epoch."""
+    """Start a study and press Ctrl-C once its second trial has an epoch."""
     process = subprocess.Popen(
         [STUDY, "run", *OPTIONS, "--output", root], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     folder, deadline = StudyFolder(root), time.monotonic() + 200
     while time.monotonic() < deadline:
         trials = folder.trials(SEARCH)
-        if len(trials) == 2 and len(trials[1].history) >= 1:
+        if len(trials) >= 2 and trials[1].history:
             break
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
