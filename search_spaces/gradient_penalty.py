@@ -7,8 +7,9 @@ SPACE = SearchSpace(
     method=GradientPenalty,
     params={
         "method/form": CategoricalDistribution(["log_probability", "aggregated"]),
-        "method/weight": FloatDistribution(1e-3, 1e0, log=True),
+        "method/weight": FloatDistribution(3e-4, 1e0, log=True),
         "method/dilation": IntDistribution(0, 4),
+        "method/dimming": FloatDistribution(0.0, 1.0),
         "training/learning_rate": FloatDistribution(5e-4, 5e-3, log=True),
         "training/batch_size": CategoricalDistribution([32, 64, 128]),
     },

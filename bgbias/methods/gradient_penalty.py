@@ -1,5 +1,6 @@
 """Gradient penalty: the answer must not change when the background does."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
@@ -11,7 +12,7 @@ from torch import Generator, Tensor, nn
 from bgbias.components import CHECKED
 from bgbias.data.dataset import Dataset
 from bgbias.methods.method import CROSS_ENTROPY, Method
-from bgbias.types import Batch
+from bgbias.types import Backgrounds, Batch
 
 BACKGROUND_GRADIENT = "background_gradient"
 
@@ -30,17 +31,27 @@ class GradientPenalty(Method):
     smoothing: pixels, >= 0, of `aggregated` alone: sum over windows of this radius; None sums over the whole
         background at once
 
+    dimming: in [0, 1]; each time an example is seen, its background's brightness is multiplied by a factor drawn
+        from [1 - dimming, 1], so that the answer is held still along the path to black and not at one point alone;
+        the colour still tells the class, so dimming without a penalty mends nothing
+
     Sources: "Mitigating image background bias in DNN" (2022); A. Ross et al., "Right for the Right Reasons",
-    2017 (arXiv 1703.03717), equation 1, for the gradient of log-probabilities.
+    2017 (arXiv 1703.03717), equation 1, for the gradient of log-probabilities; G. Erion et al., "Improving
+    performance of deep learning models with axiomatic attribution priors and expected gradients", 2021
+    (arXiv 1906.10670), for gradients along a path from a baseline.
     """
 
     form: Literal["plain", "log_probability", "aggregated"] = "aggregated"
     weight: Annotated[float, Field(ge=0)] = 0.01
     dilation: Annotated[int, Field(ge=0)] = 0
     smoothing: Annotated[int, Field(ge=0)] | None = None
+    dimming: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     def prepare(self, dataset: Dataset, generator: Generator) -> Dataset:  # noqa: ARG002
         return dataset.dilated(self.dilation)
+
+    def augment(self, batch: Batch, backgrounds: Backgrounds, generator: Generator) -> Batch:  # noqa: ARG002
+        return dim_backgrounds(batch, self.dimming, generator) if self.dimming else batch
 
     def loss(self, module: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
         image = batch.image.detach().requires_grad_()
@@ -56,6 +67,21 @@ class GradientPenalty(Method):
             else:
                 energy = aggregated_energy(gradient, batch.mask, self.smoothing)
         return {CROSS_ENTROPY: cross_entropy, BACKGROUND_GRADIENT: self.weight * energy}
+
+
+def dim_backgrounds(batch: Batch, dimming: float, generator: Generator) -> Batch:
+    """Multiply each example's background by a factor of its own, uniform in [1 - dimming, 1].
+
+    Args:
+        batch: B composed examples.
+        dimming: in [0, 1].
+        generator: on the batch's device.
+
+    Returns:
+        A new batch; inside the masks every pixel is as before.
+    """
+    draw = torch.rand(len(batch), 1, 1, 1, generator=generator, device=generator.device)
+    return replace(batch, image=torch.where(batch.mask, batch.image, batch.image * (1 - dimming * draw)))
 
 
 def input_gradient(value: Tensor, image: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from torch import nn
 
@@ -10,6 +11,7 @@ from bgbias.methods.gradient_penalty import (
     aggregated_energy,
     background_energy,
     background_norm,
+    dim_backgrounds,
 )
 from bgbias.randomness import stream
 from bgbias.types import Batch
@@ -264,3 +266,26 @@ def test_preparing_widens_the_masks_by_the_dilation(load):
     prepared = GradientPenalty(dilation=3).prepare(dataset, stream(0, "prepare"))
     assert torch.equal(prepared.train.foregrounds.mask, dataset.train.dilated(3).foregrounds.mask)
     assert "shuffled_rim" in prepared.validation
+
+
+def test_dimming_scales_each_background_by_one_factor_and_leaves_the_object():
+    image = torch.rand(200, 3, 4, 4, generator=torch.Generator().manual_seed(0)) + 0.1
+    mask = torch.rand(200, 1, 4, 4, generator=torch.Generator().manual_seed(1)) < 0.5
+    mask[:, :, 0, 0] = False
+    batch = Batch(image=image, mask=mask, label=torch.zeros(200, dtype=torch.int64), background=torch.arange(200))
+    dimmed = dim_backgrounds(batch, 0.6, torch.Generator().manual_seed(2))
+    factor = dimmed.image / image
+    where = mask.expand_as(image)
+    assert torch.equal(dimmed.image[where], image[where])
+    assert torch.allclose(factor[~where], factor[:, :1, :1, :1].expand_as(image)[~where])
+    each = factor[:, 0, 0, 0]
+    assert each.min() >= 0.4
+    assert each.max() <= 1
+    assert scipy.stats.kstest(each.numpy(), scipy.stats.uniform(0.4, 0.6).cdf).pvalue > 0.01
+    assert torch.equal(dimmed.background, batch.background)
+
+
+def test_without_dimming_the_batch_is_left_as_it_is():
+    batch = Batch(torch.rand(2, 3, 4, 4), torch.zeros(2, 1, 4, 4, dtype=torch.bool), torch.zeros(2), torch.zeros(2))
+    method = GradientPenalty()
+    assert method.augment(batch, None, torch.Generator()) is batch

@@ -21,7 +21,7 @@ EXTRA = {
     "gradient_penalty": [
         {"form": "plain"},
         {"form": "log_probability"},
-        {"form": "aggregated", "smoothing": 2, "dilation": 1},
+        {"form": "aggregated", "smoothing": 2, "dilation": 1, "dimming": 0.5},
     ],
 }
 """Settings, beside the defaults, under which a method takes another path."""
