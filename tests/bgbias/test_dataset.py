@@ -2,7 +2,7 @@ import torch
 from scipy.ndimage import distance_transform_cdt
 
 from bgbias.data.biases import PALETTES
-from bgbias.data.dataset import Variant, judged_variants
+from bgbias.data.dataset import Variant
 from bgbias.types import Backgrounds, Foregrounds
 
 
@@ -72,14 +72,14 @@ def test_rims_join_the_plain_variants_except_where_there_is_no_background(load):
             assert rim.foregrounds.mask.sum() > before[name].foregrounds.mask.sum()
 
 
-def test_judged_variants_are_the_plain_ones_and_those_with_a_rim(load):
-    assert judged_variants(load("colored-digits")) == [
-        "original",
-        "shuffled",
-        "removed",
-        "original_rim",
-        "shuffled_rim",
-    ]
+def test_the_head_keeps_the_first_examples_of_every_variant(load):
+    dataset = load("colored-digits")
+    head = dataset.head(3)
+    index = torch.arange(3)
+    assert len(head.train) == 3
+    for name, variant in head.validation.items():
+        assert torch.equal(variant.batch(index).image, dataset.validation[name].batch(index).image)
+        assert torch.equal(head.test[name].batch(index).label, dataset.test[name].batch(index).label)
 
 
 def test_image_shape_is_that_of_a_composed_image(load):

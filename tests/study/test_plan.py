@@ -1,0 +1,40 @@
+"""What a study finds out before its first trial starts."""
+
+import pytest
+
+from bgbias.errors import SettingError, UnknownNameError
+from study.config import StudyConfig
+from study.tuner import plan
+
+
+def test_settings_of_some_methods_are_pinned_where_they_belong():
+    study = plan(StudyConfig(spaces=("erm", "dynamic_replacement"), settings={"method/p": "0.3"}))
+    assert "method/p" not in study.spaces["dynamic_replacement"].params
+    assert study.spaces["dynamic_replacement"].fixed["method/p"] == "0.3"
+    assert "method/p" not in study.spaces["erm"].fixed
+
+
+def test_a_space_with_dilation_may_be_judged_with_a_rim_and_another_may_not():
+    config = {"objective": "shuffled_rim"}
+    study = plan(StudyConfig(spaces=("gradient_penalty",), **config))
+    assert study.objectives == {"gradient_penalty": "shuffled_rim"}
+    with pytest.raises(UnknownNameError, match=r"variant of gradient_penalty 'shuffled_rim': .*original, removed, sh"):
+        plan(StudyConfig(spaces=("gradient_penalty",), settings={"method/dilation": "0"}, **config))
+    with pytest.raises(UnknownNameError, match="variant of erm"):
+        plan(StudyConfig(spaces=("gradient_penalty", "erm"), **config))
+
+
+def test_the_dataset_chooses_the_objective_unless_told_otherwise():
+    assert plan(StudyConfig(spaces=("erm",))).objectives == {"erm": "shuffled"}
+    assert plan(StudyConfig(spaces=("erm",), objective="removed")).objectives == {"erm": "removed"}
+
+
+def test_a_space_does_not_decide_what_is_the_studys(tmp_path):
+    space = tmp_path / "mine.py"
+    space.write_text(
+        "from bgbias.methods.erm import Erm\n"
+        "from study.space import SearchSpace\n"
+        "SPACE = SearchSpace(method=Erm, params={}, fixed={'training/epochs': 3})\n"
+    )
+    with pytest.raises(SettingError, match="'training/epochs' is the same for all trials of a study"):
+        plan(StudyConfig(spaces=(str(space),)))
