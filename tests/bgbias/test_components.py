@@ -39,7 +39,7 @@ def test_every_file_of_a_package_is_found_under_its_name(package, found, base):
 
 def test_an_unknown_field_is_answered_with_the_valid_ones():
     message = message_of(GradientPenalty, "method", wieght=1.0)
-    assert message == "method has no field 'wieght': choose one of form, weight, dilation, smoothing"
+    assert message == "method has no field 'wieght': choose one of form, weight, dilation, smoothing, dimming"
 
 
 def test_an_unknown_field_of_a_component_without_fields():
@@ -97,4 +97,4 @@ def test_an_unknown_name_close_to_nothing_is_answered_with_all():
 
 
 def test_field_names_are_in_order():
-    assert field_names(GradientPenalty) == ["form", "weight", "dilation", "smoothing"]
+    assert field_names(GradientPenalty) == ["form", "weight", "dilation", "smoothing", "dimming"]
