@@ -7,7 +7,7 @@ SPACE = SearchSpace(
     method=GradientPenalty,
     params={
         "method/form": CategoricalDistribution(["log_probability", "aggregated"]),
-        "method/weight": FloatDistribution(3e-4, 1e0, log=True),
+        "method/weight": FloatDistribution(1e-4, 1e1, log=True),
         "method/dilation": IntDistribution(0, 4),
         "method/dimming": FloatDistribution(0.0, 1.0),
         "training/learning_rate": FloatDistribution(5e-4, 5e-3, log=True),
