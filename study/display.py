@@ -1,6 +1,10 @@
 """Two consoles: what happens is told on standard error, so that standard output holds results and nothing else."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 console = Console(stderr=True, highlight=False)
 results = Console(highlight=False)
@@ -9,3 +13,10 @@ results = Console(highlight=False)
 def percent(fraction: float) -> str:
     """A fraction as a percentage with one decimal, such as `97.1 %`."""
     return f"{100 * fraction:.1f} %"
+
+
+def progress_bar(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
+    """The items, with a bar on standard error that goes away at the end: a tracker for `bgbias.progress`."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        yield from bars.track(items, total=total, description=what)
