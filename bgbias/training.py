@@ -117,7 +117,8 @@ class Trainer:
     def step(self, index: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         """Train on the examples at `index` ([B] int64); the detached terms of the loss."""
         train = self.dataset.train
-        batch = self.method.augment(train.batch(index), train.backgrounds, draws)
+        background = self.method.assign(train.assignment[index], train.backgrounds, draws)
+        batch = self.method.augment(train.batch(index, background), draws)
         terms = self.method.loss(self.module, batch, draws)
         self.optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward(inputs=list(self.module.parameters()))

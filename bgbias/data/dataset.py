@@ -36,10 +36,11 @@ class Variant:
     def __len__(self) -> int:
         return len(self.foregrounds)
 
-    def batch(self, index: Tensor) -> Batch:
-        """Compose the examples at `index` ([B] int64)."""
+    def batch(self, index: Tensor, background: Tensor | None = None) -> Batch:
+        """Compose the examples at `index` ([B] int64), on the given backgrounds ([B] int64) or on their own."""
         front, back = self.foregrounds, self.backgrounds
-        mask, background = front.mask[index], self.assignment[index]
+        background = self.assignment[index] if background is None else background
+        mask = front.mask[index]
         image = compose(mask, unit(front.image[index]), unit(back.image[background]))
         return Batch(image=image, mask=mask, label=front.label[index], background=background)
 

@@ -5,13 +5,12 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import Generator
+from torch import Generator, Tensor
 
 from bgbias.components import CHECKED
 from bgbias.data.assignment import of_random_class
-from bgbias.data.compose import compose, unit
 from bgbias.methods.method import Method
-from bgbias.types import Backgrounds, Batch
+from bgbias.types import Backgrounds
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
@@ -24,23 +23,19 @@ class DynamicReplacement(Method):
 
     p: Annotated[float, Field(ge=0, le=1)] = 0.5
 
-    def augment(self, batch: Batch, backgrounds: Backgrounds, generator: Generator) -> Batch:
-        return replace_backgrounds(batch, backgrounds, self.p, generator)
+    def assign(self, background: Tensor, backgrounds: Backgrounds, generator: Generator) -> Tensor:
+        return redraw(background, backgrounds.label, self.p, generator)
 
 
-def replace_backgrounds(batch: Batch, backgrounds: Backgrounds, p: float, generator: Generator) -> Batch:
-    """With chance p each, put an example's foreground on a background of a random class.
+def redraw(background: Tensor, background_label: Tensor, p: float, generator: Generator) -> Tensor:
+    """With chance p each, a background of a random class instead of the one given.
 
     Args:
-        batch: B composed examples.
+        background: [B] int64, an assignment.
+        background_label: [M] int64.
         p: in [0, 1].
-        generator: on the batch's device.
-
-    Returns:
-        A new batch; inside the masks every pixel is as before.
+        generator: on the tensors' device.
     """
-    drawn = of_random_class(len(batch), backgrounds.label, generator)
-    replaced = torch.rand(len(batch), generator=generator, device=generator.device) < p
-    image = compose(batch.mask | ~replaced[:, None, None, None], batch.image, unit(backgrounds.image[drawn]))
-    background = torch.where(replaced, drawn, batch.background)
-    return Batch(image=image, mask=batch.mask, label=batch.label, background=background)
+    drawn = of_random_class(len(background), background_label, generator)
+    replaced = torch.rand(len(background), generator=generator, device=generator.device) < p
+    return torch.where(replaced, drawn, background)

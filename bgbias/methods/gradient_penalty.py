@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 from bgbias.components import CHECKED
 from bgbias.data.dataset import Dataset
 from bgbias.methods.method import CROSS_ENTROPY, Method
-from bgbias.types import Backgrounds, Batch
+from bgbias.types import Batch
 
 BACKGROUND_GRADIENT = "background_gradient"
 
@@ -50,7 +50,7 @@ class GradientPenalty(Method):
     def prepare(self, dataset: Dataset, generator: Generator) -> Dataset:  # noqa: ARG002
         return dataset.dilated(self.dilation)
 
-    def augment(self, batch: Batch, backgrounds: Backgrounds, generator: Generator) -> Batch:  # noqa: ARG002
+    def augment(self, batch: Batch, generator: Generator) -> Batch:
         return dim_backgrounds(batch, self.dimming, generator) if self.dimming else batch
 
     def loss(self, module: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:

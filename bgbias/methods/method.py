@@ -21,7 +21,11 @@ class Method(Component):
         """Once: what is trained, given a classifier from images [B, C, H, W] to logits [B, K]."""
         return classifier
 
-    def augment(self, batch: Batch, backgrounds: Backgrounds, generator: Generator) -> Batch:  # noqa: ARG002
+    def assign(self, background: Tensor, backgrounds: Backgrounds, generator: Generator) -> Tensor:  # noqa: ARG002
+        """Each batch, before it is composed: which background each of its examples stands on, [B] int64."""
+        return background
+
+    def augment(self, batch: Batch, generator: Generator) -> Batch:  # noqa: ARG002
         """Each batch: the examples to train on. Returns a new batch, or the one it was handed, unchanged."""
         return batch
 

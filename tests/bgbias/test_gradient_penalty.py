@@ -288,4 +288,4 @@ def test_dimming_scales_each_background_by_one_factor_and_leaves_the_object():
 def test_without_dimming_the_batch_is_left_as_it_is():
     batch = Batch(torch.rand(2, 3, 4, 4), torch.zeros(2, 1, 4, 4, dtype=torch.bool), torch.zeros(2), torch.zeros(2))
     method = GradientPenalty()
-    assert method.augment(batch, None, torch.Generator()) is batch
+    assert method.augment(batch, torch.Generator()) is batch

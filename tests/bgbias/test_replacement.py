@@ -2,31 +2,36 @@ import pytest
 import torch
 from scipy.stats import binom, chisquare
 
-from bgbias.methods.dynamic_replacement import DynamicReplacement, replace_backgrounds
+from bgbias.methods.dynamic_replacement import DynamicReplacement, redraw
 from bgbias.methods.static_replacement import StaticReplacement
 from bgbias.randomness import stream
 
 
-def batch_and_backgrounds(load, name="colored-digits"):
+def everything(load, name="colored-digits"):
+    """All training examples on their own backgrounds."""
     train = load(name).train
-    return train.batch(torch.arange(len(train))), train.backgrounds
+    return train.batch(torch.arange(len(train)))
+
+
+def redrawn(load, p, seed=0, name="colored-digits"):
+    train = load(name).train
+    return redraw(train.assignment, train.backgrounds.label, p, stream(seed, "draws"))
 
 
 def replaced(load, p, seed=0, name="colored-digits"):
-    return replace_backgrounds(*batch_and_backgrounds(load, name), p, stream(seed, "draws"))
+    """All training examples on redrawn backgrounds."""
+    train = load(name).train
+    return train.batch(torch.arange(len(train)), redrawn(load, p, seed, name))
 
 
 def test_with_chance_zero_nothing_is_replaced(load):
-    batch, _ = batch_and_backgrounds(load)
-    found = replaced(load, 0.0)
-    assert torch.equal(found.image, batch.image)
-    assert torch.equal(found.background, batch.background)
+    assert torch.equal(redrawn(load, 0.0), load("colored-digits").train.assignment)
 
 
 @pytest.mark.parametrize("p", [0.3, 1.0])
 @pytest.mark.parametrize("name", ["colored-digits", "one-pixel-digits"])
 def test_each_image_shows_the_background_it_names_and_keeps_its_object(load, name, p):
-    batch, backgrounds = batch_and_backgrounds(load, name)
+    batch, backgrounds = everything(load, name), load(name).train.backgrounds
     found = replaced(load, p, name=name)
     paper = (~batch.mask).expand_as(batch.image)
     assert torch.equal(found.image[paper], backgrounds.image[found.background].expand_as(batch.image)[paper])
@@ -36,40 +41,31 @@ def test_each_image_shows_the_background_it_names_and_keeps_its_object(load, nam
 
 
 def test_with_chance_one_the_classes_of_backgrounds_are_uniform(load):
-    count = torch.bincount(replaced(load, 1.0).background, minlength=10)
+    count = torch.bincount(redrawn(load, 1.0), minlength=10)
     assert count.sum() == 1197
     assert chisquare(count).pvalue > 1e-3
 
 
 def test_the_share_replaced_is_the_chance_asked(load):
-    batch, _ = batch_and_backgrounds(load)
-    moved = sum(int((replaced(load, 0.3, seed).background != batch.background).sum()) for seed in range(5))
+    before = load("colored-digits").train.assignment
+    moved = sum(int((redrawn(load, 0.3, seed) != before).sum()) for seed in range(5))
     low, high = binom.interval(0.999, 5 * 1197, 0.3 * 9 / 10)
     assert low <= moved <= high
 
 
 def test_examples_are_replaced_whole(load):
-    batch, _ = batch_and_backgrounds(load)
-    found = replaced(load, 0.5)
+    batch, found = everything(load), replaced(load, 0.5)
     kept = found.background == batch.background
     assert 0 < kept.sum() < len(batch)
     assert torch.equal(found.image[kept], batch.image[kept])
     assert (found.image != batch.image)[~kept].flatten(1).any(dim=1).all()
 
 
-def test_the_batch_handed_in_stays_as_it_was(load):
-    batch, backgrounds = batch_and_backgrounds(load)
-    before, index = batch.image.clone(), batch.background.clone()
-    DynamicReplacement(p=1.0).augment(batch, backgrounds, stream(0, "draws"))
-    assert torch.equal(batch.image, before)
-    assert torch.equal(batch.background, index)
-
-
 def test_a_dilated_rim_survives_the_replacement(load):
     train = load("colored-digits").dilated(2).train
-    batch = train.batch(torch.arange(50))
-    found = DynamicReplacement(p=1.0).augment(batch, train.backgrounds, stream(0, "draws"))
-    rim = batch.mask & (train.foregrounds.image[:50] == 0)
+    drawn = DynamicReplacement(p=1.0).assign(train.assignment[:50], train.backgrounds, stream(0, "draws"))
+    found = train.batch(torch.arange(50), drawn)
+    rim = found.mask & (train.foregrounds.image[:50] == 0)
     assert rim.any()
     assert not found.image[rim.expand_as(found.image)].any()
 

@@ -94,7 +94,7 @@ def test_each_epoch_sees_every_example_once_in_a_new_order():
     seen = []
 
     class Watching(Erm):
-        def augment(self, batch, backgrounds, generator):  # noqa: ARG002
+        def augment(self, batch, generator):  # noqa: ARG002
             seen.append(batch.image[:, 0, 0, 0])
             return batch
 
@@ -139,7 +139,7 @@ def test_every_epoch_draws_new_numbers_for_the_method_and_the_module():
     drawn = []
 
     class Drawing(Erm):
-        def augment(self, batch, backgrounds, generator):  # noqa: ARG002
+        def augment(self, batch, generator):
             drawn.append((torch.rand(1, generator=generator).item(), torch.rand(1).item()))
             return batch
 

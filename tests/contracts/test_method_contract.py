@@ -139,9 +139,13 @@ def test_it_changes_nothing_it_was_handed(name, fields, few):
     before = tensors_of(few)
     prepared = method.prepare(few, stream(0, "prepare"))
     module = method.build(CompactCnn().build(few.image_shape, 10))
-    handed = prepared.train.batch(torch.arange(40))
+    backgrounds = prepared.train.backgrounds
+    assigned = prepared.train.assignment[:40]
+    assigned_before = assigned.clone()
+    handed = prepared.train.batch(torch.arange(40), method.assign(assigned, backgrounds, stream(0, "draws")))
+    assert torch.equal(assigned, assigned_before)
     handed_before = [getattr(handed, field.name).clone() for field in dataclasses.fields(handed)]
-    augmented = method.augment(handed, prepared.train.backgrounds, stream(0, "draws"))
+    augmented = method.augment(handed, stream(0, "draws"))
     sum(method.loss(module, augmented, stream(0, "draws")).values()).backward()
     for was, field in zip(handed_before, dataclasses.fields(handed), strict=True):
         assert torch.equal(getattr(handed, field.name), was), field.name
