@@ -118,7 +118,7 @@ class Trainer:
         """Train on the examples at `index` ([B] int64); the detached terms of the loss."""
         train = self.dataset.train
         background = self.method.assign(train.assignment[index], train.backgrounds, draws)
-        batch = self.method.augment(train.batch(index, background), draws)
+        batch = self.method.augment(self.dataset.training_batch(index, background, draws), draws)
         terms = self.method.loss(self.module, batch, draws)
         self.optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward(inputs=list(self.module.parameters()))

@@ -4,12 +4,32 @@ Images are [C, H, W] per example, either float in units of full brightness (0 da
 beyond 1) or uint8 in 0..255. Masks are bool [1, H, W], True = foreground. Labels are int64 class indices.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, Self, overload
 
 from torch import Tensor
 
 NO_BACKGROUND = -1
 """The assignment of a foreground that stands on nothing (black)."""
+OWN_BACKGROUND = -2
+"""The assignment of a picture that is shown as it is."""
+
+
+class Stored(Protocol):
+    """Pictures or masks that are no tensor in memory but are addressed like one (`bgbias.data.pictures`)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, index: Tensor) -> Tensor: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def moved(self, move: Callable[[Tensor], Tensor]) -> Self: ...
+
+
+Rows = Tensor | Stored
 
 
 @dataclass(frozen=True)
@@ -22,8 +42,8 @@ class Foregrounds:
     source: [N] int64, the picture each was cut from; splits never share a source
     """
 
-    image: Tensor
-    mask: Tensor
+    image: Rows
+    mask: Rows
     label: Tensor
     source: Tensor
 
@@ -40,7 +60,7 @@ class Backgrounds:
     label: [M] int64, the class each background belongs to
     """
 
-    image: Tensor
+    image: Rows
     label: Tensor
 
     def __len__(self) -> int:
@@ -54,7 +74,7 @@ class Batch:
     image:      [B, C, H, W] float, full brightness = 1
     mask:       [B, 1, H, W] bool, True = foreground
     label:      [B] int64
-    background: [B] int64, which background each stands on, or `NO_BACKGROUND`
+    background: [B] int64, which background each stands on, or `NO_BACKGROUND`, or `OWN_BACKGROUND`
     """
 
     image: Tensor

@@ -18,6 +18,17 @@ def compose(mask: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
     return torch.where(mask, foreground, background)
 
 
+def pasted(mask: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
+    """`compose` of pictures of any two types, as floats; bytes are composed as bytes.
+
+    Returns:
+        [B, C, H, W] float, full brightness = 1.
+    """
+    if foreground.dtype == background.dtype:
+        return unit(compose(mask, foreground, background))
+    return compose(mask, unit(foreground), unit(background))
+
+
 def unit(image: Tensor) -> Tensor:
     """uint8 images in 0..255 as float32 in [0, 1]; float images as they are."""
     return image.float().div_(255) if image.dtype == torch.uint8 else image

@@ -7,15 +7,16 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from bgbias.components import Component
-from bgbias.data.compose import compose, unit
+from bgbias.data.augmentation import Augmentation
+from bgbias.data.compose import pasted, unit
 from bgbias.data.masks import dilate
-from bgbias.types import NO_BACKGROUND, Backgrounds, Batch, Foregrounds
+from bgbias.types import OWN_BACKGROUND, Backgrounds, Batch, Foregrounds, Rows
 
 ORIGINAL, SHUFFLED, REMOVED = "original", "shuffled", "removed"
 RIM = "_rim"
@@ -26,7 +27,8 @@ RIM = "_rim"
 class Variant:
     """Foregrounds, backgrounds, and which stands on which.
 
-    assignment: [N] int64 index into the backgrounds for each of the N foregrounds, or `NO_BACKGROUND`
+    assignment: [N] int64 index into the backgrounds for each of the N foregrounds, or `NO_BACKGROUND`, or
+                `OWN_BACKGROUND`
     """
 
     foregrounds: Foregrounds
@@ -41,32 +43,73 @@ class Variant:
         front, back = self.foregrounds, self.backgrounds
         background = self.assignment[index] if background is None else background
         mask = front.mask[index]
-        image = compose(mask, unit(front.image[index]), unit(back.image[background]))
+        shown = mask | (background == OWN_BACKGROUND)[:, None, None, None]
+        image = pasted(shown, front.image[index], back.image[background])
         return Batch(image=image, mask=mask, label=front.label[index], background=background)
 
     def assigned(self, assignment: Tensor) -> "Variant":
         """The same pictures under another assignment."""
         return dataclasses.replace(self, assignment=assignment)
 
+    def composed(self) -> "Variant":
+        """The same examples, composed here."""
+        return self
+
     def dilated(self, radius: int) -> "Variant":
         """The same assignment with every mask widened by `radius` pixels before composing."""
         mask = dilate(self.foregrounds.mask, radius)
         return dataclasses.replace(self, foregrounds=dataclasses.replace(self.foregrounds, mask=mask))
 
-    def head(self, n: int) -> "Variant":
+    def head(self, n: int) -> Self:
         """The first n examples."""
         front = self.foregrounds
         cut = Foregrounds(front.image[:n], front.mask[:n], front.label[:n], front.source[:n])
-        return Variant(cut, self.backgrounds, self.assignment[:n])
+        return dataclasses.replace(self, foregrounds=cut, assignment=self.assignment[:n])
 
-    def tensors_to(self, move: Callable[[Tensor], Tensor]) -> "Variant":
+    def tensors_to(self, move: Callable[[Tensor], Tensor]) -> Self:
         """The same variant with every tensor passed through `move`."""
         front, back = self.foregrounds, self.backgrounds
-        return Variant(
-            foregrounds=Foregrounds(move(front.image), move(front.mask), move(front.label), move(front.source)),
-            backgrounds=Backgrounds(move(back.image), move(back.label)),
+        return dataclasses.replace(
+            self,
+            foregrounds=Foregrounds(
+                image=_moved(front.image, move),
+                mask=_moved(front.mask, move),
+                label=move(front.label),
+                source=move(front.source),
+            ),
+            backgrounds=Backgrounds(_moved(back.image, move), move(back.label)),
             assignment=move(self.assignment),
         )
+
+
+def _moved(rows: Rows, move: Callable[[Tensor], Tensor]) -> Rows:
+    return move(rows) if isinstance(rows, Tensor) else rows.moved(move)
+
+
+@dataclass(frozen=True)
+class Released(Variant):
+    """A variant whose pictures were composed by others; the parts they were made of are known too.
+
+    pictures: [N] rows, shown as they are
+    """
+
+    pictures: Rows
+
+    def batch(self, index: Tensor, background: Tensor | None = None) -> Batch:
+        """The examples at `index` ([B] int64) as they were released; on other backgrounds, composed anew."""
+        if background is not None:
+            return super().batch(index, background)
+        front = self.foregrounds
+        return Batch(unit(self.pictures[index]), front.mask[index], front.label[index], self.assignment[index])
+
+    def composed(self) -> Variant:
+        return Variant(self.foregrounds, self.backgrounds, self.assignment)
+
+    def head(self, n: int) -> Self:
+        return dataclasses.replace(super().head(n), pictures=self.pictures[:n])
+
+    def tensors_to(self, move: Callable[[Tensor], Tensor]) -> Self:
+        return dataclasses.replace(super().tensors_to(move), pictures=_moved(self.pictures, move))
 
 
 @dataclass(frozen=True)
@@ -76,6 +119,7 @@ class Dataset:
     classes: the K class names
     train: the biased training set
     validation, test: the same variant names in both
+    augmentation: how training pictures are cropped and coloured each time they are seen; None leaves them as they are
     """
 
     name: str
@@ -83,6 +127,14 @@ class Dataset:
     train: Variant
     validation: Mapping[str, Variant]
     test: Mapping[str, Variant]
+    augmentation: Augmentation | None = None
+
+    def training_batch(self, index: Tensor, background: Tensor, generator: Generator) -> Batch:
+        """Training examples at `index` ([B] int64) on the given backgrounds ([B] int64), augmented."""
+        if self.augmentation is None:
+            return self.train.batch(index, background)
+        front, back = self.train.foregrounds, self.train.backgrounds
+        return self.augmentation.batch(front, back, index, background, generator)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -121,7 +173,7 @@ class Dataset:
     def dilated(self, radius: int) -> "Dataset":
         """Training masks widened by `radius` pixels, and the rim variants evaluated beside the plain ones.
 
-        With radius 0 nothing changes. Variants without any background have no rim to show and get no partner.
+        With radius 0 nothing changes. Variants that nothing is pasted in have no rim to show and get no partner.
         """
         if radius == 0:
             return self
@@ -143,9 +195,9 @@ def _rims(variants: Mapping[str, Variant], radius: int) -> dict[str, Variant]:
         return dataclasses.replace(variant, foregrounds=widened[key])
 
     return {
-        f"{name}{RIM}": share(variant)
+        f"{name}{RIM}": share(variant.composed())
         for name, variant in variants.items()
-        if (variant.assignment != NO_BACKGROUND).any()
+        if (variant.assignment >= 0).any()
     }
 
 

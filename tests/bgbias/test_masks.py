@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.ndimage import binary_dilation
 
-from bgbias.data.masks import CHUNK, dilate
+from bgbias.data.masks import PIXELS, dilate
 
 
 def pixel(side, row, column):
@@ -43,8 +43,9 @@ def test_dilate_agrees_with_scipy(radius):
 
 
 def test_dilate_treats_masks_on_both_sides_of_a_chunk_alike():
-    masks = torch.rand(CHUNK + 3, 1, 3, 3, generator=torch.Generator().manual_seed(0)) < 0.1
+    side, chunk = 512, PIXELS // 512**2
+    masks = torch.rand(chunk + 3, 1, side, side, generator=torch.Generator().manual_seed(0)) < 0.001
     whole = dilate(masks, 1)
-    assert len(whole) == CHUNK + 3
-    assert torch.equal(whole[CHUNK - 3 :], dilate(masks[CHUNK - 3 :], 1))
+    assert len(whole) == chunk + 3
+    assert torch.equal(whole[chunk - 3 :], dilate(masks[chunk - 3 :], 1))
     assert torch.equal(whole[:3], dilate(masks[:3], 1))

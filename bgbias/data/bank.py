@@ -1,0 +1,180 @@
+"""Banks: pictures and masks decoded once into one file that every process of a machine maps and shares.
+
+A bank is a folder that appears whole or not at all: it is built under another name and renamed. Its name holds a
+fingerprint of the files it was made from, so that a change among them makes another bank.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from PIL import Image
+from torch import Tensor
+
+from bgbias.errors import DataError
+from bgbias.progress import track
+
+VERSION = 1
+ROWS, DESCRIPTION = "rows.u8", "bank.json"
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow and numpy raise for files that are cut short or no pictures."""
+
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+Decode = Callable[[Path], Bytes]
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a bank: its class folder's name, its own without ending, and where it lies."""
+
+    class_name: str
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Bank:
+    """
+    rows:   [N + 1, ...] uint8, one row per file in the order they were given; the last is the row they asked for
+    faults: what could not be read, and why; the rows of these hold zeros
+    """
+
+    rows: Tensor
+    faults: dict[int, str]
+
+
+def list_files(folder: Path, endings: frozenset[str]) -> list[File]:
+    """The files of a folder of class folders, by class and name, sorted."""
+    if not folder.is_dir():
+        return []
+    return [
+        File(part.name, file.stem, file)
+        for part in sorted(folder.iterdir())
+        if part.is_dir()
+        for file in sorted(part.iterdir())
+        if file.suffix.lower() in endings
+    ]
+
+
+def open_bank(home: Path, label: str, files: Sequence[File], decode: Decode, shape: tuple[int, ...], last: int) -> Bank:
+    """The bank of these files: mapped if it is there, else built, by whichever process comes first.
+
+    Args:
+        home: folder that holds all banks.
+        label: what the bank holds; another bank of this label is out of date and removed after a build.
+        decode: a file to an array of `shape`, uint8; may raise what `UNREADABLE` lists.
+        last: in 0..255, fills the extra row at the end.
+    """
+    folder = home / f"{label}-{fingerprint(files, shape, last)}"
+    if not folder.is_dir():
+        home.mkdir(parents=True, exist_ok=True)
+        with FileLock(home / f"{label}.lock"):
+            if not folder.is_dir():
+                _build(folder, files, decode, shape, last)
+                _remove_others(folder, label)
+    described = json.loads((folder / DESCRIPTION).read_text())
+    mapped = np.memmap(folder / ROWS, dtype=np.uint8, mode="c", shape=(len(files) + 1, *shape))
+    faults = {int(row): reason for row, reason in described["faults"].items()}
+    return Bank(torch.from_numpy(mapped), faults)
+
+
+def fingerprint(files: Sequence[File], shape: tuple[int, ...], last: int) -> str:
+    """What tells one bank from another: every file's name, size and time of change, and how rows are made."""
+    digest = hashlib.sha256(repr((VERSION, shape, last)).encode())
+    for file in files:
+        found = file.path.stat()
+        digest.update(f"{file.class_name}/{file.name} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def bank_home(root: Path) -> Path:
+    """Where a dataset folder's banks lie: in the folder, or in the user's cache where that is read-only."""
+    if os.access(root, os.W_OK):
+        return root / ".banks"
+    return Path.home() / ".cache" / "bgbias" / "banks" / hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+
+
+def _build(folder: Path, files: Sequence[File], decode: Decode, shape: tuple[int, ...], last: int) -> None:
+    unfinished = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    need = (len(files) + 1) * int(np.prod(shape))
+    free = shutil.disk_usage(unfinished).free
+    if need > free:
+        raise DataError(
+            f"the decoded pictures need {need / 1e9:.1f} GB but {folder.parent} has {free / 1e9:.1f} GB free: "
+            "free some space or choose a smaller size"
+        )
+    rows = np.memmap(unfinished / ROWS, dtype=np.uint8, mode="w+", shape=(len(files) + 1, *shape))
+    rows[-1] = last
+    faults: dict[int, str] = {}
+
+    def fill(row: int) -> None:
+        try:
+            rows[row] = decode(files[row].path)
+        except UNREADABLE as error:
+            faults[row] = str(error)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in track(pool.map(fill, range(len(files))), f"decoding {folder.name.rpartition('-')[0]}", len(files)):
+            pass
+    rows.flush()
+    described = {"faults": faults, "files": [{**asdict(file), "path": str(file.path)} for file in files]}
+    (unfinished / DESCRIPTION).write_text(json.dumps(described))
+    unfinished.rename(folder)
+
+
+def _remove_others(folder: Path, label: str) -> None:
+    for other in folder.parent.glob(f"{label}-*"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def decode_picture(size: int) -> Decode:
+    """A decoder of colour pictures to [size, size, 4]: the shorter side scaled to `size`, the centre cut out."""
+
+    def decode(path: Path) -> Bytes:
+        with Image.open(path) as opened:
+            picture = centre(opened.convert("RGB"), size, Image.Resampling.BICUBIC)
+        row: Bytes = np.zeros((size, size, 4), dtype=np.uint8)
+        row[..., :3] = np.asarray(picture)
+        return row
+
+    return decode
+
+
+def decode_mask(size: int) -> Decode:
+    """A decoder of .npy masks [H, W] to packed bits [size, ceil(size / 8)], cut as the pictures are."""
+
+    def decode(path: Path) -> Bytes:
+        mask = np.load(path, allow_pickle=False)
+        if mask.ndim != 2:
+            raise ValueError(f"a mask has two dimensions, but this has the shape {mask.shape}")
+        return pack(centre(Image.fromarray(mask.astype(bool)), size, Image.Resampling.NEAREST))
+
+    return decode
+
+
+def pack(mask: Image.Image) -> Bytes:
+    """A mask picture as bits, eight pixels a byte, along its rows."""
+    return np.packbits(np.asarray(mask).astype(bool), axis=-1)
+
+
+def centre(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
+    """The shorter side scaled to `size` pixels, the size x size centre cut out; a picture that fits stays as it is."""
+    width, height = picture.size
+    if min(width, height) != size:
+        scale = size / min(width, height)
+        width, height = max(size, round(width * scale)), max(size, round(height * scale))
+        picture = picture.resize((width, height), resampling)
+    left, top = (width - size) // 2, (height - size) // 2
+    return picture.crop((left, top, left + size, top + size))

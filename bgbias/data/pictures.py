@@ -1,0 +1,127 @@
+"""Photographs and masks as rows of large arrays, in memory, mapped from a bank's file, or on an accelerator.
+
+Rows are addressed as a tensor's are: by an index tensor they give tensors, by a slice a shorter view of the same
+rows. Negative indices count from the end. `rows` lies on the device where results are wanted; the storage may lie
+elsewhere, then only the rows asked for travel.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+CHANNELS = 3
+PIXEL = 4
+"""Bytes of a stored pixel: red, green, blue and an empty one, so that a pixel is moved as one 32-bit word."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Colour pictures.
+
+    storage: [R, H, W, 4] uint8
+    rows:    [N] int64, which row of the storage each picture is
+    """
+
+    storage: Tensor
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, 3, H, W), as of the tensor that all of them would be."""
+        height, width = self.storage.shape[1:3]
+        return len(self), CHANNELS, height, width
+
+    @overload
+    def __getitem__(self, index: Tensor) -> Tensor: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Pictures": ...
+    def __getitem__(self, index: Tensor | slice) -> "Tensor | Pictures":
+        """[B, 3, H, W] uint8 for int64 [B]; the pictures of a slice."""
+        if isinstance(index, slice):
+            return Pictures(self.storage, self.rows[index])
+        return self.pixels(index)[..., :CHANNELS].permute(0, 3, 1, 2)
+
+    def pixels(self, index: Tensor) -> Tensor:
+        """[B, H, W, 4] uint8 for int64 [B], on the device of the rows."""
+        return _gather(self.storage, self.rows[index])
+
+    def at(self, index: Tensor) -> "Pictures":
+        """The pictures at `index`, still in place."""
+        return Pictures(self.storage, self.rows[index])
+
+    def moved(self, move: Callable[[Tensor], Tensor]) -> "Pictures":
+        """The same pictures with every tensor passed through `move`."""
+        return Pictures(move(self.storage), move(self.rows))
+
+
+@dataclass(frozen=True)
+class PackedMasks:
+    """Masks, eight pixels a byte.
+
+    storage: [R, H, ceil(W / 8)] uint8, the leftmost pixel in the highest bit
+    rows:    [N] int64, which row of the storage each mask is
+    width:   W
+    """
+
+    storage: Tensor
+    rows: Tensor
+    width: int
+
+    @classmethod
+    def pack(cls, mask: Tensor) -> "PackedMasks":
+        """Pack [N, 1, H, W] bool."""
+        storage = torch.from_numpy(np.packbits(mask[:, 0].numpy(), axis=-1))
+        return cls(storage, torch.arange(len(mask)), mask.shape[-1])
+
+    @classmethod
+    def joined(cls, parts: Sequence["PackedMasks"]) -> "PackedMasks":
+        """All masks of parts that were freshly packed, in order."""
+        storage = torch.cat([part.storage for part in parts])
+        return cls(storage, torch.arange(len(storage)), parts[0].width)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, 1, H, W), as of the tensor that all of them would be."""
+        return len(self), 1, self.storage.shape[1], self.width
+
+    @overload
+    def __getitem__(self, index: Tensor) -> Tensor: ...
+    @overload
+    def __getitem__(self, index: slice) -> "PackedMasks": ...
+    def __getitem__(self, index: Tensor | slice) -> "Tensor | PackedMasks":
+        """[B, 1, H, W] bool for int64 [B]; the masks of a slice."""
+        if isinstance(index, slice):
+            return PackedMasks(self.storage, self.rows[index], self.width)
+        packed = _gather(self.storage, self.rows[index])
+        bit = torch.arange(7, -1, -1, dtype=torch.uint8, device=packed.device)
+        unpacked = (packed[..., None] >> bit).bitwise_and_(1).flatten(2)
+        return unpacked[:, None, :, : self.width].bool()
+
+    def at(self, index: Tensor) -> "PackedMasks":
+        """The masks at `index`, still in place."""
+        return PackedMasks(self.storage, self.rows[index], self.width)
+
+    def inverted(self) -> "PackedMasks":
+        """True where these are False."""
+        return PackedMasks(~self.storage[self.rows], torch.arange(len(self)), self.width)
+
+    def moved(self, move: Callable[[Tensor], Tensor]) -> "PackedMasks":
+        """The same masks with every tensor passed through `move`."""
+        return PackedMasks(move(self.storage), move(self.rows), self.width)
+
+
+def _gather(storage: Tensor, rows: Tensor) -> Tensor:
+    if storage.device == rows.device:
+        return storage[rows]
+    found = storage[rows.to(storage.device)]
+    return found.pin_memory().to(rows.device, non_blocking=True)
