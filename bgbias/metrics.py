@@ -24,6 +24,11 @@ def accuracy(split: str, variant: str) -> str:
     return variant_metric(split, variant, ACCURACY)
 
 
+def bg_gap(split: str) -> str:
+    """`<split>/bg_gap`: Mixed-Same accuracy minus Mixed-Rand accuracy, in [-1, 1]."""
+    return f"{split}/bg_gap"
+
+
 def best_accuracy(variant: str) -> str:
     """`val/<variant>/best_accuracy`: the highest validation accuracy of any epoch so far; what searches maximise."""
     return variant_metric(VALIDATION, variant, "best_accuracy")

@@ -6,8 +6,9 @@ beyond 1) or uint8 in 0..255. Masks are bool [1, H, W], True = foreground. Label
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, Self, overload
+from typing import Protocol, Self, TypeVar
 
+import torch
 from torch import Tensor
 
 NO_BACKGROUND = -1
@@ -16,20 +17,40 @@ OWN_BACKGROUND = -2
 """The assignment of a picture that is shown as it is."""
 
 
+class Mover(Protocol):
+    """Brings tensors to a device, each once."""
+
+    def __call__(self, tensor: Tensor) -> Tensor: ...
+    def storage(self, tensor: Tensor) -> Tensor:
+        """A bank's rows: brought there if there is room."""
+        ...
+
+
 class Stored(Protocol):
     """Pictures or masks that are no tensor in memory but are addressed like one (`bgbias.data.pictures`)."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
     def __len__(self) -> int: ...
-    @overload
     def __getitem__(self, index: Tensor) -> Tensor: ...
-    @overload
-    def __getitem__(self, index: slice) -> Self: ...
-    def moved(self, move: Callable[[Tensor], Tensor]) -> Self: ...
+    def at(self, index: Tensor) -> Self: ...
+    def moved(self, move: "Mover") -> Self: ...
+
+
+class StoredMasks(Stored, Protocol):
+    """Masks that are stored."""
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Self: ...
 
 
 Rows = Tensor | Stored
+Masks = Tensor | StoredMasks
+S = TypeVar("S", bound=Stored)
+
+
+def at(rows: Tensor | S, index: Tensor) -> Tensor | S:
+    """The rows at `index` ([n] int64); stored ones stay where they are."""
+    return rows[index] if isinstance(rows, Tensor) else rows.at(index)
 
 
 @dataclass(frozen=True)
@@ -43,12 +64,16 @@ class Foregrounds:
     """
 
     image: Rows
-    mask: Rows
+    mask: Masks
     label: Tensor
     source: Tensor
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def at(self, index: Tensor) -> "Foregrounds":
+        """Those at `index` ([n] int64)."""
+        return Foregrounds(at(self.image, index), at(self.mask, index), self.label[index], self.source[index])
 
 
 @dataclass(frozen=True)
@@ -65,6 +90,11 @@ class Backgrounds:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def at(self, index: Tensor) -> "Backgrounds":
+        """Those at `index` ([n] int64), and the black one."""
+        black = torch.tensor([NO_BACKGROUND], device=index.device)
+        return Backgrounds(at(self.image, torch.cat([index, black])), self.label[index])
 
 
 @dataclass(frozen=True)

@@ -71,4 +71,5 @@ def evaluate_checkpoint(folder: Path, dataset: str | None, data: Path | None, de
             f"{target.image_shape} and {len(target.classes)} classes: choose a dataset of the same shape"
         ) from None
     prepared = config.method.prepare(target, stream(config.seed, "prepare")).to(chosen)
-    return target.name, summarise(evaluate(config.method, module.to(chosen), prepared))
+    with config.training.arithmetic(chosen):
+        return target.name, summarise(evaluate(config.method, config.training.place(module, chosen), prepared))

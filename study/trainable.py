@@ -39,7 +39,8 @@ class Run:
     def epoch(self) -> Metrics:
         """Train one epoch, evaluate it, and keep its checkpoint as long as it is worth it."""
         trained = self.trainer.train_epoch()
-        predictions = evaluate(self.trainer.method, self.trainer.module, self.trainer.dataset)
+        with self.config.training.arithmetic(self.trainer.device):
+            predictions = evaluate(self.trainer.method, self.trainer.module, self.trainer.dataset)
         metrics = {**trained, **summarise(predictions)}
         self.history.append(metrics)
         epoch = len(self.history)

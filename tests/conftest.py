@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_photographs import write_photographs
 
 from bgbias.data.datasets import find_dataset
 from bgbias.data.digits import embedded
@@ -14,6 +15,7 @@ from bgbias.data.digits import embedded
 FOLDERS = {
     "colored-digits": None,
     "colored-mnist": "mnist_folder",
+    "imagenet9": "photographs_folder",
     "one-pixel-digits": None,
     "one-pixel-mnist": "mnist_folder",
 }
@@ -35,6 +37,12 @@ def mnist_folder(tmp_path_factory):
         write_idx(folder / f"{part}-images-idx3-ubyte{ending}", digits.image[index, 0].numpy())
         write_idx(folder / f"{part}-labels-idx1-ubyte{ending}", digits.label[index].numpy().astype(np.uint8))
     return folder
+
+
+@pytest.fixture(scope="session")
+def photographs_folder(tmp_path_factory):
+    """Made-up photographs of three classes in ImageNet-9's layout, 32 pixels wide."""
+    return write_photographs(tmp_path_factory.mktemp("photographs"))
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:

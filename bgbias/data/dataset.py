@@ -4,7 +4,8 @@ A variant is an assignment of backgrounds to foregrounds, so all variants of a s
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -16,9 +17,11 @@ from bgbias.components import Component
 from bgbias.data.augmentation import Augmentation
 from bgbias.data.compose import pasted, unit
 from bgbias.data.masks import dilate
-from bgbias.types import OWN_BACKGROUND, Backgrounds, Batch, Foregrounds, Rows
+from bgbias.types import OWN_BACKGROUND, Backgrounds, Batch, Foregrounds, Mover, Rows, S, at
 
 ORIGINAL, SHUFFLED, REMOVED = "original", "shuffled", "removed"
+BANK_SHARE = 0.6
+"""Of a device's free memory, what decoded pictures may take; the rest is the model's and its batches'."""
 RIM = "_rim"
 """Suffix of the variants whose masks were dilated before composing, as the method's training set was."""
 
@@ -62,11 +65,10 @@ class Variant:
 
     def head(self, n: int) -> Self:
         """The first n examples."""
-        front = self.foregrounds
-        cut = Foregrounds(front.image[:n], front.mask[:n], front.label[:n], front.source[:n])
-        return dataclasses.replace(self, foregrounds=cut, assignment=self.assignment[:n])
+        index = torch.arange(min(n, len(self)))
+        return dataclasses.replace(self, foregrounds=self.foregrounds.at(index), assignment=self.assignment[index])
 
-    def tensors_to(self, move: Callable[[Tensor], Tensor]) -> Self:
+    def tensors_to(self, move: Mover) -> Self:
         """The same variant with every tensor passed through `move`."""
         front, back = self.foregrounds, self.backgrounds
         return dataclasses.replace(
@@ -82,7 +84,7 @@ class Variant:
         )
 
 
-def _moved(rows: Rows, move: Callable[[Tensor], Tensor]) -> Rows:
+def _moved(rows: Tensor | S, move: Mover) -> Tensor | S:
     return move(rows) if isinstance(rows, Tensor) else rows.moved(move)
 
 
@@ -106,9 +108,9 @@ class Released(Variant):
         return Variant(self.foregrounds, self.backgrounds, self.assignment)
 
     def head(self, n: int) -> Self:
-        return dataclasses.replace(super().head(n), pictures=self.pictures[:n])
+        return dataclasses.replace(super().head(n), pictures=at(self.pictures, torch.arange(min(n, len(self)))))
 
-    def tensors_to(self, move: Callable[[Tensor], Tensor]) -> Self:
+    def tensors_to(self, move: Mover) -> Self:
         return dataclasses.replace(super().tensors_to(move), pictures=_moved(self.pictures, move))
 
 
@@ -139,17 +141,15 @@ class Dataset:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of a composed image."""
-        channels, height, width = self.train.batch(torch.zeros(1, dtype=torch.int64)).image.shape[1:]
-        return channels, height, width
+        front, back = self.train.foregrounds.image.shape, self.train.backgrounds.image.shape
+        return max(front[1], back[1]), front[2], front[3]
 
     def to(self, device: torch.device) -> "Dataset":
-        """The dataset on `device`; tensors shared between variants stay shared."""
-        moved: dict[int, Tensor] = {}
+        """The dataset on `device`; tensors shared between variants stay shared.
 
-        def move(tensor: Tensor) -> Tensor:
-            if id(tensor) not in moved:
-                moved[id(tensor)] = tensor.to(device)
-            return moved[id(tensor)]
+        Banks that do not fit beside what training needs stay where they are, and their rows travel as they are used.
+        """
+        move = DeviceMover(device)
 
         def move_all(variants: Mapping[str, Variant]) -> dict[str, Variant]:
             return {name: variant.tensors_to(move) for name, variant in variants.items()}
@@ -183,6 +183,31 @@ class Dataset:
             validation={**self.validation, **_rims(self.validation, radius)},
             test={**self.test, **_rims(self.test, radius)},
         )
+
+
+class DeviceMover:
+    """Brings tensors to a device, each once; banks only as long as they take no more than their share of its memory."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._moved: dict[int, Tensor] = {}
+        self._room = math.inf
+        if device.type == "cuda":
+            self._room = BANK_SHARE * torch.cuda.mem_get_info(device)[0]
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        """The tensor on the device."""
+        if id(tensor) not in self._moved:
+            self._moved[id(tensor)] = tensor.to(self._device)
+        return self._moved[id(tensor)]
+
+    def storage(self, tensor: Tensor) -> Tensor:
+        """A bank's rows on the device, or where they are if the device has no room for them."""
+        if id(tensor) not in self._moved and tensor.nbytes > self._room:
+            return tensor
+        if id(tensor) not in self._moved:
+            self._room -= tensor.nbytes
+        return self(tensor)
 
 
 def _rims(variants: Mapping[str, Variant], radius: int) -> dict[str, Variant]:

@@ -6,14 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bgbias.data.pictures import PackedMasks
-from bgbias.types import Rows
+from bgbias.types import Masks
 
 PIXELS = 1 << 23
 """How many pixels are widened at a time."""
 
 
-def dilate(mask: Rows, radius: int) -> Rows:
+def dilate(mask: Masks, radius: int) -> Masks:
     """Widen masks by `radius` pixels in every direction, diagonals included (a (2r+1) x (2r+1) square).
 
     Args:
@@ -25,11 +24,10 @@ def dilate(mask: Rows, radius: int) -> Rows:
     """
     if radius == 0:
         return mask
-    chunk = max(1, PIXELS // math.prod(mask.shape[2:]))
-    parts = [widened(mask[index], radius) for index in torch.arange(len(mask)).split(chunk)]
-    if isinstance(mask, PackedMasks):
-        return PackedMasks.joined([PackedMasks.pack(part) for part in parts])
-    return torch.cat(parts)
+    if isinstance(mask, Tensor):
+        chunk = max(1, PIXELS // math.prod(mask.shape[2:]))
+        return torch.cat([widened(part, radius) for part in mask.split(chunk)])
+    return mask.changed(lambda part: widened(part, radius))
 
 
 def widened(mask: Tensor, radius: int) -> Tensor:

@@ -1,21 +1,23 @@
 """Photographs and masks as rows of large arrays, in memory, mapped from a bank's file, or on an accelerator.
 
-Rows are addressed as a tensor's are: by an index tensor they give tensors, by a slice a shorter view of the same
-rows. Negative indices count from the end. `rows` lies on the device where results are wanted; the storage may lie
-elsewhere, then only the rows asked for travel.
+Rows are addressed as a tensor's are: an index tensor gives a tensor, and negative indices count from the end. `rows`
+lies on the device where results are wanted; the storage may lie elsewhere, then only the rows asked for travel.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bgbias.types import Mover
+
 CHANNELS = 3
 PIXEL = 4
 """Bytes of a stored pixel: red, green, blue and an empty one, so that a pixel is moved as one 32-bit word."""
+CHUNK = 256
+"""How many masks are unpacked at a time."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,8 @@ class Pictures:
         height, width = self.storage.shape[1:3]
         return len(self), CHANNELS, height, width
 
-    @overload
-    def __getitem__(self, index: Tensor) -> Tensor: ...
-    @overload
-    def __getitem__(self, index: slice) -> "Pictures": ...
-    def __getitem__(self, index: Tensor | slice) -> "Tensor | Pictures":
-        """[B, 3, H, W] uint8 for int64 [B]; the pictures of a slice."""
-        if isinstance(index, slice):
-            return Pictures(self.storage, self.rows[index])
+    def __getitem__(self, index: Tensor) -> Tensor:
+        """[B, 3, H, W] uint8 for int64 [B]."""
         return self.pixels(index)[..., :CHANNELS].permute(0, 3, 1, 2)
 
     def pixels(self, index: Tensor) -> Tensor:
@@ -56,9 +52,9 @@ class Pictures:
         """The pictures at `index`, still in place."""
         return Pictures(self.storage, self.rows[index])
 
-    def moved(self, move: Callable[[Tensor], Tensor]) -> "Pictures":
+    def moved(self, move: Mover) -> "Pictures":
         """The same pictures with every tensor passed through `move`."""
-        return Pictures(move(self.storage), move(self.rows))
+        return Pictures(move.storage(self.storage), move(self.rows))
 
 
 @dataclass(frozen=True)
@@ -80,12 +76,6 @@ class PackedMasks:
         storage = torch.from_numpy(np.packbits(mask[:, 0].numpy(), axis=-1))
         return cls(storage, torch.arange(len(mask)), mask.shape[-1])
 
-    @classmethod
-    def joined(cls, parts: Sequence["PackedMasks"]) -> "PackedMasks":
-        """All masks of parts that were freshly packed, in order."""
-        storage = torch.cat([part.storage for part in parts])
-        return cls(storage, torch.arange(len(storage)), parts[0].width)
-
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -94,14 +84,8 @@ class PackedMasks:
         """(N, 1, H, W), as of the tensor that all of them would be."""
         return len(self), 1, self.storage.shape[1], self.width
 
-    @overload
-    def __getitem__(self, index: Tensor) -> Tensor: ...
-    @overload
-    def __getitem__(self, index: slice) -> "PackedMasks": ...
-    def __getitem__(self, index: Tensor | slice) -> "Tensor | PackedMasks":
-        """[B, 1, H, W] bool for int64 [B]; the masks of a slice."""
-        if isinstance(index, slice):
-            return PackedMasks(self.storage, self.rows[index], self.width)
+    def __getitem__(self, index: Tensor) -> Tensor:
+        """[B, 1, H, W] bool for int64 [B]."""
         packed = _gather(self.storage, self.rows[index])
         bit = torch.arange(7, -1, -1, dtype=torch.uint8, device=packed.device)
         unpacked = (packed[..., None] >> bit).bitwise_and_(1).flatten(2)
@@ -111,13 +95,14 @@ class PackedMasks:
         """The masks at `index`, still in place."""
         return PackedMasks(self.storage, self.rows[index], self.width)
 
-    def inverted(self) -> "PackedMasks":
-        """True where these are False."""
-        return PackedMasks(~self.storage[self.rows], torch.arange(len(self)), self.width)
+    def changed(self, change: Callable[[Tensor], Tensor]) -> "PackedMasks":
+        """New masks, made from these by a function of [n, 1, H, W] bool, some at a time."""
+        parts = [self.pack(change(self[index])) for index in torch.arange(len(self)).split(CHUNK)]
+        return PackedMasks(torch.cat([part.storage for part in parts]), torch.arange(len(self)), self.width)
 
-    def moved(self, move: Callable[[Tensor], Tensor]) -> "PackedMasks":
+    def moved(self, move: Mover) -> "PackedMasks":
         """The same masks with every tensor passed through `move`."""
-        return PackedMasks(move(self.storage), move(self.rows), self.width)
+        return PackedMasks(move.storage(self.storage), move(self.rows), self.width)
 
 
 def _gather(storage: Tensor, rows: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Accuracy per variant, from predictions kept per image."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,10 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bgbias.data.dataset import Dataset, Variant, batches
+from bgbias.data.layout import MIXED_RAND, MIXED_SAME
 from bgbias.methods.method import Method
-from bgbias.metrics import ACCURACY, LOSS, TEST, VALIDATION, WORST_CLASS_ACCURACY, variant_metric
+from bgbias.metrics import ACCURACY, LOSS, TEST, VALIDATION, WORST_CLASS_ACCURACY, bg_gap, variant_metric
+from bgbias.metrics import accuracy as accuracy_name
 
-BATCH_SIZE = 1000
+BATCH_SIZE, BATCH_PIXELS = 1000, 1 << 22
+"""How many pictures are answered at a time, and how many pixels these may have together."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,17 @@ def predict(method: Method, module: nn.Module, variant: Variant) -> Predictions:
     module.eval()
     label = variant.foregrounds.label
     outputs = []
-    for index in batches(len(variant), BATCH_SIZE, label.device):
-        outputs.append(method.predict(module, variant.batch(index).image))
+    for index in batches(len(variant), batch_size(variant), label.device):
+        outputs.append(method.predict(module, variant.batch(index).image).float())
     logits = torch.cat(outputs)
     return Predictions(
         label=label.cpu(), prediction=logits.argmax(dim=1).cpu(), loss=F.cross_entropy(logits, label).item()
     )
+
+
+def batch_size(variant: Variant) -> int:
+    """How many pictures of a variant to answer at a time."""
+    return max(1, min(BATCH_SIZE, BATCH_PIXELS // math.prod(variant.foregrounds.image.shape[2:])))
 
 
 def evaluate(method: Method, module: nn.Module, dataset: Dataset) -> dict[str, Predictions]:
@@ -59,7 +68,19 @@ def summarise(predictions: Mapping[str, Predictions]) -> dict[str, float]:
         metrics[variant_metric(split, variant, ACCURACY)] = accuracy(found)
         metrics[variant_metric(split, variant, LOSS)] = found.loss
         metrics[variant_metric(split, variant, WORST_CLASS_ACCURACY)] = worst_class_accuracy(found)
-    return metrics
+    return {**metrics, **background_gaps(metrics)}
+
+
+def background_gaps(metrics: Mapping[str, float]) -> dict[str, float]:
+    """`<split>/bg_gap`: Mixed-Same minus Mixed-Rand accuracy, where a dataset has both (Xiao et al., 2020)."""
+    both = {
+        split: [accuracy_name(split, variant) for variant in (MIXED_SAME, MIXED_RAND)] for split in (VALIDATION, TEST)
+    }
+    return {
+        bg_gap(split): metrics[same] - metrics[rand]
+        for split, (same, rand) in both.items()
+        if same in metrics and rand in metrics
+    }
 
 
 def accuracy(found: Predictions) -> float:

@@ -19,3 +19,10 @@ class Model(Component):
             A module from images [B, C, H, W] to logits [B, K].
         """
         raise NotImplementedError
+
+    def initialise(self, module: nn.Module) -> None:
+        """Put weights that were trained elsewhere into a module that `build` made; most models have none.
+
+        Raises:
+            DataError: they cannot be had or do not fit.
+        """

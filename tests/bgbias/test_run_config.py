@@ -38,6 +38,7 @@ def test_the_flat_form_is_complete():
         *("model/name", "seed", "data"),
         *("training/epochs", "training/batch_size", "training/optimizer"),
         *("training/learning_rate", "training/schedule", "training/weight_decay"),
+        *("training/precision", "training/channels_last", "training/compile"),
     }
 
 
@@ -66,7 +67,10 @@ def test_a_key_of_no_section_is_answered_with_the_sections(key):
     [
         ("method/wieght", "form, weight, dilation, smoothing, dimming"),
         ("dataset/color", "strength, palette, split_seed"),
-        ("training/lr", "epochs, batch_size, optimizer, learning_rate, schedule, weight_decay"),
+        (
+            "training/lr",
+            "epochs, batch_size, optimizer, learning_rate, schedule, weight_decay, precision, channels_last, compile",
+        ),
         ("model/depth", r"\(none\)"),
     ],
 )

@@ -1,0 +1,125 @@
+"""ImageNet-9, and any photographs with masks in its layout (`bgbias.data.layout`), such as `study data build` writes.
+
+Foregrounds: the objects of the original pictures, cut out by their masks. Backgrounds: only_bg_t, pictures whose
+object's box was filled by tiling the background. Test: the released pictures of all eight variants, which no search
+reads. Validation is cut from train by source picture and composed here.
+Source: K. Xiao et al., "Noise or Signal: The Role of Image Backgrounds in Object Recognition", 2020
+(arXiv 2006.09994).
+"""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from sklearn.model_selection import train_test_split
+
+from bgbias.components import CHECKED
+from bgbias.data import layout
+from bgbias.data.augmentation import Augmentation
+from bgbias.data.dataset import Dataset, DatasetSpec, Variant
+from bgbias.data.mixing import composed, original, released
+from bgbias.data.photographs import Part, Reader
+from bgbias.errors import DataError
+
+MAX_RATIO = 4 / 3
+"""Of RandomResizedCrop: its default in torchvision."""
+FLIP = 0.5
+MANIFEST = "manifest.json"
+VALIDATION_SHARE = 0.1
+NOTHING = torch.zeros(0, dtype=torch.int64)
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
+class ImageNet9(DatasetSpec):
+    """
+    size: pixels, the side of all pictures; others are scaled and cut when they are decoded, once
+    validation_share: in [0, 1), of the training pictures, by class; 0 reads the folder's own `val`, which `study data
+        build` makes but the original archives hold uncleaned; None does what fits the folder
+    extra: a folder beside `original`, such as in9l, whose pictures are trained on too, with no background replaced
+    faulty: `stop` at missing or unreadable pictures, or `skip` them
+    min_scale: in (0, 1], the smallest share of a picture that a training crop keeps
+    jitter: in [0, 1], how far brightness, contrast and saturation of training pictures move
+    split_seed: of the validation cut and of its assignments
+    """
+
+    objective: ClassVar[str] = layout.MIXED_RAND
+
+    size: Annotated[int, Field(ge=8)] = 224
+    validation_share: Annotated[float, Field(ge=0, lt=1)] | None = None
+    extra: str | None = None
+    faulty: Literal["stop", "skip"] = "stop"
+    min_scale: Annotated[float, Field(gt=0, le=1)] = 0.08
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.4
+    split_seed: Annotated[int, Field(ge=0)] = 0
+
+    def load(self, folder: Path | None) -> Dataset:
+        """Read the folder's banks, building them first where they are missing.
+
+        A folder that holds the released test set alone gives a dataset to evaluate on, without any training picture.
+        """
+        reader = Reader(dataset_root(folder), self.size)
+        part = reader.part(layout.TEST)
+        test = released(reader, part)
+        train = Variant(part.fronts.at(NOTHING), part.tiles, NOTHING)
+        validation: dict[str, Variant] = {}
+        if layout.split_folder(reader.root, layout.ORIGINAL, layout.TRAIN).is_dir():
+            train, validation = self._train_and_validation(reader)
+        reader.check(skip=self.faulty == "skip")
+        return Dataset(
+            name=self.name(),
+            classes=reader.classes,
+            train=train,
+            validation=validation,
+            test=test,
+            augmentation=Augmentation(self.min_scale, MAX_RATIO, FLIP, self.jitter),
+        )
+
+    def _train_and_validation(self, reader: Reader) -> tuple[Variant, dict[str, Variant]]:
+        part = reader.part(layout.TRAIN, self.extra)
+        share = self.validation_share
+        if share is None:
+            share = 0.0 if (reader.root / MANIFEST).is_file() else VALIDATION_SHARE
+        part, held_out = cut(part, share, self.split_seed) if share else (part, reader.part(layout.VAL))
+        return original(part), composed(held_out, len(reader.classes), self.split_seed)
+
+
+def dataset_root(folder: Path | None) -> Path:
+    """The folder that holds `bg_challenge`; that folder itself may be given too.
+
+    Raises:
+        DataError: there is none.
+    """
+    if folder is None:
+        raise DataError(
+            "imagenet9 needs --data DIR: `study data build` makes such a folder of any photographs with masks or "
+            "boxes, `study data fetch imagenet9` downloads the released test set"
+        )
+    root = folder.parent if folder.name == layout.RELEASE else folder
+    if not layout.split_folder(root, layout.ORIGINAL, layout.TEST).is_dir():
+        raise DataError(
+            f"{root} holds no {layout.RELEASE}/{layout.ORIGINAL}/{layout.VAL}: give the folder that `study data build` "
+            "or `study data fetch imagenet9` wrote"
+        )
+    return root
+
+
+def cut(part: Part, share: float, seed: int) -> tuple[Part, Part]:
+    """Hold out a share of the photographs, by class.
+
+    Raises:
+        DataError: a class would be empty on one side.
+    """
+    try:
+        kept, held_out = train_test_split(
+            np.arange(part.masked), test_size=share, stratify=part.label[: part.masked].numpy(), random_state=seed
+        )
+    except ValueError as error:
+        raise DataError(
+            f"a share of {share:g} of {part.masked} pictures cannot be held out ({error}): "
+            "set another dataset/validation_share"
+        ) from None
+    unmasked = np.arange(part.masked, len(part))
+    return part.at(torch.from_numpy(np.sort([*kept, *unmasked]))), part.at(torch.from_numpy(np.sort(held_out)))
