@@ -21,6 +21,7 @@ from bgbias.data.datasets import datasets, find_dataset
 from bgbias.errors import BgbiasError, SettingError, UnknownNameError
 from bgbias.methods import find_method, methods
 from bgbias.models import models
+from study import data_commands
 from study.config import ALL_METHODS, StudyConfig
 from study.display import console, percent, results
 from study.errors import StudyInterruptedError
@@ -37,6 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find out how to train image classifiers that look at the object and not at its background.",
 )
+
+app.add_typer(data_commands.app, name="data")
 
 WRONG_INPUT, INTERRUPTED = 2, 130
 
@@ -171,19 +174,35 @@ def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="a checkpoint's folder")],
     dataset: Annotated[str | None, typer.Option(help="another dataset than the checkpoint's own")] = None,
     data: Data = None,
+    challenge: Annotated[bool, typer.Option("--challenge", help="the Background Challenge too")] = False,
+    out: Annotated[Path | None, typer.Option(help="PNG file of the challenge's most adversarial backgrounds")] = None,
     device: Device = "auto",
     threads: Threads = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a checkpoint on every variant."""
+    """Evaluate a checkpoint on every variant, and on the worst background of every foreground."""
     from study import single
 
+    if out is not None and not challenge:
+        raise SettingError("--out draws the Background Challenge: give --challenge too, or leave --out out")
     single.use_threads(threads)
-    name, metrics = single.evaluate_checkpoint(checkpoint, dataset, data, device)
+    trained = single.load_trained(checkpoint, dataset, data, device)
+    found: dict[str, Any] = {"checkpoint": str(checkpoint.absolute()), "dataset": trained.dataset.name}
+    found["metrics"] = single.evaluate_trained(trained)
+    if challenge:
+        from study import challenge as background_challenge
+
+        verdict = background_challenge.run(checkpoint, trained)
+        found["metrics"] |= background_challenge.metrics(verdict)
+        found["challenge"] = background_challenge.to_json(verdict, trained)
+        if out is not None:
+            background_challenge.picture(verdict, trained).savefig(out, dpi=110)
     if as_json:
-        _print_json({"checkpoint": str(checkpoint.absolute()), "dataset": name, "metrics": metrics})
-    else:
-        _print_metrics(metrics, f"{checkpoint} on {name}")
+        _print_json(found)
+        return
+    _print_metrics(found["metrics"], f"{checkpoint} on {trained.dataset.name}")
+    if challenge:
+        _print_challenge(found["challenge"])
 
 
 @app.command()
@@ -324,6 +343,17 @@ def _print_metrics(metrics: dict[str, float], title: str) -> None:
     for name, value in metrics.items():
         table.add_row(name, f"{value:.4g}")
     results.print(table)
+
+
+def _print_challenge(found: dict[str, Any]) -> None:
+    low, high = found["interval"]
+    table = Table("foregrounds", "robust", title="Background Challenge: robust on every background")
+    for name, accuracy in found["classes"].items():
+        table.add_row(escape(name), percent(accuracy))
+    table.add_row("all", f"{percent(found['accuracy'])}  (95 %: {percent(low)} to {percent(high)})", style="bold")
+    results.print(table)
+    pairs = found["foregrounds"] * found["backgrounds"]
+    results.print(f"{found['passes']} of {pairs} pairs answered; {found['fewest_passes']} could prove it at best")
 
 
 def main() -> None:
