@@ -1,0 +1,32 @@
+"""Room on the disk, asked for before it is used."""
+
+import shutil
+from pathlib import Path
+
+from bgbias.errors import DataError
+
+UNPACKED = 2
+"""How many times an archive's size is set aside for what it holds; pictures hardly shrink, masks do."""
+
+
+def free(folder: Path) -> int:
+    """Bytes that can be written where `folder` lies."""
+    return shutil.disk_usage(folder).free
+
+
+def require(folder: Path, needed: int, what: str) -> None:
+    """Look for room before `what` takes it.
+
+    Raises:
+        DataError: fewer than `needed` bytes are free.
+    """
+    if free(folder) < needed:
+        raise DataError(
+            f"{what} needs {gigabytes(needed)} in {folder} but {gigabytes(free(folder))} are free: "
+            "make room or give another folder"
+        )
+
+
+def gigabytes(count: int) -> str:
+    """A number of bytes, such as `1.25 GB`."""
+    return f"{count / 1e9:.2f} GB"
