@@ -9,16 +9,18 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from bgbias.components import make
+from bgbias.components import Component, make
 from bgbias.data.dataset import DatasetSpec
 from bgbias.data.datasets import find_dataset
 from bgbias.errors import SettingError
+from bgbias.evaluation.evaluate import Evaluation
 from bgbias.methods import find_method
 from bgbias.methods.method import Method
 from bgbias.models import find_model
 from bgbias.models.model import Model
 from bgbias.training import Training
 
+SECTIONS = ("dataset", "method", "model", "training", "evaluation")
 DEFAULT_MODEL = "compact_cnn"
 NAME = "name"
 SEED = "seed"
@@ -27,7 +29,7 @@ DATA = "data"
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """A dataset, a method, a model, how it is trained, and the seed (>= 0).
+    """A dataset, a method, a model, how it is trained and judged, and the seed (>= 0).
 
     data: the folder of the dataset's source files; None for embedded or downloaded data
     """
@@ -36,6 +38,7 @@ class RunConfig:
     method: Method
     model: Model
     training: Training
+    evaluation: Evaluation
     seed: int
     data: Path | None = None
 
@@ -47,7 +50,7 @@ class RunConfig:
             SettingError: a key is unknown or a value against its rule.
             UnknownNameError: no such dataset, method or model.
         """
-        sections: dict[str, dict[str, Any]] = {"dataset": {}, "method": {}, "model": {}, "training": {}}
+        sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
         for key, value in flat.items():
             section, _, field = key.partition("/")
             if key in (SEED, DATA):
@@ -67,6 +70,7 @@ class RunConfig:
             method=make(find_method(name["method"]), sections["method"], "method"),
             model=make(find_model(name["model"]), sections["model"], "model"),
             training=make(Training, sections["training"], "training"),
+            evaluation=make(Evaluation, sections["evaluation"], "evaluation"),
             seed=_checked_seed(flat.get(SEED, 0)),
             data=Path(flat[DATA]) if flat.get(DATA) else None,
         )
@@ -74,9 +78,9 @@ class RunConfig:
     def to_flat(self) -> dict[str, Any]:
         """The flat form, complete: `from_flat` of it gives an equal configuration."""
         flat: dict[str, Any] = {}
-        for section in ("dataset", "method", "model", "training"):
+        for section in SECTIONS:
             part = getattr(self, section)
-            if section != "training":
+            if isinstance(part, Component):
                 flat[f"{section}/{NAME}"] = part.name()
             flat |= {f"{section}/{field.name}": getattr(part, field.name) for field in fields(part)}
         return {**flat, SEED: self.seed, DATA: str(self.data) if self.data else None}

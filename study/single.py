@@ -1,15 +1,19 @@
 """One run without a search, and one checkpoint evaluated."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from rich.progress import Progress
+from torch import nn
 
 from bgbias import checkpoint
 from bgbias.config import RunConfig
+from bgbias.data.dataset import Dataset
 from bgbias.data.datasets import find_dataset
 from bgbias.errors import CheckpointError, SettingError
-from bgbias.evaluation.accuracy import evaluate, summarise
+from bgbias.evaluation.accuracy import summarise
+from bgbias.evaluation.evaluate import evaluate
 from bgbias.metrics import VALIDATION, accuracy
 from bgbias.randomness import stream
 from bgbias.training import build_module, choose_device
@@ -50,8 +54,18 @@ def train(config: RunConfig, device: str, output: Path) -> tuple[Path, Metrics]:
     return output / str(len(run.history)), run.history[-1]
 
 
-def evaluate_checkpoint(folder: Path, dataset: str | None, data: Path | None, device: str) -> tuple[str, Metrics]:
-    """Evaluate a checkpoint on its own dataset, or on another whose images have the same shape and classes.
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint's module beside the dataset it is judged on, both on one device, prepared as for training."""
+
+    config: RunConfig
+    module: nn.Module
+    dataset: Dataset
+    device: torch.device
+
+
+def load_trained(folder: Path, dataset: str | None, data: Path | None, device: str) -> Trained:
+    """A checkpoint with its own dataset, or with another whose images have the same shape and classes.
 
     Raises:
         CheckpointError: the checkpoint is missing or damaged.
@@ -71,5 +85,12 @@ def evaluate_checkpoint(folder: Path, dataset: str | None, data: Path | None, de
             f"{target.image_shape} and {len(target.classes)} classes: choose a dataset of the same shape"
         ) from None
     prepared = config.method.prepare(target, stream(config.seed, "prepare")).to(chosen)
-    with config.training.arithmetic(chosen):
-        return target.name, summarise(evaluate(config.method, config.training.place(module, chosen), prepared))
+    return Trained(config, config.training.place(module, chosen), prepared, chosen)
+
+
+def evaluate_trained(trained: Trained) -> Metrics:
+    """The metrics of every variant, as they were reported after the checkpoint's epoch."""
+    config = trained.config
+    with config.training.arithmetic(trained.device):
+        found = evaluate(config.method, trained.module, trained.dataset, challenge=config.evaluation.challenge)
+    return summarise(found)

@@ -16,7 +16,8 @@ from ray.tune.utils import flatten_dict
 from bgbias import checkpoint
 from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, DatasetSpec
-from bgbias.evaluation.accuracy import evaluate, summarise
+from bgbias.evaluation.accuracy import summarise
+from bgbias.evaluation.evaluate import evaluate
 from bgbias.metrics import best_accuracy
 from bgbias.training import Trainer, choose_device
 from study.keeper import EpochKeeper
@@ -38,9 +39,10 @@ class Run:
 
     def epoch(self) -> Metrics:
         """Train one epoch, evaluate it, and keep its checkpoint as long as it is worth it."""
-        trained = self.trainer.train_epoch()
-        with self.config.training.arithmetic(self.trainer.device):
-            predictions = evaluate(self.trainer.method, self.trainer.module, self.trainer.dataset)
+        trainer, challenge = self.trainer, self.config.evaluation.challenge
+        trained = trainer.train_epoch()
+        with self.config.training.arithmetic(trainer.device):
+            predictions = evaluate(trainer.method, trainer.module, trainer.dataset, challenge=challenge)
         metrics = {**trained, **summarise(predictions)}
         self.history.append(metrics)
         epoch = len(self.history)

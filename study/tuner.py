@@ -11,6 +11,7 @@ from rich.markup import escape
 from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, DatasetSpec
 from bgbias.errors import SettingError, UnknownNameError
+from bgbias.evaluation.evaluate import CHALLENGE
 from bgbias.randomness import stream
 from bgbias.training import choose_device
 from study.config import StudyConfig
@@ -121,8 +122,9 @@ def judged_variants(space: SearchSpace, run: RunConfig, sample: Dataset) -> list
     """
     found: dict[str, None] = {}
     for corner in space.corners():
-        method = space.check({**run.to_flat(), **corner}).method
-        found |= dict.fromkeys(method.prepare(sample, stream(run.seed, "prepare")).validation)
+        checked = space.check({**run.to_flat(), **corner})
+        found |= dict.fromkeys(checked.method.prepare(sample, stream(run.seed, "prepare")).validation)
+        found |= {CHALLENGE: None} if checked.evaluation.challenge else {}
     return list(found)
 
 

@@ -122,6 +122,8 @@ class Dataset:
     train: the biased training set
     validation, test: the same variant names in both
     augmentation: how training pictures are cropped and coloured each time they are seen; None leaves them as they are
+    source_names: what the files of the sources are called, by `Foregrounds.source`; empty where sources are numbers
+    test_background_names: what the test set's backgrounds are called; empty where there is one for each class
     """
 
     name: str
@@ -130,6 +132,8 @@ class Dataset:
     validation: Mapping[str, Variant]
     test: Mapping[str, Variant]
     augmentation: Augmentation | None = None
+    source_names: tuple[str, ...] = ()
+    test_background_names: tuple[str, ...] = ()
 
     def training_batch(self, index: Tensor, background: Tensor, generator: Generator) -> Batch:
         """Training examples at `index` ([B] int64) on the given backgrounds ([B] int64), augmented."""

@@ -184,6 +184,11 @@ class Reader:
         self._shelves[label] = Shelf(bank.rows, sound, label_of)
         return self._shelves[label]
 
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """What each source is called, by its number."""
+        return tuple(self._sources)
+
     def check(self, skip: bool) -> None:
         """
         Raises:

@@ -8,11 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bgbias.data.dataset import Dataset, Variant, batches
+from bgbias.data.dataset import Variant, batches
 from bgbias.data.layout import MIXED_RAND, MIXED_SAME
 from bgbias.methods.method import Method
 from bgbias.metrics import ACCURACY, LOSS, TEST, VALIDATION, WORST_CLASS_ACCURACY, bg_gap, variant_metric
-from bgbias.metrics import accuracy as accuracy_name
 
 BATCH_SIZE, BATCH_PIXELS = 1000, 1 << 22
 """How many pictures are answered at a time, and how many pixels these may have together."""
@@ -23,12 +22,12 @@ class Predictions:
     """What a model said of every image of a variant.
 
     label, prediction: [N] int64 on the CPU
-    loss: mean cross-entropy
+    loss: mean cross-entropy; None where an answer is the worst of many
     """
 
     label: Tensor
     prediction: Tensor
-    loss: float
+    loss: float | None
 
 
 @torch.no_grad()
@@ -50,37 +49,26 @@ def batch_size(variant: Variant) -> int:
     return max(1, min(BATCH_SIZE, BATCH_PIXELS // math.prod(variant.foregrounds.image.shape[2:])))
 
 
-def evaluate(method: Method, module: nn.Module, dataset: Dataset) -> dict[str, Predictions]:
-    """Predictions on every validation and test variant, by `val/<variant>` and `test/<variant>`."""
-    splits: dict[str, Mapping[str, Variant]] = {VALIDATION: dataset.validation, TEST: dataset.test}
-    return {
-        f"{split}/{name}": predict(method, module, variant)
-        for split, variants in splits.items()
-        for name, variant in variants.items()
-    }
-
-
 def summarise(predictions: Mapping[str, Predictions]) -> dict[str, float]:
     """`<split>/<variant>/accuracy`, `.../loss` and `.../worst_class_accuracy` of each."""
     metrics: dict[str, float] = {}
     for key, found in predictions.items():
         split, variant = key.split("/")
         metrics[variant_metric(split, variant, ACCURACY)] = accuracy(found)
-        metrics[variant_metric(split, variant, LOSS)] = found.loss
+        if found.loss is not None:
+            metrics[variant_metric(split, variant, LOSS)] = found.loss
         metrics[variant_metric(split, variant, WORST_CLASS_ACCURACY)] = worst_class_accuracy(found)
     return {**metrics, **background_gaps(metrics)}
 
 
 def background_gaps(metrics: Mapping[str, float]) -> dict[str, float]:
     """`<split>/bg_gap`: Mixed-Same minus Mixed-Rand accuracy, where a dataset has both (Xiao et al., 2020)."""
-    both = {
-        split: [accuracy_name(split, variant) for variant in (MIXED_SAME, MIXED_RAND)] for split in (VALIDATION, TEST)
-    }
-    return {
-        bg_gap(split): metrics[same] - metrics[rand]
-        for split, (same, rand) in both.items()
-        if same in metrics and rand in metrics
-    }
+    gaps = {}
+    for split in (VALIDATION, TEST):
+        same, rand = (variant_metric(split, variant, ACCURACY) for variant in (MIXED_SAME, MIXED_RAND))
+        if same in metrics and rand in metrics:
+            gaps[bg_gap(split)] = metrics[same] - metrics[rand]
+    return gaps
 
 
 def accuracy(found: Predictions) -> float:

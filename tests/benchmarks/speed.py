@@ -25,7 +25,7 @@ from torch import Tensor
 
 from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, DatasetSpec
-from bgbias.evaluation.accuracy import evaluate
+from bgbias.evaluation.evaluate import evaluate
 from bgbias.training import Trainer
 from study.folder import SEARCH, StudyFolder
 

@@ -6,7 +6,8 @@ from sklearn.metrics import recall_score
 from torch import nn
 
 from bgbias.data.dataset import Dataset, Variant
-from bgbias.evaluation.accuracy import Predictions, accuracy, evaluate, predict, summarise, worst_class_accuracy
+from bgbias.evaluation.accuracy import Predictions, accuracy, predict, summarise, worst_class_accuracy
+from bgbias.evaluation.evaluate import evaluate
 from bgbias.methods.erm import Erm
 from bgbias.types import Backgrounds, Foregrounds
 

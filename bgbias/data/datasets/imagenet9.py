@@ -75,6 +75,8 @@ class ImageNet9(DatasetSpec):
             validation=validation,
             test=test,
             augmentation=Augmentation(self.min_scale, MAX_RATIO, FLIP, self.jitter),
+            source_names=reader.source_names,
+            test_background_names=part.names,
         )
 
     def _train_and_validation(self, reader: Reader) -> tuple[Variant, dict[str, Variant]]:

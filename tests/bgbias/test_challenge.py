@@ -1,0 +1,175 @@
+"""The Background Challenge against a plain loop over every pair, and on answers written by hand."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from bgbias.data.compose import unit
+from bgbias.data.dataset import Variant
+from bgbias.evaluation.challenge import ROBUST, BackgroundChallenge, Verdict
+from bgbias.evaluation.evaluate import evaluate
+from bgbias.methods.dynamic_replacement import DynamicReplacement
+from bgbias.methods.erm import Erm
+from bgbias.models.compact_cnn import CompactCnn
+from bgbias.training import Trainer, Training
+from bgbias.types import OWN_BACKGROUND, Backgrounds, Foregrounds
+
+CPU = torch.device("cpu")
+
+
+class Table(nn.Module):
+    """Answers a picture of two pixels (number of the foreground, number of the background) from a table [N, M, K]."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits, self.asked = logits, []
+
+    def forward(self, image):
+        pairs = image[:, 0, 0].round().long().tolist()
+        self.asked += map(tuple, pairs)
+        return torch.stack([self.logits[front, back] for front, back in pairs])
+
+
+def numbered(n, m, label):
+    """N foregrounds whose left pixel is their number, on M backgrounds whose right pixel is theirs."""
+    image = torch.zeros(n, 1, 1, 2)
+    image[:, 0, 0, 0] = torch.arange(n)
+    behind = torch.zeros(m + 1, 1, 1, 2)
+    behind[:m, 0, 0, 1] = torch.arange(m)
+    mask = torch.tensor([True, False]).expand(n, 1, 1, 2)
+    front = Foregrounds(image, mask, label, torch.arange(n))
+    return Variant(front, Backgrounds(behind, torch.zeros(m, dtype=torch.int64)), torch.full((n,), OWN_BACKGROUND))
+
+
+def finished(challenge):
+    while len(challenge.undecided):
+        challenge.round()
+    return challenge.verdict()
+
+
+def random_case(n=40, m=30, k=4, seed=0, lift=1.5):
+    rng = torch.Generator().manual_seed(seed)
+    label = torch.randint(k, (n,), generator=rng)
+    logits = torch.randn(n, m, k, generator=rng) + torch.randn(n, 1, k, generator=rng)
+    logits[torch.arange(n), :, label] += lift * torch.rand(n, 1, generator=rng) * 6
+    return logits, label, numbered(n, m, label)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_verdict_is_that_of_every_pair(seed):
+    logits, label, variant = random_case(seed=seed)
+    table = Table(logits)
+    verdict = finished(BackgroundChallenge(Erm(), table, variant))
+    wrong = logits.argmax(dim=2) != label[:, None]
+    assert torch.equal(verdict.robust, ~wrong.any(dim=1))
+    assert 0 < verdict.robust.sum() < len(label)
+    fooled = ~verdict.robust
+    by, answer = verdict.fooled_by[fooled], verdict.answer[fooled]
+    assert torch.equal(logits[fooled, by].argmax(dim=1), answer)
+    assert (answer != label[fooled]).all()
+    assert torch.equal(verdict.answer[verdict.robust], label[verdict.robust])
+    asked = table.asked[1:]
+    assert len(asked) == len(set(asked)) == verdict.passes
+    assert verdict.fewest_passes(30) == 30 * int(verdict.robust.sum()) + int(fooled.sum()) <= verdict.passes
+
+
+def test_dangerous_backgrounds_are_found_early():
+    """One background in two hundred fools everything: once it is known, each foreground meets it at once."""
+    n, m = 300, 200
+    logits = torch.zeros(n, m, 2)
+    logits[:, :, 0] = 1.0
+    logits[:, 77, 1] = 9.0
+    variant = numbered(n, m, torch.zeros(n, dtype=torch.int64))
+    verdict = finished(BackgroundChallenge(Erm(), Table(logits), variant))
+    assert verdict.accuracy == 0
+    assert (verdict.fooled_by == 77).all()
+    assert verdict.passes < 6 * n
+
+
+def test_stopping_and_going_on_equals_never_stopping():
+    logits, _, variant = random_case(seed=7)
+    straight = finished(BackgroundChallenge(Erm(), Table(logits), variant))
+    stopped = BackgroundChallenge(Erm(), Table(logits), variant)
+    for _ in range(5):
+        stopped.round()
+    state = {name: value.clone() for name, value in stopped.state().items()}
+    resumed = BackgroundChallenge(Erm(), Table(logits), variant)
+    resumed.load_state(state)
+    again = finished(resumed)
+    for field in dataclasses.fields(Verdict):
+        one, other = getattr(straight, field.name), getattr(again, field.name)
+        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def test_progress_runs_from_nothing_to_everything():
+    logits, _, variant = random_case()
+    challenge = BackgroundChallenge(Erm(), Table(logits), variant)
+    shares = [challenge.share_done]
+    while len(challenge.undecided):
+        challenge.round()
+        shares.append(challenge.share_done)
+    assert shares[0] == 0
+    assert shares[-1] == 1
+    assert shares == sorted(shares)
+
+
+def test_accuracies_and_interval_of_a_verdict_worked_by_hand():
+    verdict = Verdict(
+        label=torch.tensor([0, 0, 1, 1]),
+        fooled_by=torch.tensor([ROBUST, 2, 0, 2]),
+        answer=torch.tensor([0, 1, 0, 0]),
+        passes=9,
+    )
+    assert verdict.accuracy == 0.25
+    assert [verdict.class_accuracy(label) for label in (0, 1)] == [0.5, 0.0]
+    assert verdict.hits(3).tolist() == [1, 0, 2]
+    assert verdict.fewest_passes(3) == 6
+    # Wilson: (k + z^2 / 2 +- z sqrt(k (n - k) / n + z^2 / 4)) / (n + z^2) with z = 1.959964, k = 1, n = 4
+    assert verdict.interval == pytest.approx((0.045587, 0.699358), abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def trained(load):
+    """A network trained on photographs until it withstands some backgrounds, though not all."""
+    settings, dataset = Training(learning_rate=2e-3, batch_size=8), load("imagenet9", size=32, min_scale=0.5, jitter=0.1)
+    run = Trainer(DynamicReplacement(p=0.8), CompactCnn(), dataset, settings, 0, CPU)
+    for _ in range(5):
+        run.train_epoch()
+    return run
+
+
+def brute_force(module, variant):
+    """Every foreground on every background, one picture at a time, composed by hand."""
+    front, back = variant.foregrounds, variant.backgrounds
+    module.eval()
+    robust = []
+    for i in range(len(variant)):
+        one = torch.tensor([i])
+        image, mask, label = unit(front.image[one]), front.mask[one], front.label[i]
+        fooled = False
+        for j in range(len(back)):
+            pasted = mask * image + ~mask * unit(back.image[torch.tensor([j])])
+            with torch.no_grad():
+                fooled |= bool(module(pasted).argmax(dim=1)[0] != label)
+        robust.append(not fooled)
+    return torch.tensor(robust)
+
+
+def test_it_agrees_with_brute_force_foreground_by_foreground(trained):
+    variant = trained.dataset.test["original"]
+    expected = brute_force(trained.module, variant)
+    verdict = finished(BackgroundChallenge(Erm(), trained.module, variant))
+    assert torch.equal(verdict.robust, expected)
+    assert 0 < verdict.accuracy < 1
+
+
+def test_as_a_variant_it_is_summarised_like_the_others(trained):
+    found = evaluate(Erm(), trained.module, trained.dataset, challenge=True)
+    expected = brute_force(trained.module, trained.dataset.test["original"])
+    answers = found["test/challenge"]
+    assert torch.equal(answers.prediction == answers.label, expected)
+    assert answers.loss is None
+    assert "val/challenge" in found
+    assert "test/challenge" not in evaluate(Erm(), trained.module, trained.dataset)
