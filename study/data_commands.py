@@ -1,4 +1,4 @@
-"""`study data`: make a dataset folder, and see whether one is sound."""
+"""`study data`: fetch or make a dataset folder, and see whether one is sound."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ from study.errors import StudyInterruptedError
 if TYPE_CHECKING:
     from bgbias.data.builder.check import CheckReport, Finding
 
-app = typer.Typer(no_args_is_help=True, help="Build datasets of photographs, and check them.")
+app = typer.Typer(no_args_is_help=True, help="Fetch or build datasets of photographs, and check them.")
 
 CORES = os.cpu_count() or 1
 SHOWN = 3
@@ -27,6 +27,25 @@ SHOWN = 3
 
 Workers = Annotated[int, typer.Option(min=1, help="threads", show_default="one for each core")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
+
+
+@app.command()
+def fetch(
+    release: Annotated[str, typer.Argument(help="imagenet9: the released test set of the Background Challenge")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="folder for the archive and its pictures")],
+    url: Annotated[str | None, typer.Option(help="of another copy of the archive")] = None,
+    sha256: Annotated[str | None, typer.Option(help="that the archive must have")] = None,
+) -> None:
+    """Download, check and unpack a released dataset; a download that was stopped goes on."""
+    from bgbias.data.fetch import fetch as fetch_release
+    from bgbias.data.fetch import find_release
+
+    try:
+        with tracked_by(progress_bar):
+            pictures = fetch_release(find_release(release), out, url=url, sha256=sha256)
+    except KeyboardInterrupt:
+        raise StudyInterruptedError("stopped: the same command goes on") from None
+    results.print(escape(f"wrote {pictures}; the archive beside it may be deleted"), soft_wrap=True)
 
 
 @app.command()

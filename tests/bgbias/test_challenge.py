@@ -133,7 +133,8 @@ def test_accuracies_and_interval_of_a_verdict_worked_by_hand():
 @pytest.fixture(scope="module")
 def trained(load):
     """A network trained on photographs until it withstands some backgrounds, though not all."""
-    settings, dataset = Training(learning_rate=2e-3, batch_size=8), load("imagenet9", size=32, min_scale=0.5, jitter=0.1)
+    settings = Training(learning_rate=2e-3, batch_size=8)
+    dataset = load("imagenet9", size=32, min_scale=0.5, jitter=0.1)
     run = Trainer(DynamicReplacement(p=0.8), CompactCnn(), dataset, settings, 0, CPU)
     for _ in range(5):
         run.train_epoch()

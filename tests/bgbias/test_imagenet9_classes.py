@@ -1,6 +1,6 @@
 from collections import Counter
 
-from bgbias.data.imagenet9_classes import CLASS_OF_IMAGENET, CLASSES, NO_CLASS
+from bgbias.imagenet9_classes import CLASS_OF_IMAGENET, CLASSES, NO_CLASS
 
 
 def test_370_of_the_1000_imagenet_classes_belong_to_one_of_the_nine():

@@ -20,8 +20,8 @@ from bgbias.data.builder.settings import BuildSettings
 from bgbias.data.builder.sources import NAMED, Listing, Source, find_sources, list_classes
 from bgbias.data.builder.variants import Box
 from bgbias.data.builder.writing import Kept, Work, Writer
-from bgbias.data.imagenet9_classes import CLASSES
 from bgbias.errors import DataError
+from bgbias.imagenet9_classes import CLASSES
 
 
 class FaultySourcesError(DataError):

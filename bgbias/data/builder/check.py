@@ -12,8 +12,8 @@ from bgbias.data import layout
 from bgbias.data.builder.folder import CHECKSUMS, MANIFEST
 from bgbias.data.builder.parallel import parallel
 from bgbias.data.builder.scan import PARTS, Classes, Seen, Tree, read_tree, see
-from bgbias.data.imagenet9_classes import CLASSES
 from bgbias.errors import DataError
+from bgbias.imagenet9_classes import CLASSES
 
 TEST_OF_EACH, TRAIN_OF_EACH = 450, 5_045
 """Pictures of each class in ImageNet-9's released test set and in its training archives."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bgbias.data.imagenet9_classes import CLASSES
 from bgbias.data.layout import FG_MASK, PICTURE_ENDINGS, RELEASE, VAL, VARIANTS
 from bgbias.errors import DataError, UnknownNameError
+from bgbias.imagenet9_classes import CLASSES
 
 COUNTED_ENDINGS = PICTURE_ENDINGS | {".npy"}
 NAMED_FAULTS = 3

@@ -376,8 +376,8 @@ def test_settings_that_do_not_go_together_are_refused(source_folder, changed, to
 
 def test_imagenet9_gathers_synset_folders_into_its_classes(tmp_path):
     """Two synset folders of each of the nine classes, annotated in XML, and one folder of no class."""
-    from bgbias.data.imagenet9_classes import CLASS_OF_IMAGENET
-    from bgbias.data.imagenet9_classes import CLASSES as NINE
+    from bgbias.imagenet9_classes import CLASS_OF_IMAGENET
+    from bgbias.imagenet9_classes import CLASSES as NINE
 
     folders = {f"n{index:08}": label for index, label in enumerate(CLASS_OF_IMAGENET)}
     chosen = [next(f for f, found in folders.items() if found == label) for label in range(9)]

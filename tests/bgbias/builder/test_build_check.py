@@ -14,8 +14,8 @@ from bgbias.data.builder import check as module
 from bgbias.data.builder.build import build
 from bgbias.data.builder.check import check
 from bgbias.data.builder.settings import BuildSettings
-from bgbias.data.imagenet9_classes import CLASSES
 from bgbias.errors import DataError
+from bgbias.imagenet9_classes import CLASSES
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import random
 import tarfile
 
 from bgbias.data.fetch import Release
-from bgbias.data.imagenet9_classes import CLASSES
 from bgbias.data.layout import FG_MASK, RELEASE, VAL, VARIANTS
+from bgbias.imagenet9_classes import CLASSES
 
 PER_CLASS = 2
 COUNTS = {f"{part}/{VAL}/{name}": PER_CLASS for part in (*VARIANTS, FG_MASK) for name in CLASSES[:3]}

@@ -1,0 +1,97 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from bgbias.components import make
+from bgbias.errors import DataError, SettingError
+from bgbias.models.torchvision_classifier import ImageNet9Scores, Normalise, TorchvisionClassifier
+
+SHAPE = (3, 32, 32)
+
+
+def classifier(**fields):
+    model = TorchvisionClassifier(**fields)
+    torch.manual_seed(0)
+    return model, model.build(SHAPE, 5)
+
+
+def test_pictures_are_normalised_by_channel_and_grey_ones_become_three():
+    image = torch.tensor([0.5, 0.2]).reshape(2, 1, 1, 1)
+    found = Normalise((0.5, 0.1, 0.0), (1.0, 0.1, 2.0))(image)
+    torch.testing.assert_close(found[:, :, 0, 0], torch.tensor([[0.0, 4.0, 0.25], [-0.3, 1.0, 0.1]]))
+
+
+def test_an_imagenet_answer_counts_for_its_class_of_nine_or_for_none():
+    score = torch.zeros(4, 1000)
+    score[0, 151] = 1.0  # a dog
+    score[1, 396] = 1.0  # a fish
+    score[2, 999] = 1.0  # neither of the nine
+    score[3, [20, 999]] = torch.tensor([2.0, 1.0])  # a bird, above something else
+    found = ImageNet9Scores()(score)
+    assert found.shape == (4, 10)
+    assert found.argmax(dim=1).tolist() == [0, 8, 9, 1]
+    assert found[3, [1, 9]].tolist() == [2.0, 1.0]
+
+
+def test_imagenets_scores_are_the_outputs_if_asked():
+    _, module = classifier(scores="imagenet")
+    assert module.get_submodule("classifier.fc").out_features == 1000
+    assert module.eval()(torch.rand(2, *SHAPE)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pt"])
+def test_weights_come_from_a_file_all_but_a_last_layer_of_another_size(tmp_path, ending):
+    _, trained = classifier(architecture="squeezenet1_1")
+    state = trained.get_submodule("classifier").state_dict()
+    file = tmp_path / f"weights.{ending}"
+    save_file(state, file) if ending == "safetensors" else torch.save({"state_dict": state}, file)
+    model = TorchvisionClassifier(architecture="squeezenet1_1", weights=str(file))
+    same, other = model.build(SHAPE, 5), model.build(SHAPE, 7)
+    for module in (same, other):
+        model.initialise(module)
+    found = same.get_submodule("classifier").state_dict()
+    assert all(torch.equal(found[name], state[name]) for name in state)
+    widened = other.get_submodule("classifier").state_dict()
+    assert {name for name in state if widened[name].shape != state[name].shape} == set(list(state)[-2:])
+    assert all(torch.equal(widened[name], state[name]) for name in list(state)[:-2])
+
+
+def test_from_scratch_nothing_is_put_in():
+    model, module = classifier()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    model.initialise(module)
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path):
+    _, other = classifier(architecture="squeezenet1_1")
+    save_file(other.get_submodule("classifier").state_dict(), tmp_path / "other.safetensors")
+    model, module = classifier(weights=str(tmp_path / "other.safetensors"))
+    with pytest.raises(DataError, match=r"do not fit.*model/architecture"):
+        model.initialise(module)
+
+
+class Harmful:
+    def __reduce__(self):
+        return (print, ("unpickled",))
+
+
+@pytest.mark.parametrize("content", ["missing", "cut", "objects", "list"])
+def test_files_that_hold_no_weights_are_refused_and_never_unpickled(tmp_path, content, capsys):
+    file = tmp_path / "weights.pt"
+    if content == "cut":
+        torch.save({"a": torch.zeros(100)}, file)
+        file.write_bytes(file.read_bytes()[:200])
+    elif content == "objects":
+        torch.save({"a": Harmful()}, file)
+    elif content == "list":
+        torch.save([1, 2], file)
+    model, module = classifier(weights=str(file))
+    with pytest.raises(DataError, match=r"weights\.pt"):
+        model.initialise(module)
+    assert "unpickled" not in capsys.readouterr().out
+
+
+def test_an_unknown_architecture_is_refused():
+    with pytest.raises(SettingError, match="resnet999"):
+        make(TorchvisionClassifier, {"architecture": "resnet999"}, "model")
