@@ -18,5 +18,5 @@ def percent(fraction: float) -> str:
 def progress_bar(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
     """The items, with a bar on standard error that goes away at the end: a tracker for `bgbias.progress`."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         yield from bars.track(items, total=total, description=what)
