@@ -21,7 +21,6 @@ from bgbias.models.model import Model
 from bgbias.training import Training
 
 SECTIONS = ("dataset", "method", "model", "training", "evaluation")
-DEFAULT_MODEL = "compact_cnn"
 NAME = "name"
 SEED = "seed"
 DATA = "data"
@@ -44,7 +43,8 @@ class RunConfig:
 
     @classmethod
     def from_flat(cls, flat: Mapping[str, Any]) -> "RunConfig":
-        """Read the flat form; what is left out takes its default, `dataset/name` and `method/name` must be there.
+        """Read the flat form; what is left out takes its default, and the model the dataset's;
+        `dataset/name` and `method/name` must be there.
 
         Raises:
             SettingError: a key is unknown or a value against its rule.
@@ -61,14 +61,13 @@ class RunConfig:
                     f"with one of the sections {', '.join(sections)}"
                 )
             sections[section][field] = value
-        name = {
-            section: sections[section].pop(NAME, DEFAULT_MODEL if section == "model" else "")
-            for section in ("dataset", "method", "model")
-        }
+        dataset = find_dataset(sections["dataset"].pop(NAME, ""))
+        method = find_method(sections["method"].pop(NAME, ""))
+        model = find_model(sections["model"].pop(NAME, dataset.model))
         return cls(
-            dataset=make(find_dataset(name["dataset"]), sections["dataset"], "dataset"),
-            method=make(find_method(name["method"]), sections["method"], "method"),
-            model=make(find_model(name["model"]), sections["model"], "model"),
+            dataset=make(dataset, sections["dataset"], "dataset"),
+            method=make(method, sections["method"], "method"),
+            model=make(model, sections["model"], "model"),
             training=make(Training, sections["training"], "training"),
             evaluation=make(Evaluation, sections["evaluation"], "evaluation"),
             seed=_checked_seed(flat.get(SEED, 0)),

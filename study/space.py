@@ -28,6 +28,7 @@ class SearchSpace:
     params: flat names of settings (`method/weight`, `training/learning_rate`) to Optuna distributions
     fixed: flat names of settings to values that differ from their defaults and are not searched
     objective: the variant whose validation accuracy the search maximises; None takes the dataset's own
+    dataset: the name of the dataset whose settings it may speak of; a study puts its own here
 
     Raises:
         SettingError: a name is no setting, or a bound breaks the setting's rule.
@@ -37,6 +38,7 @@ class SearchSpace:
     params: Mapping[str, BaseDistribution]
     fixed: Mapping[str, Any] = field(default_factory=dict)
     objective: str | None = None
+    dataset: str = field(default_factory=lambda: next(iter(datasets())))
 
     def __post_init__(self) -> None:
         if METHOD_NAME in {*self.fixed, *self.params}:
@@ -49,27 +51,27 @@ class SearchSpace:
                 self.check({**self.fixed, name: value})
 
     def check(self, settings: Mapping[str, Any]) -> RunConfig:
-        """The settings as a configuration of this space's method, on any dataset.
+        """The settings as a configuration of this space's method.
 
         Raises:
             SettingError: a name is no setting, or a value breaks its rule.
         """
-        dataset = {} if "dataset/name" in settings else {"dataset/name": next(iter(datasets()))}
-        return RunConfig.from_flat({**dataset, METHOD_NAME: self.method.name(), **settings})
+        return RunConfig.from_flat({"dataset/name": self.dataset, METHOD_NAME: self.method.name(), **settings})
 
     def corners(self) -> list[dict[str, Any]]:
         """Two settings of all that is searched: everything at its first or lowest value, and at its last or highest."""
         extremes = {name: _extremes(distribution) for name, distribution in self.params.items()}
         return [{name: values[end] for name, values in extremes.items()} for end in (0, -1)]
 
-    def pinned(self, settings: Mapping[str, Any]) -> "SearchSpace":
-        """The same space with some settings fixed instead of searched; those of other methods are left out."""
+    def pinned(self, settings: Mapping[str, Any], dataset: str | None = None) -> "SearchSpace":
+        """The same space on a dataset, with settings fixed instead of searched; those of other methods are left out."""
         own = {f"method/{name}" for name in field_names(self.method)}
         mine = {name: value for name, value in settings.items() if not name.startswith("method/") or name in own}
         return replace(
             self,
             params={name: domain for name, domain in self.params.items() if name not in mine},
             fixed={**self.fixed, **mine},
+            dataset=dataset or self.dataset,
         )
 
 

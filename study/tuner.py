@@ -82,7 +82,7 @@ def plan(config: StudyConfig) -> Plan:
     Raises:
         BgbiasError: what is wrong.
     """
-    spaces = {label(name): load_space(name).pinned(config.settings) for name in config.spaces}
+    spaces = {label(name): load_space(name).pinned(config.settings, config.dataset) for name in config.spaces}
     if len(spaces) < len(config.spaces):
         raise SettingError(f"two spaces of {', '.join(config.spaces)} have the same name: rename one")
     for setting in config.settings:

@@ -234,9 +234,11 @@ class DatasetSpec(Component):
     """Options of a dataset, and how to read it. One file in `bgbias/data/datasets` defines one subclass.
 
     objective: the variant that searches are judged on unless told otherwise
+    model: the name of the model that is trained unless told otherwise
     """
 
     objective: ClassVar[str] = SHUFFLED
+    model: ClassVar[str] = "compact_cnn"
 
     @classmethod
     def name(cls) -> str:

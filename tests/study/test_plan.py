@@ -38,3 +38,25 @@ def test_a_space_does_not_decide_what_is_the_studys(tmp_path):
     )
     with pytest.raises(SettingError, match="'training/epochs' is the same for all trials of a study"):
         plan(StudyConfig(spaces=(str(space),)))
+
+
+def test_settings_of_the_studys_own_dataset_and_its_model_can_be_pinned(photographs_folder):
+    study = plan(StudyConfig(spaces=("erm",), dataset="one-pixel-digits", settings={"dataset/intensity": "5"}))
+    assert study.dataset.intensity == 5
+    with pytest.raises(SettingError, match="dataset has no field 'intensity'"):
+        plan(StudyConfig(spaces=("erm",), settings={"dataset/intensity": "5"}))
+    settings = {"dataset/size": "32", "model/architecture": "squeezenet1_1", "evaluation/challenge": "true"}
+    study = plan(
+        StudyConfig(
+            spaces=("erm",), dataset="imagenet9", data=photographs_folder, settings=settings, objective="challenge"
+        )
+    )
+    assert study.dataset.size == 32
+    assert study.objectives == {"erm": "challenge"}
+
+
+def test_photographs_have_their_own_objective_and_the_challenge_only_if_asked(photographs_folder):
+    config = {"spaces": ("erm",), "dataset": "imagenet9", "data": photographs_folder, "settings": {"dataset/size": "32"}}
+    assert plan(StudyConfig(**config)).objectives == {"erm": "mixed_rand"}
+    with pytest.raises(UnknownNameError, match="challenge"):
+        plan(StudyConfig(**config, objective="challenge"))

@@ -46,6 +46,7 @@ class ImageNet9(DatasetSpec):
     """
 
     objective: ClassVar[str] = layout.MIXED_RAND
+    model: ClassVar[str] = "torchvision_classifier"
 
     size: Annotated[int, Field(ge=8)] = 224
     validation_share: Annotated[float, Field(ge=0, lt=1)] | None = None
