@@ -192,7 +192,10 @@ def evaluate(
     if challenge:
         from study import challenge as background_challenge
 
-        verdict = background_challenge.run(checkpoint, trained)
+        try:
+            verdict = background_challenge.run(checkpoint, trained)
+        except KeyboardInterrupt:
+            raise StudyInterruptedError("stopped: the same command goes on") from None
         found["metrics"] |= background_challenge.metrics(verdict)
         found["challenge"] = background_challenge.to_json(verdict, trained)
         if out is not None:

@@ -56,7 +56,12 @@ def test_settings_of_the_studys_own_dataset_and_its_model_can_be_pinned(photogra
 
 
 def test_photographs_have_their_own_objective_and_the_challenge_only_if_asked(photographs_folder):
-    config = {"spaces": ("erm",), "dataset": "imagenet9", "data": photographs_folder, "settings": {"dataset/size": "32"}}
+    config = {
+        "spaces": ("erm",),
+        "dataset": "imagenet9",
+        "data": photographs_folder,
+        "settings": {"dataset/size": "32"},
+    }
     assert plan(StudyConfig(**config)).objectives == {"erm": "mixed_rand"}
     with pytest.raises(UnknownNameError, match="challenge"):
         plan(StudyConfig(**config, objective="challenge"))
