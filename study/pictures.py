@@ -9,7 +9,7 @@ from bgbias.data.dataset import Dataset, Variant
 
 def show_data(dataset: Dataset) -> Figure:
     """A picture of every variant: a row each for training and all test variants, a column per class."""
-    rows = {"train": dataset.train, **{f"test {name}": variant for name, variant in dataset.test.items()}}
+    rows = {"train": dataset.train, **{f"test\n{name}": variant for name, variant in dataset.test.items()}}
     columns = len(dataset.classes)
     figure = Figure(figsize=(1.1 * columns + 1.4, 1.15 * len(rows) + 0.5), layout="constrained")
     panels = figure.subplots(len(rows), columns, squeeze=False)
@@ -22,7 +22,7 @@ def show_data(dataset: Dataset) -> Figure:
             axes.set_yticks([])
             if variant is dataset.train:
                 axes.set_title(dataset.classes[label], fontsize=9)
-        axes_row[0].set_ylabel(name, fontsize=9)
+        axes_row[0].set_ylabel(name, fontsize=8)
     return figure
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bgbias.metrics import TEST, accuracy
+from bgbias.data.layout import MIXED_RAND
+from bgbias.metrics import TEST, accuracy, bg_gap
 from study.config import StudyConfig
 from study.folder import CONFIRM, SEARCH, StudyFolder
 from study.selection import Row, Trial, best_epoch, variant_order, winners
@@ -41,11 +42,26 @@ class SeedRow:
 
 
 @dataclass(frozen=True)
+class GapRow:
+    """BG-Gap, Mixed-Same minus Mixed-Rand test accuracy, of a space's winner on fresh seeds, in [-1, 1].
+
+    Each seed's checkpoint is chosen on Mixed-Rand validation accuracy.
+    """
+
+    space: str
+    method: str
+    gaps: list[float]
+    mean: float
+    std: float | None
+
+
+@dataclass(frozen=True)
 class Report:
     """All tables of a study.
 
     rows: the validation-selected winner of every space on every variant
     seed_rows: the winners on the search's objective on fresh seeds, where they were trained
+    gap_rows: their BG-Gap, where the dataset has one
     """
 
     name: str
@@ -53,15 +69,17 @@ class Report:
     variants: list[str]
     rows: list[Row]
     seed_rows: list[SeedRow]
+    gap_rows: list[GapRow]
     trials: list[Trial]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: "study", "experiment", "rows" and "confirmed"."""
+        """Plain values: "study", "experiment", "rows", "confirmed" and "bg_gaps"."""
         return {
             "study": self.name,
             "experiment": self.config.mlflow_experiment,
             "rows": [asdict(row) for row in self.rows],
             "confirmed": [asdict(row) for row in self.seed_rows],
+            "bg_gaps": [asdict(row) for row in self.gap_rows],
         }
 
 
@@ -72,29 +90,46 @@ def make_report(folder: StudyFolder) -> Report:
         SettingError: there is no study in the folder.
     """
     config = folder.read_config()
-    trials = folder.finished(SEARCH)
+    trials, confirmed = folder.finished(SEARCH), folder.finished(CONFIRM)
     variants = variant_order(trials)
     return Report(
         name=folder.name,
         config=config,
         variants=variants,
         rows=winners(trials),
-        seed_rows=seed_rows(folder.finished(CONFIRM), variants),
+        seed_rows=seed_rows(confirmed, variants),
+        gap_rows=gap_rows(confirmed),
         trials=trials,
     )
 
 
 def seed_rows(trials: Sequence[Trial], variants: Sequence[str]) -> list[SeedRow]:
     """Mean and spread over seeds of each space on each variant it was judged on."""
-    spaces = dict.fromkeys(trial.space for trial in trials)
-    found = []
-    for space in spaces:
-        mine = sorted((trial for trial in trials if trial.space == space), key=lambda trial: trial.config["seed"])
-        for variant in variants:
-            row = _seed_row(space, variant, mine)
-            if row is not None:
-                found.append(row)
-    return found
+    rows = (_seed_row(space, variant, mine) for space, mine in by_space(trials).items() for variant in variants)
+    return [row for row in rows if row is not None]
+
+
+def by_space(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
+    """The trials of each space, by seed."""
+    found: dict[str, list[Trial]] = {}
+    for trial in sorted(trials, key=lambda trial: trial.config["seed"]):
+        found.setdefault(trial.space, []).append(trial)
+    return {space: found[space] for space in dict.fromkeys(trial.space for trial in trials)}
+
+
+def gap_rows(trials: Sequence[Trial]) -> list[GapRow]:
+    """Mean and spread over seeds of each space's BG-Gap."""
+    rows = []
+    for space, mine in by_space(trials).items():
+        gaps = [
+            trial.history[epoch - 1][bg_gap(TEST)]
+            for trial in mine
+            if (epoch := best_epoch(trial.history, MIXED_RAND)) and bg_gap(TEST) in trial.history[epoch - 1]
+        ]
+        if gaps:
+            std = float(np.std(gaps, ddof=1)) if len(gaps) > 1 else None
+            rows.append(GapRow(space, mine[0].config["method/name"], gaps, float(np.mean(gaps)), std))
+    return rows
 
 
 def _seed_row(space: str, variant: str, trials: Sequence[Trial]) -> SeedRow | None:

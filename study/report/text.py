@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
-from study.report.tables import Report
+from study.report.tables import GapRow, Report, SeedRow
 
 MISSING = "-"
 
@@ -34,17 +34,22 @@ def seed_table(report: Report) -> Table:
     found = {(row.space, row.variant): row for row in report.seed_rows}
 
     def cell(space: str, variant: str) -> str:
-        row = found.get((space, variant))
-        if row is None:
-            return MISSING
-        return f"{100 * row.mean:.2f}" + (f" ± {100 * row.std:.2f}" if row.std is not None else "")
+        return _with_spread(found.get((space, variant)))
 
     count = len(report.seed_rows[0].seeds)
     title = f"winners on the search's objective, {count} fresh seeds: test accuracy [%], mean ± standard deviation"
-    table = _methods_by_variants(title, report.variants)
+    gaps = {row.space: row for row in report.gap_rows}
+    table = _methods_by_variants(title, [*report.variants, *(["BG-Gap"] if gaps else [])])
     for space in dict.fromkeys(row.space for row in report.seed_rows):
-        table.add_row(space, *(cell(space, variant) for variant in report.variants))
+        cells = [cell(space, variant) for variant in report.variants]
+        table.add_row(space, *cells, *([_with_spread(gaps.get(space))] if gaps else []))
     return table
+
+
+def _with_spread(row: SeedRow | GapRow | None) -> str:
+    if row is None:
+        return MISSING
+    return f"{100 * row.mean:.2f}" + (f" ± {100 * row.std:.2f}" if row.std is not None else "")
 
 
 def _methods_by_variants(title: str, variants: Sequence[str]) -> Table:

@@ -9,7 +9,7 @@ def test_every_variant_is_a_row_and_every_class_a_column():
     figure = show_data(dataset)
     assert len(figure.axes) == 10 * (1 + len(dataset.test))
     labels = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
-    assert labels == ["train", *(f"test {name}" for name in dataset.test)]
+    assert labels == ["train", *(f"test\n{name}" for name in dataset.test)]
 
 
 def test_one_per_class_composes_the_first_of_each():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from made import epoch, trial
 
-from study.report.tables import mean_interval, searched_values, seed_rows, spans_decades
+from study.report.tables import gap_rows, mean_interval, searched_values, seed_rows, spans_decades
 
 
 def test_the_mean_over_seeds_takes_each_seeds_validation_selected_epoch():
@@ -41,3 +41,18 @@ def test_searched_values_are_those_that_differ():
 )
 def test_a_logarithmic_axis_is_for_positive_numbers_over_a_decade_apart(values, expected):
     assert spans_decades(values) is expected
+
+
+def test_the_background_gap_is_that_of_each_seeds_best_epoch_on_mixed_rand():
+    def judged(validation, gap):
+        return {**epoch(mixed_rand=(validation, 0.5)), "test/bg_gap": gap}
+
+    runs = [
+        trial("b", [judged(0.9, 0.10)], space="mine", seed=2),
+        trial("a", [judged(0.3, 0.50), judged(0.8, 0.20)], space="mine", seed=1),
+        trial("c", [epoch(shuffled=(0.9, 0.9))], space="other"),
+    ]
+    (row,) = gap_rows(runs)
+    assert (row.space, row.gaps) == ("mine", [0.20, 0.10])
+    assert row.mean == pytest.approx(0.15)
+    assert row.std == pytest.approx(0.05 * np.sqrt(2))
