@@ -170,6 +170,27 @@ def train(
 
 
 @app.command()
+def adopt(
+    dataset: Dataset = "imagenet9",
+    data: Data = None,
+    settings: Settings = None,
+    output: Annotated[Path | None, typer.Option(help="folder of the checkpoint")] = None,
+) -> None:
+    """Make a checkpoint of a model that was trained elsewhere, such as ImageNet's, so that it can be evaluated.
+
+    --set model/architecture=resnet50 --set model/weights=imagenet --set model/scores=imagenet downloads torchvision's
+    ResNet-50 and scores its 1,000 classes as ImageNet-9's nine.
+    """
+    from study import single
+
+    chosen = {"dataset/name": find_dataset(dataset).name(), "method/name": "erm", "data": data and data.absolute()}
+    config = RunConfig.from_flat({**chosen, **parse_settings(settings or [])})
+    name = f"adopted-{config.dataset.name()}-{datetime.now():%Y%m%d-%H%M%S}"
+    checkpoint = single.adopt(config, output or Path("outputs") / name)
+    results.print(escape(f"checkpoint: {checkpoint}"), soft_wrap=True)
+
+
+@app.command()
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="a checkpoint's folder")],
     dataset: Annotated[str | None, typer.Option(help="another dataset than the checkpoint's own")] = None,

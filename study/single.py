@@ -37,8 +37,7 @@ def train(config: RunConfig, device: str, output: Path) -> tuple[Path, Metrics]:
     Raises:
         SettingError: `output` is not an empty or new folder.
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise SettingError(f"{output} is not an empty folder: give another --output")
+    check_empty(output)
     dataset, chosen = config.dataset.load(config.data), choose_device(device)
     output.mkdir(parents=True, exist_ok=True)
     run = Run(config, dataset, chosen, output)
@@ -52,6 +51,29 @@ def train(config: RunConfig, device: str, output: Path) -> tuple[Path, Metrics]:
             )
             progress.update(task, advance=1, description=f"training  {shown}")
     return output / str(len(run.history)), run.history[-1]
+
+
+def adopt(config: RunConfig, output: Path) -> Path:
+    """A checkpoint of a model that was trained elsewhere: as it is before its first epoch here.
+
+    Raises:
+        SettingError: `output` is not an empty or new folder.
+        DataError: its weights cannot be had or do not fit.
+    """
+    check_empty(output)
+    dataset = config.dataset.load(config.data)
+    module = build_module(config.method, config.model, dataset, config.seed, pretrained=True)
+    checkpoint.save(output, config, epoch=0, metrics={}, module=module, predictions={})
+    return output
+
+
+def check_empty(output: Path) -> None:
+    """
+    Raises:
+        SettingError: it is there and no empty folder.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise SettingError(f"{output} is not an empty folder: give another --output")
 
 
 @dataclass(frozen=True)

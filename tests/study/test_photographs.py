@@ -4,7 +4,12 @@ import json
 import sys
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from bgbias.data.datasets.imagenet9 import ImageNet9
+from bgbias.imagenet9_classes import CLASS_OF_IMAGENET
+from bgbias.models.torchvision_classifier import TorchvisionClassifier
 from study import challenge, cli
 
 OPTIONS = ("--dataset", "imagenet9", "--set", "dataset/size=32", "--set", "model/name=compact_cnn")
@@ -111,3 +116,30 @@ def test_a_picture_of_the_challenge_needs_the_challenge(study, checkpoint, tmp_p
     code, _, told = study("evaluate", checkpoint, "--out", tmp_path / "x.png")
     assert code == 2
     assert "give --challenge too" in told
+
+
+def test_a_model_trained_elsewhere_is_adopted_and_judged(study, photographs_folder, tmp_path):
+    torch.manual_seed(0)
+    elsewhere = TorchvisionClassifier(architecture="squeezenet1_1", scores="imagenet").build((3, 32, 32), 3)
+    save_file(elsewhere.get_submodule("classifier").state_dict(), tmp_path / "weights.safetensors")
+    settings = ("dataset/size=32", "model/architecture=squeezenet1_1", "model/scores=imagenet")
+    weights = f"model/weights={tmp_path / 'weights.safetensors'}"
+    options = [word for setting in (*settings, weights) for word in ("--set", setting)]
+    code, printed, told = study("adopt", "--data", photographs_folder, *options, "--output", tmp_path / "adopted")
+    assert code == 0, told
+    (tmp_path / "weights.safetensors").unlink()
+    code, printed, told = study("evaluate", tmp_path / "adopted", "--challenge", "--json")
+    assert code == 0, told
+    metrics = json.loads(printed)["metrics"]
+    dataset = ImageNet9(size=32).load(photographs_folder)
+    batch = dataset.test["original"].batch(torch.arange(24))
+    normalised = (batch.image - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor(
+        [0.229, 0.224, 0.225]
+    )[:, None, None]
+    with torch.no_grad():
+        answer = elsewhere.get_submodule("classifier").eval()(normalised).argmax(dim=1)
+    right = torch.tensor(CLASS_OF_IMAGENET)[answer] == batch.label
+    assert metrics["test/original/accuracy"] == pytest.approx(right.double().mean().item())
+    code, _, told = study("adopt", "--data", photographs_folder, *options, "--output", tmp_path / "adopted")
+    assert code == 2
+    assert "is not an empty folder" in told
