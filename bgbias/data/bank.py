@@ -88,11 +88,11 @@ def open_bank(home: Path, label: str, files: Sequence[File], decode: Decode, sha
 
 
 def fingerprint(files: Sequence[File], shape: tuple[int, ...], last: int) -> str:
-    """What tells one bank from another: every file's name, size and time of change, and how rows are made."""
+    """What tells one bank from another: every file's class and name, size and time of change, and how rows are made."""
     digest = hashlib.sha256(repr((VERSION, shape, last)).encode())
     for file in files:
         found = file.path.stat()
-        digest.update(f"{file.class_name}/{file.name} {found.st_size} {found.st_mtime_ns}\n".encode())
+        digest.update(f"{file.class_name}/{file.path.name} {found.st_size} {found.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
 
 

@@ -118,7 +118,7 @@ class Reader:
         """The originals of a split that have a mask and a tile, then those of a folder beside `original`.
 
         Raises:
-            DataError: the folder `extra` adds no picture.
+            DataError: a class has no picture here, or the folder `extra` adds none.
         """
         own = self._files(layout.ORIGINAL, split)
         others = self._others(own, extra, split) if extra else []
@@ -130,6 +130,7 @@ class Reader:
             missing = [name for name in wanted if name not in shelf.row]
             self.faults += [f"{split} picture {name} has no readable {what}" for name in missing]
         paired = [name for name in wanted if name in tiles.row and name in masks.row]
+        self._check_classes(split, originals.labels(paired))
         unmasked = [plain(file.name) for file in others if plain(file.name) in originals.row]
         names = [*paired, *unmasked]
         whole = torch.full((len(unmasked),), len(masks.storage) - 1)
@@ -168,6 +169,18 @@ class Reader:
             raise DataError(f"{folder} adds no picture to {layout.ORIGINAL}: leave dataset/extra out")
         return others
 
+    def _check_classes(self, split: str, label: Tensor) -> None:
+        empty = [
+            name for name, n in zip(self.classes, label.bincount(minlength=len(self.classes)), strict=True) if not n
+        ]
+        if empty:
+            folder = layout.split_folder(self.root, layout.ORIGINAL, split)
+            why = f" ({self.faults[0]})" if self.faults else ""
+            raise DataError(
+                f"{folder} has no picture of {', '.join(empty)} with a mask and a background{why}: add some, "
+                "or remove the class"
+            )
+
     def _numbers(self, names: list[str]) -> Tensor:
         return torch.tensor([self._sources.setdefault(name, len(self._sources)) for name in names], dtype=torch.int64)
 
@@ -179,9 +192,16 @@ class Reader:
             return self._shelves[label]
         bank = open_bank(bank_home(self.root), label, files, decode, shape, last)
         self.faults += [f"{files[row].path} cannot be read ({reason})" for row, reason in sorted(bank.faults.items())]
-        sound = {plain(file.name): row for row, file in enumerate(files) if row not in bank.faults}
-        label_of = {name: self.classes.index(files[row].class_name) for name, row in sound.items()}
-        self._shelves[label] = Shelf(bank.rows, sound, label_of)
+        row_of: dict[str, int] = {}
+        for row, file in enumerate(files):
+            if plain(file.name) in row_of:
+                self.faults.append(f"{file.path} has the name of another picture")
+            elif file.class_name not in self.classes:
+                self.faults.append(f"{file.path} is of no class that the originals have")
+            elif row not in bank.faults:
+                row_of[plain(file.name)] = row
+        label_of = {name: self.classes.index(files[row].class_name) for name, row in row_of.items()}
+        self._shelves[label] = Shelf(bank.rows, row_of, label_of)
         return self._shelves[label]
 
     @property

@@ -198,6 +198,25 @@ def test_a_mixed_picture_of_unknown_parts_is_named(folder):
         read(folder)
 
 
+def test_a_class_without_pictures_in_a_split_is_named(folder):
+    for file in (layout.split_folder(folder, layout.ONLY_BG_T, layout.TEST) / CLASSES[1]).iterdir():
+        file.unlink()
+    with pytest.raises(DataError, match=r"has no picture of 01_bar .*has no readable only_bg_t.*: add some"):
+        read(folder)
+
+
+def test_two_pictures_of_one_name_and_unknown_classes_are_faults(folder):
+    place = layout.split_folder(folder, layout.ORIGINAL, layout.TRAIN)
+    shutil.copy(place / CLASSES[0] / "train0_0.JPEG", place / CLASSES[1] / "train0_0.JPEG")
+    elsewhere = layout.split_folder(folder, layout.NO_FG, layout.TEST) / "unknown"
+    elsewhere.mkdir()
+    shutil.copy(place / CLASSES[0] / "train0_0.JPEG", elsewhere / "another.JPEG")
+    with pytest.raises(DataError, match="dataset/faulty=skip") as error:
+        read(folder)
+    assert "train0_0.JPEG has the name of another picture" in str(error.value)
+    assert "another.JPEG is of no class that the originals have" in str(error.value)
+
+
 def test_the_released_test_set_alone_can_be_judged_on_but_not_trained_on(folder):
     for part in (*layout.VARIANTS, layout.FG_MASK):
         shutil.rmtree(folder / part)
