@@ -148,7 +148,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train one configuration, without a search."""
-    from study import single
+    from study import process, single
 
     chosen = {
         "dataset/name": find_dataset(dataset).name(),
@@ -160,7 +160,7 @@ def train(
     }
     config = RunConfig.from_flat(chosen)
     name = f"{method}-{config.dataset.name()}-{datetime.now():%Y%m%d-%H%M%S}"
-    single.use_threads(threads)
+    process.set_up(threads)
     checkpoint, metrics = single.train(config, device, output or Path("outputs") / name)
     if as_json:
         _print_json({"config": config.to_flat(), "checkpoint": str(checkpoint.absolute()), "metrics": metrics})
@@ -202,11 +202,11 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a checkpoint on every variant, and on the worst background of every foreground."""
-    from study import single
+    from study import process, single
 
     if out is not None and not challenge:
         raise SettingError("--out draws the Background Challenge: give --challenge too, or leave --out out")
-    single.use_threads(threads)
+    process.set_up(threads)
     trained = single.load_trained(checkpoint, dataset, data, device)
     found: dict[str, Any] = {"checkpoint": str(checkpoint.absolute()), "dataset": trained.dataset.name}
     found["metrics"] = single.evaluate_trained(trained)

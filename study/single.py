@@ -22,11 +22,6 @@ from study.selection import Metrics
 from study.trainable import Run
 
 
-def use_threads(count: int) -> None:
-    """How many threads torch computes with; sums may differ in their last bits with another number."""
-    torch.set_num_threads(count)
-
-
 def train(config: RunConfig, device: str, output: Path) -> tuple[Path, Metrics]:
     """Train one configuration to its end, with progress.
 

@@ -21,6 +21,7 @@ from bgbias.evaluation.evaluate import evaluate
 from bgbias.metrics import best_accuracy
 from bgbias.training import Trainer, choose_device
 from study.keeper import EpochKeeper
+from study.process import set_up
 from study.selection import Metrics, highest_accuracy
 
 STATE, HISTORY, EPOCHS = "state.pt", "history.json", "epochs"
@@ -76,7 +77,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any]) -> None:
         environment = config[ENVIRONMENT]
-        torch.set_num_threads(max(1, int(environment["cpus"])))
+        set_up(max(1, int(environment["cpus"])))
         self._objective = environment["objective"]
         run = run_config(config)
         dataset = cached_dataset(run.dataset, run.data)

@@ -30,6 +30,7 @@ from bgbias.data.datasets.imagenet9 import ImageNet9
 from bgbias.data.photographs import Reader
 from bgbias.methods.dynamic_replacement import DynamicReplacement
 from bgbias.randomness import stream
+from study.process import set_up
 
 SIZE, BATCH_SIZE, WORKERS, ROUNDS = 224, 64, 2, 5
 P, JITTER = 0.8, 0.4
@@ -45,7 +46,7 @@ def main(data: Annotated[Path, typer.Option(help="a folder that `study data buil
 
 def compare_batches(root: Path, dataset: Dataset) -> None:
     """Epochs of finished batches, ours and the conventional ones in turns."""
-    torch.set_num_threads(WORKERS)
+    set_up(WORKERS)
     loops = {"bank": lambda: epoch(dataset), "conventional": conventional_epoch(root)}
     seconds = {name: [] for name in loops}
     for _ in range(ROUNDS):
@@ -159,6 +160,7 @@ from pathlib import Path
 import torch
 from bgbias.data.datasets.imagenet9 import ImageNet9
 from bgbias.randomness import stream
+from study.process import set_up
 imported = time.perf_counter()
 dataset = ImageNet9(size={size}).load(Path({root!r}))
 index = torch.arange(64)
