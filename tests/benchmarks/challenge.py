@@ -1,0 +1,87 @@
+"""The Background Challenge: how many answers ours takes, beside the fewest that could do and the reference's order.
+
+    .venv/bin/python tests/benchmarks/challenge.py CHECKPOINT
+
+CHECKPOINT was trained on a folder that `study data build` wrote. The reference walks the backgrounds in the order of
+their files, 32 at a time, for each foreground, reads them anew each time, and stops after the first batch with a hit
+(K. Xiao et al., 2020). Takes some minutes on two free cores.
+"""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+
+from bgbias.data import layout
+from bgbias.data.dataset import ORIGINAL
+from bgbias.data.datasets.imagenet9 import dataset_root
+from bgbias.evaluation.challenge import BackgroundChallenge, Verdict
+from study.process import set_up
+from study.single import Trained, load_trained
+
+BATCH_SIZE = 32
+
+
+def main(
+    checkpoint: Path,
+    workers: Annotated[int, typer.Option(help="processes that read for the reference")] = 2,
+    threads: Annotated[int, typer.Option(help="torch threads")] = 2,
+) -> None:
+    set_up(threads)
+    trained = load_trained(checkpoint, None, None, "auto")
+    started = time.perf_counter()
+    verdict = ours(trained)
+    our_seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    robust, reference_passes = reference(trained, workers)
+    reference_seconds = time.perf_counter() - started
+    n, m = len(verdict.label), len(trained.dataset.test[ORIGINAL].backgrounds)
+    fewest = verdict.fewest_passes(m)
+    print(f"{n} foregrounds on {m} backgrounds, challenge accuracy {100 * verdict.accuracy:.1f} %, on {trained.device}")
+    print(f"  fewest answers that prove it {fewest:7d}")
+    print(f"  ours                         {verdict.passes:7d}  {verdict.passes / fewest:.2f} times (aim: at most 1.3)")
+    print(f"  reference order              {reference_passes:7d}  {reference_passes / fewest:.2f} times")
+    print(
+        f"  seconds: ours {our_seconds:.1f}, reference {reference_seconds:.1f}, {reference_seconds / our_seconds:.1f} times"
+    )
+    print(f"  same verdict for every foreground: {bool((robust == verdict.robust).all())}")
+
+
+def ours(trained: Trained) -> Verdict:
+    challenge = BackgroundChallenge(trained.config.method, trained.module, trained.dataset.test[ORIGINAL])
+    while len(challenge.undecided):
+        challenge.round()
+    return challenge.verdict()
+
+
+@torch.no_grad()
+def reference(trained: Trained, workers: int) -> tuple[Tensor, int]:
+    """Whether each foreground is robust ([N] bool), and how many pictures were answered."""
+    root = layout.split_folder(dataset_root(trained.config.data), layout.ONLY_BG_T, layout.TEST)
+    variant, device = trained.dataset.test[ORIGINAL], trained.device
+    side = variant.foregrounds.image.shape[-1]
+    scale = v2.Resize(side, interpolation=v2.InterpolationMode.BICUBIC)
+    transform = v2.Compose([scale, v2.CenterCrop(side), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
+    backgrounds = ImageFolder(str(root), transform)
+    robust, passes = [], 0
+    for i in range(len(variant)):
+        front = variant.batch(torch.tensor([i], device=device))
+        fooled = False
+        for behind, _ in DataLoader(backgrounds, BATCH_SIZE, num_workers=workers):
+            pasted = torch.where(front.mask, front.image, behind.to(device))
+            passes += len(pasted)
+            fooled = bool((trained.config.method.predict(trained.module, pasted).argmax(dim=1) != front.label).any())
+            if fooled:
+                break
+        robust.append(not fooled)
+    return torch.tensor(robust), passes
+
+
+if __name__ == "__main__":
+    typer.run(main)
