@@ -47,9 +47,8 @@ def main(
     print(f"  fewest answers that prove it {fewest:7d}")
     print(f"  ours                         {verdict.passes:7d}  {verdict.passes / fewest:.2f} times (aim: at most 1.3)")
     print(f"  reference order              {reference_passes:7d}  {reference_passes / fewest:.2f} times")
-    print(
-        f"  seconds: ours {our_seconds:.1f}, reference {reference_seconds:.1f}, {reference_seconds / our_seconds:.1f} times"
-    )
+    ratio = reference_seconds / our_seconds
+    print(f"  seconds: ours {our_seconds:.1f}, reference {reference_seconds:.1f}, {ratio:.1f} times")
     print(f"  same verdict for every foreground: {bool((robust == verdict.robust).all())}")
 
 
