@@ -2,7 +2,8 @@
 
 config.json             the run's configuration, epoch and metrics
 model.safetensors       the module's weights
-predictions.safetensors the answer to every image of every variant, int16, by `<split>/<variant>`
+predictions.safetensors by `<split>/<variant>` the answer to every image, int16, and by `<split>/<variant>/label` the
+                        right one
 """
 
 import json
@@ -21,6 +22,7 @@ from bgbias.errors import BgbiasError, CheckpointError
 from bgbias.evaluation.accuracy import Predictions
 
 CONFIG, MODEL, PREDICTIONS = "config.json", "model.safetensors", "predictions.safetensors"
+LABEL = "label"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ def save(
     (folder / CONFIG).write_text(json.dumps(described, indent=1))
     save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, folder / MODEL)
     answers = {key: found.prediction.to(torch.int16) for key, found in predictions.items()}
-    save_file(answers, folder / PREDICTIONS)
+    labels = {f"{key}/{LABEL}": found.label.to(torch.int16) for key, found in predictions.items()}
+    save_file({**answers, **labels}, folder / PREDICTIONS)
 
 
 def load(folder: Path) -> Checkpoint:
@@ -75,6 +78,22 @@ def load(folder: Path) -> Checkpoint:
         metrics=described["metrics"],
         weights=weights,
     )
+
+
+def read_right(folder: Path, key: str) -> Tensor:
+    """Whether each image of `<split>/<variant>` was answered rightly: [N] bool.
+
+    Raises:
+        CheckpointError: that was not kept, or the file is missing or damaged.
+    """
+    try:
+        found = load_file(folder / PREDICTIONS)
+        right: Tensor = found[key] == found[f"{key}/{LABEL}"]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise CheckpointError(
+            f"{folder / PREDICTIONS} does not tell {key} ({error}): train again with this version"
+        ) from None
+    return right
 
 
 def read_description(folder: Path) -> dict[str, Any]:

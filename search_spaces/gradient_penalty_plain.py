@@ -8,7 +8,7 @@ from study.space import SearchSpace
 SPACE = SearchSpace(
     method=GradientPenalty,
     params={
-        "method/weight": FloatDistribution(1e0, 1e7, log=True),
+        "method/weight": FloatDistribution(1e1, 1e8, log=True),
         "method/dilation": IntDistribution(0, 4),
     },
     fixed={

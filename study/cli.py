@@ -286,6 +286,8 @@ def _show_report(found: "Report", folder: StudyFolder, as_json: bool) -> None:
     results.print(text.main_table(found))
     if found.seed_rows:
         results.print(text.seed_table(found))
+    if found.comparisons:
+        results.print(text.comparison_table(found))
     lines = f"outputs: {folder.root}\nfigures: {folder.report}\ndashboard: study ui {folder.root}"
     results.print(escape(lines), soft_wrap=True)
 

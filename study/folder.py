@@ -72,9 +72,9 @@ class StudyFolder:
         """The winners' checkpoints of one stage."""
         return StudyKeeper(self.root / "best" / stage)
 
-    def checkpoint(self, row: Row) -> Path:
-        """Where the checkpoint of a search's winner lies."""
-        return self.keeper(SEARCH).path(row.space, row.trial, row.epoch)
+    def checkpoint(self, row: Row, stage: str = SEARCH) -> Path:
+        """Where the checkpoint of a search's winner lies, or of a trial on a fresh seed."""
+        return self.keeper(stage).path(row.space, row.trial, row.epoch)
 
     def tracking_uri(self, config: StudyConfig) -> str:
         """The tracking URI asked for, or the study's own SQLite store."""

@@ -11,6 +11,7 @@ from bgbias.data.layout import MIXED_RAND
 from bgbias.metrics import TEST, accuracy, bg_gap
 from study.config import StudyConfig
 from study.folder import CONFIRM, SEARCH, StudyFolder
+from study.report.significance import Comparison, compare
 from study.selection import Row, Trial, best_epoch, variant_order, winners
 
 CONFIDENCE = 0.95
@@ -62,6 +63,7 @@ class Report:
     rows: the validation-selected winner of every space on every variant
     seed_rows: the winners on the search's objective on fresh seeds, where they were trained
     gap_rows: their BG-Gap, where the dataset has one
+    comparisons: their paired tests against the baseline
     """
 
     name: str
@@ -70,16 +72,18 @@ class Report:
     rows: list[Row]
     seed_rows: list[SeedRow]
     gap_rows: list[GapRow]
+    comparisons: list[Comparison]
     trials: list[Trial]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: "study", "experiment", "rows", "confirmed" and "bg_gaps"."""
+        """Plain values: "study", "experiment", "rows", "confirmed", "bg_gaps" and "comparisons"."""
         return {
             "study": self.name,
             "experiment": self.config.mlflow_experiment,
             "rows": [asdict(row) for row in self.rows],
             "confirmed": [asdict(row) for row in self.seed_rows],
             "bg_gaps": [asdict(row) for row in self.gap_rows],
+            "comparisons": [asdict(row) for row in self.comparisons],
         }
 
 
@@ -99,6 +103,7 @@ def make_report(folder: StudyFolder) -> Report:
         rows=winners(trials),
         seed_rows=seed_rows(confirmed, variants),
         gap_rows=gap_rows(confirmed),
+        comparisons=compare(folder, confirmed),
         trials=trials,
     )
 

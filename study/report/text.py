@@ -8,6 +8,7 @@ from rich.table import Table
 from study.report.tables import GapRow, Report, SeedRow
 
 MISSING = "-"
+SIGNIFICANT = 0.05
 
 
 def main_table(report: Report) -> Table:
@@ -43,6 +44,25 @@ def seed_table(report: Report) -> Table:
     for space in dict.fromkeys(row.space for row in report.seed_rows):
         cells = [cell(space, variant) for variant in report.variants]
         table.add_row(space, *cells, *([_with_spread(gaps.get(space))] if gaps else []))
+    return table
+
+
+def comparison_table(report: Report) -> Table:
+    """Methods x variants: the difference to the baseline in points, with a star where it is significant."""
+    found = {(row.space, row.variant): row for row in report.comparisons}
+    baseline = report.comparisons[0].baseline
+
+    def cell(space: str, variant: str) -> str:
+        row = found.get((space, variant))
+        if row is None:
+            return MISSING
+        star = "*" if row.holm < SIGNIFICANT else ""
+        return f"{100 * row.difference:+.2f}{star} ({100 * row.low:+.2f}, {100 * row.high:+.2f})"
+
+    title = f"difference to {baseline} in points (95 % interval); * p < {SIGNIFICANT} after Holm, paired over images"
+    table = _methods_by_variants(title, report.variants)
+    for space in dict.fromkeys(row.space for row in report.comparisons):
+        table.add_row(space, *(cell(space, variant) for variant in report.variants))
     return table
 
 

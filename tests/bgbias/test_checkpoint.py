@@ -52,9 +52,17 @@ def test_the_predictions_file_holds_every_answer(saved):
     answers = load_file(saved / "predictions.safetensors")
     assert {name: answer.tolist() for name, answer in answers.items()} == {
         "val/shuffled": [1, 9, 3],
+        "val/shuffled/label": [1, 2, 3],
         "test/original": [0, 300],
+        "test/original/label": [0, 300],
     }
     assert {answer.dtype for answer in answers.values()} == {torch.int16}
+
+
+def test_the_right_answers_are_read_back(saved):
+    assert checkpoint.read_right(saved, "val/shuffled").tolist() == [True, False, True]
+    with pytest.raises(CheckpointError, match="does not tell test/nothing"):
+        checkpoint.read_right(saved, "test/nothing")
 
 
 def test_a_checkpoint_may_be_saved_over_an_older_one(saved):

@@ -152,6 +152,22 @@ def test_kept_checkpoints_are_the_winners_and_nothing_else(finished):
     assert not list((folder.root / "ray").rglob("model.safetensors"))
 
 
+def test_fresh_seeds_are_compared_with_the_baseline_image_by_image(finished):
+    folder, _ = finished
+    report = json_of("report", folder.root)
+    mean = {(row["space"], row["variant"]): row["mean"] for row in report["confirmed"]}
+    assert {(row["space"], row["variant"]) for row in report["comparisons"]} == {
+        ("gradient_penalty", variant) for variant in PLAIN
+    }
+    for row in report["comparisons"]:
+        assert row["baseline"] == "erm"
+        assert row["difference"] == pytest.approx(
+            mean["gradient_penalty", row["variant"]] - mean["erm", row["variant"]]
+        )
+        assert row["low"] <= row["difference"] <= row["high"]
+        assert row["p"] == row["holm"]
+
+
 def test_kept_predictions_give_the_recorded_accuracy(finished):
     _, printed = finished
     folder = finished[0]
