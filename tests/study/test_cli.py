@@ -1,11 +1,8 @@
 """What the `study` command says, run in this process."""
 
 import json
-import sys
 
 import pytest
-
-from study import cli
 
 GOOD_SPACE = """
 from optuna.distributions import FloatDistribution
@@ -13,20 +10,6 @@ from bgbias.methods.erm import Erm
 from study.space import SearchSpace
 SPACE = SearchSpace(method=Erm, params={"training/learning_rate": FloatDistribution(1e-4, 1e-2, log=True)})
 """
-
-
-@pytest.fixture
-def study(monkeypatch, capsys):
-    """Runs a command; returns its exit code, standard output and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["study", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return stopped.value.code or 0, printed.out, printed.err
-
-    return run
 
 
 @pytest.mark.parametrize(

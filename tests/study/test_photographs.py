@@ -1,7 +1,6 @@
 """A study on photographs with the Background Challenge among its variants, and the challenge on its own."""
 
 import json
-import sys
 
 import pytest
 import torch
@@ -10,23 +9,9 @@ from safetensors.torch import save_file
 from bgbias.data.datasets.imagenet9 import ImageNet9
 from bgbias.imagenet9_classes import CLASS_OF_IMAGENET
 from bgbias.models.torchvision_classifier import TorchvisionClassifier
-from study import challenge, cli
+from study import challenge
 
 OPTIONS = ("--dataset", "imagenet9", "--set", "dataset/size=32", "--set", "model/name=compact_cnn")
-
-
-@pytest.fixture
-def study(monkeypatch, capsys):
-    """Runs a command; returns its exit code, standard output and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["study", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return stopped.value.code or 0, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture

@@ -41,7 +41,12 @@ def test_telling_twice_changes_nothing(tmp_path):
     search = searcher(tmp_path)
     search.suggest("a")
     search.on_trial_complete("a", result(2, 0.4))
-    search.on_trial_complete("a", result(2, 0.4))
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "search" / "x.journal")))
+    (told,) = optuna.load_study(study_name="x", storage=storage).trials
+    search.on_trial_complete("a", result(2, 0.9))
+    (again,) = optuna.load_study(study_name="x", storage=storage).trials
+    assert again == told
+    assert again.intermediate_values == {2: 0.4}
 
 
 def test_a_seed_gives_the_same_suggestions(tmp_path):
