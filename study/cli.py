@@ -1,8 +1,6 @@
 """The `study` command."""
 
 import contextlib
-import json
-import math
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -27,11 +25,12 @@ from study.display import console, percent, results
 from study.errors import StudyInterruptedError
 from study.folder import SEARCH, StudyFolder
 from study.overrides import parse_settings
+from study.printing import print_challenge, print_json, print_metrics, show_report
 from study.selection import Row, winners
 from study.space import label, load_space, space_names
 
 if TYPE_CHECKING:
-    from study.report.tables import Report
+    pass
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -131,7 +130,7 @@ def _study_output(folder: StudyFolder, as_json: bool) -> Iterator[None]:
             yield
     except KeyboardInterrupt:
         raise StudyInterruptedError(f"stopped: `study resume {folder.root}` goes on") from None
-    _show_report(make_report(folder), folder, as_json)
+    show_report(make_report(folder), folder, as_json)
 
 
 @app.command()
@@ -163,9 +162,9 @@ def train(
     process.set_up(threads)
     checkpoint, metrics = single.train(config, device, output or Path("outputs") / name)
     if as_json:
-        _print_json({"config": config.to_flat(), "checkpoint": str(checkpoint.absolute()), "metrics": metrics})
+        print_json({"config": config.to_flat(), "checkpoint": str(checkpoint.absolute()), "metrics": metrics})
     else:
-        _print_metrics(metrics, f"{method} on {config.dataset.name()}, last epoch")
+        print_metrics(metrics, f"{method} on {config.dataset.name()}, last epoch")
         results.print(escape(f"checkpoint: {checkpoint}"), soft_wrap=True)
 
 
@@ -222,11 +221,11 @@ def evaluate(
         if out is not None:
             background_challenge.picture(verdict, trained).savefig(out, dpi=110)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
-    _print_metrics(found["metrics"], f"{checkpoint} on {trained.dataset.name}")
+    print_metrics(found["metrics"], f"{checkpoint} on {trained.dataset.name}")
     if challenge:
-        _print_challenge(found["challenge"])
+        print_challenge(found["challenge"])
 
 
 @app.command()
@@ -244,7 +243,7 @@ def best(
     metrics = read_description(path)["metrics"]
     if as_json:
         found = {"variant": variant, "trial": row.trial, "config": row.config, "checkpoint": str(path)}
-        _print_json({**found, "metrics": metrics})
+        print_json({**found, "metrics": metrics})
         return
     table = Table("setting", "value", title=f"{row.space} wins {variant}: trial {row.trial}, epoch {row.epoch}")
     for key, value in row.config.items():
@@ -274,22 +273,7 @@ def report(folder: Folder, as_json: AsJson = False) -> None:
     from study.report import write_report
 
     study = StudyFolder(folder)
-    _show_report(write_report(study), study, as_json)
-
-
-def _show_report(found: "Report", folder: StudyFolder, as_json: bool) -> None:
-    from study.report import text
-
-    if as_json:
-        _print_json(found.to_json())
-        return
-    results.print(text.main_table(found))
-    if found.seed_rows:
-        results.print(text.seed_table(found))
-    if found.comparisons:
-        results.print(text.comparison_table(found))
-    lines = f"outputs: {folder.root}\nfigures: {folder.report}\ndashboard: study ui {folder.root}"
-    results.print(escape(lines), soft_wrap=True)
+    show_report(write_report(study), study, as_json)
 
 
 @app.command()
@@ -349,37 +333,6 @@ def ui(
 
     study = StudyFolder(folder)
     serve(study.tracking_uri(study.read_config()), study.root, host, port)
-
-
-def _print_json(found: dict[str, Any]) -> None:
-    print(json.dumps(_finite(found), allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    """JSON knows no NaN and no infinity: they become null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _print_metrics(metrics: dict[str, float], title: str) -> None:
-    table = Table("metric", "value", title=escape(title))
-    for name, value in metrics.items():
-        table.add_row(name, f"{value:.4g}")
-    results.print(table)
-
-
-def _print_challenge(found: dict[str, Any]) -> None:
-    low, high = found["interval"]
-    table = Table("foregrounds", "robust", title="Background Challenge: robust on every background")
-    for name, accuracy in found["classes"].items():
-        table.add_row(escape(name), percent(accuracy))
-    table.add_row("all", f"{percent(found['accuracy'])}  (95 %: {percent(low)} to {percent(high)})", style="bold")
-    results.print(table)
-    pairs = found["foregrounds"] * found["backgrounds"]
-    results.print(f"{found['passes']} of {pairs} pairs answered; {found['fewest_passes']} could prove it at best")
 
 
 def main() -> None:

@@ -1,0 +1,64 @@
+"""What commands print on standard output."""
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from study.display import percent, results
+from study.folder import StudyFolder
+
+if TYPE_CHECKING:
+    from study.report.tables import Report
+
+
+def show_report(found: "Report", folder: StudyFolder, as_json: bool) -> None:
+    """A report's tables, and where everything lies; or its JSON object."""
+    from study.report import text
+
+    if as_json:
+        print_json(found.to_json())
+        return
+    results.print(text.main_table(found))
+    if found.seed_rows:
+        results.print(text.seed_table(found))
+    if found.comparisons:
+        results.print(text.comparison_table(found))
+    lines = f"outputs: {folder.root}\nfigures: {folder.report}\ndashboard: study ui {folder.root}"
+    results.print(escape(lines), soft_wrap=True)
+
+
+def print_json(found: dict[str, Any]) -> None:
+    """One JSON object."""
+    print(json.dumps(finite(found), allow_nan=False))
+
+
+def finite(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: they become null."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def print_metrics(metrics: dict[str, float], title: str) -> None:
+    """A table of metrics."""
+    table = Table("metric", "value", title=escape(title))
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:.4g}")
+    results.print(table)
+
+
+def print_challenge(found: dict[str, Any]) -> None:
+    """The Background Challenge by class, given `study.challenge.to_json`'s values."""
+    low, high = found["interval"]
+    table = Table("foregrounds", "robust", title="Background Challenge: robust on every background")
+    for name, accuracy in found["classes"].items():
+        table.add_row(escape(name), percent(accuracy))
+    table.add_row("all", f"{percent(found['accuracy'])}  (95 %: {percent(low)} to {percent(high)})", style="bold")
+    results.print(table)
+    pairs = found["foregrounds"] * found["backgrounds"]
+    results.print(f"{found['passes']} of {pairs} pairs answered; {found['fewest_passes']} could prove it at best")
