@@ -29,6 +29,16 @@ def bg_gap(split: str) -> str:
     return f"{split}/bg_gap"
 
 
+def accuracy_at(split: str, variant: str, samples: int) -> str:
+    """`<split>/<variant>/accuracy_at/<n>`: the accuracy that a vote over n samples has, in [0, 1]."""
+    return f"{variant_metric(split, variant, 'accuracy_at')}/{samples}"
+
+
+def chosen(what: str) -> str:
+    """`val/chosen/<what>`: what was chosen on validation data for predicting, such as the number of samples."""
+    return f"{VALIDATION}/chosen/{what}"
+
+
 def best_accuracy(variant: str) -> str:
     """`val/<variant>/best_accuracy`: the highest validation accuracy of any epoch so far; what searches maximise."""
     return variant_metric(VALIDATION, variant, "best_accuracy")

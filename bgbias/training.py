@@ -1,8 +1,10 @@
 """The training loop. It knows no method by name and no metric but its own."""
 
+import functools
 import math
 import re
 import time
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import torch
@@ -14,9 +16,10 @@ from bgbias.components import CHECKED
 from bgbias.data.dataset import Dataset
 from bgbias.errors import DataError, SettingError
 from bgbias.methods.method import Method
-from bgbias.metrics import IMAGES_PER_SECOND, train_loss
+from bgbias.metrics import IMAGES_PER_SECOND, chosen, train_loss
 from bgbias.models.model import Model
 from bgbias.randomness import derive, stream
+from bgbias.types import Batch
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
@@ -56,11 +59,12 @@ class Training:
         return self.learning_rate * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
 
     def make_optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
-        """A fresh optimiser over the module's parameters."""
+        """A fresh optimiser over the module's parameters that are not frozen."""
         shared: dict[str, Any] = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
+        learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
         if self.optimizer == "adam":
-            return torch.optim.Adam(module.parameters(), **shared)
-        return torch.optim.SGD(module.parameters(), momentum=0.9, **shared)
+            return torch.optim.Adam(learning, **shared)
+        return torch.optim.SGD(learning, momentum=0.9, **shared)
 
     def arithmetic(self, device: torch.device) -> torch.autocast:
         """The precision to compute in, as a context."""
@@ -106,27 +110,46 @@ class Trainer:
         training: Training,
         seed: int,
         device: torch.device,
+        foundation: Callable[[], Mapping[str, Tensor]] | None = None,
     ) -> None:
+        """
+        Args:
+            foundation: gives the weights that the classifier has before the first epoch.
+        """
         self.method, self.training, self.seed, self.device = method, training, seed, device
         self.dataset = method.prepare(dataset, stream(seed, "prepare")).to(device)
         if not len(self.dataset.train):
             raise DataError(f"{dataset.name} has no training pictures here: it can only be evaluated on")
-        self.module = training.place(build_module(method, model, dataset, seed, pretrained=True), device)
+        self._classifier, module = build_parts(method, model, dataset, seed, pretrained=True)
+        self.module = training.place(module, device)
         self.optimizer = training.make_optimizer(self.module)
         self.epoch = 0
+        self._foundation = foundation
+
+    @functools.cached_property
+    def encoded(self) -> Dataset:
+        """The dataset as the module's trainable part sees it; made when it is first needed.
+
+        A run that goes on after its first epoch has its module's weights already.
+        """
+        if self._foundation is not None and self.epoch == 0:
+            self._classifier.load_state_dict(self._foundation())
+        with self.training.arithmetic(self.device):
+            return self.method.encode(self.module, self.dataset, stream(self.seed, "encode"))
 
     def train_epoch(self) -> dict[str, float]:
-        """Train on every example once, in random order.
+        """Train on every example once, in random order, and choose on validation data what predicting needs.
 
         Returns:
-            `train/loss/<term>`: the mean over the epoch's examples; `train/images_per_second`.
+            `train/loss/<term>`: the mean over the epoch's examples; `train/images_per_second`; `val/chosen/<what>`.
         """
-        n = len(self.dataset.train)
+        n = len(self.encoded.train)
         order = torch.randperm(n, generator=stream(self.seed, "order", self.epoch)).to(self.device)
         draws = stream(self.seed, "draws", self.epoch, self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = self.training.learning_rate_at(self.epoch)
         totals: dict[str, Tensor] = {}
+        self.method.begin_epoch(self.module, self.epoch)
         self.module.train()
         started = time.perf_counter()
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
@@ -137,19 +160,26 @@ class Trainer:
         losses = {train_loss(term): total.item() / n for term, total in totals.items()}
         seconds = time.perf_counter() - started
         self.epoch += 1
-        return {**losses, IMAGES_PER_SECOND: n / seconds}
+        with self.training.arithmetic(self.device):
+            made = self.method.calibrate(self.module, self.encoded.validation)
+        return {**losses, IMAGES_PER_SECOND: n / seconds, **{chosen(what): value for what, value in made.items()}}
 
     def step(self, index: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         """Train on the examples at `index` ([B] int64); the detached terms of the loss."""
-        train = self.dataset.train
-        background = self.method.assign(train.assignment[index], train.backgrounds, draws)
-        batch = self.method.augment(self.dataset.training_batch(index, background, draws), draws)
+        batch = self.batch(index, draws)
         with self.training.arithmetic(self.device):
             terms = self.method.loss(self.module, batch, draws)
         self.optimizer.zero_grad()
-        torch.stack(list(terms.values())).sum().backward(inputs=list(self.module.parameters()))
+        learning = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        torch.stack(list(terms.values())).sum().backward(inputs=learning)
         self.optimizer.step()
         return {term: value.detach() for term, value in terms.items()}
+
+    def batch(self, index: Tensor, draws: torch.Generator) -> Batch:
+        """The training examples at `index` ([B] int64), as the method has them."""
+        train = self.encoded.train
+        background = self.method.assign(train.assignment[index], train.backgrounds, draws)
+        return self.method.augment(self.encoded.training_batch(index, background, draws), draws)
 
     def state(self) -> dict[str, Any]:
         """What a later `load_state` needs beside the module's weights."""
@@ -167,9 +197,16 @@ def build_module(method: Method, model: Model, dataset: Dataset, seed: int, *, p
 
     pretrained: whether a model whose weights come from elsewhere fetches them
     """
+    return build_parts(method, model, dataset, seed, pretrained=pretrained)[1]
+
+
+def build_parts(
+    method: Method, model: Model, dataset: Dataset, seed: int, *, pretrained: bool
+) -> tuple[nn.Module, nn.Module]:
+    """`build_module`, with the classifier that it was built around before it."""
     with torch.random.fork_rng([]):
         torch.manual_seed(derive(seed, "initialisation"))
         classifier = model.build(dataset.image_shape, len(dataset.classes))
         if pretrained:
             model.initialise(classifier)
-        return method.build(classifier)
+        return classifier, method.build(classifier)

@@ -91,6 +91,17 @@ class Backgrounds:
     def __len__(self) -> int:
         return len(self.label)
 
+    def classes(self, assignment: Tensor, own: Tensor) -> Tensor:
+        """The class of each assigned background; `NO_BACKGROUND` where there is none.
+
+        Args:
+            assignment: int64, any shape.
+            own: int64 of the same shape: the class of a picture that is shown as it is.
+        """
+        found = self.label[assignment.clamp(min=0)] if len(self.label) else torch.full_like(assignment, NO_BACKGROUND)
+        found = torch.where(assignment == NO_BACKGROUND, NO_BACKGROUND, found)
+        return torch.where(assignment == OWN_BACKGROUND, own, found)
+
     def at(self, index: Tensor) -> "Backgrounds":
         """Those at `index` ([n] int64), and the black one."""
         black = torch.tensor([NO_BACKGROUND], device=index.device)
@@ -105,12 +116,17 @@ class Batch:
     mask:       [B, 1, H, W] bool, True = foreground
     label:      [B] int64
     background: [B] int64, which background each stands on, or `NO_BACKGROUND`, or `OWN_BACKGROUND`
+    background_class: [B] int64, the class of that background, or `NO_BACKGROUND`
+
+    Examples that a frozen backbone has seen are rows of its features instead: image [B, F]; and with n further
+    copies of each on other backgrounds, image [B, 1 + n, F], background and background_class [B, 1 + n].
     """
 
     image: Tensor
     mask: Tensor
     label: Tensor
     background: Tensor
+    background_class: Tensor
 
     def __len__(self) -> int:
         return len(self.label)

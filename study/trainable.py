@@ -18,6 +18,7 @@ from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, DatasetSpec
 from bgbias.evaluation.accuracy import summarise
 from bgbias.evaluation.evaluate import evaluate
+from bgbias.foundation import classifier_weights
 from bgbias.metrics import best_accuracy
 from bgbias.training import Trainer, choose_device
 from study.keeper import EpochKeeper
@@ -34,7 +35,8 @@ class Run:
 
     def __init__(self, config: RunConfig, dataset: Dataset, device: torch.device, scratch: Path) -> None:
         self.config = config
-        self.trainer = Trainer(config.method, config.model, dataset, config.training, config.seed, device)
+        foundation = classifier_weights(config, dataset, device)
+        self.trainer = Trainer(config.method, config.model, dataset, config.training, config.seed, device, foundation)
         self.keeper = EpochKeeper(scratch)
         self.history: list[Metrics] = []
 
@@ -43,7 +45,7 @@ class Run:
         trainer, challenge = self.trainer, self.config.evaluation.challenge
         trained = trainer.train_epoch()
         with self.config.training.arithmetic(trainer.device):
-            predictions = evaluate(trainer.method, trainer.module, trainer.dataset, challenge=challenge)
+            predictions = evaluate(trainer.method, trainer.module, trainer.encoded, challenge=challenge)
         metrics = {**trained, **summarise(predictions)}
         self.history.append(metrics)
         epoch = len(self.history)

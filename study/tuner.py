@@ -8,6 +8,7 @@ from functools import partial
 
 from rich.markup import escape
 
+from bgbias import foundation
 from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, DatasetSpec
 from bgbias.errors import SettingError, UnknownNameError
@@ -92,6 +93,8 @@ def plan(config: StudyConfig) -> Plan:
     if config.address is None:
         choose_device(config.device)
     runs = {name: check_space(space, config) for name, space in spaces.items()}
+    for run in runs.values():
+        foundation.check(run)
     dataset = next(iter(runs.values())).dataset
     sample = cached_dataset(dataset, config.data).head(1)
     objectives = {name: config.objective or s.objective or dataset.objective for name, s in spaces.items()}

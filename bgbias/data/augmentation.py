@@ -50,7 +50,8 @@ class Augmentation:
         order = torch.rand(n, 3, generator=rng, device=device).argsort(dim=1)
         finish = finish_one_by_one if device.type == "cpu" else finish_together
         image, mask = finish(*parts(front, back), index, background, Recipe(crop, flip, factor, order))
-        return Batch(image=image, mask=mask, label=front.label[index], background=background)
+        label = front.label[index]
+        return Batch(image, mask, label, background, back.classes(background, label))
 
 
 @dataclass(frozen=True)

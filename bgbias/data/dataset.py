@@ -20,6 +20,8 @@ from bgbias.data.masks import dilate
 from bgbias.types import OWN_BACKGROUND, Backgrounds, Batch, Foregrounds, Mover, Rows, S, at
 
 ORIGINAL, SHUFFLED, REMOVED = "original", "shuffled", "removed"
+BATCH_SIZE, BATCH_PIXELS = 1000, 1 << 22
+"""How many pictures are answered at a time, and how many pixels these may have together."""
 BANK_SHARE = 0.6
 """Of a device's free memory, what decoded pictures may take; the rest is the model's and its batches'."""
 RIM = "_rim"
@@ -48,7 +50,8 @@ class Variant:
         mask = front.mask[index]
         shown = mask | (background == OWN_BACKGROUND)[:, None, None, None]
         image = pasted(shown, front.image[index], back.image[background])
-        return Batch(image=image, mask=mask, label=front.label[index], background=background)
+        label = front.label[index]
+        return Batch(image, mask, label, background, back.classes(background, label))
 
     def assigned(self, assignment: Tensor) -> "Variant":
         """The same pictures under another assignment."""
@@ -101,8 +104,9 @@ class Released(Variant):
         """The examples at `index` ([B] int64) as they were released; on other backgrounds, composed anew."""
         if background is not None:
             return super().batch(index, background)
-        front = self.foregrounds
-        return Batch(unit(self.pictures[index]), front.mask[index], front.label[index], self.assignment[index])
+        front, background = self.foregrounds, self.assignment[index]
+        label, image = front.label[index], unit(self.pictures[index])
+        return Batch(image, front.mask[index], label, background, self.backgrounds.classes(background, label))
 
     def composed(self) -> Variant:
         return Variant(self.foregrounds, self.backgrounds, self.assignment)
@@ -114,9 +118,9 @@ class Released(Variant):
         return dataclasses.replace(super().tensors_to(move), pictures=_moved(self.pictures, move))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
-    """What a method trains on and is judged on.
+    """What a method trains on and is judged on. Equal to itself alone.
 
     classes: the K class names
     train: the biased training set
@@ -257,6 +261,12 @@ class DatasetSpec(Component):
         raise NotImplementedError
 
 
-def batches(n: int, size: int, device: torch.device) -> Iterator[Tensor]:
-    """Indices 0..n-1 in order, `size` at a time."""
-    yield from torch.arange(n, device=device).split(size)
+def batch_size(variant: Variant) -> int:
+    """How many pictures of a variant to answer at a time."""
+    return max(1, min(BATCH_SIZE, BATCH_PIXELS // math.prod(variant.foregrounds.image.shape[2:])))
+
+
+def batches(variant: Variant) -> Iterator[Tensor]:
+    """The indices of a variant's examples in order, as many at a time as are answered at a time."""
+    device = variant.foregrounds.label.device
+    yield from torch.arange(len(variant), device=device).split(batch_size(variant))

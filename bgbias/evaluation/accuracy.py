@@ -1,8 +1,7 @@
 """Accuracy per variant, from predictions kept per image."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +10,16 @@ from torch import Tensor, nn
 from bgbias.data.dataset import Variant, batches
 from bgbias.data.layout import MIXED_RAND, MIXED_SAME
 from bgbias.methods.method import Method
-from bgbias.metrics import ACCURACY, LOSS, TEST, VALIDATION, WORST_CLASS_ACCURACY, bg_gap, variant_metric
-
-BATCH_SIZE, BATCH_PIXELS = 1000, 1 << 22
-"""How many pictures are answered at a time, and how many pixels these may have together."""
+from bgbias.metrics import (
+    ACCURACY,
+    LOSS,
+    TEST,
+    VALIDATION,
+    WORST_CLASS_ACCURACY,
+    accuracy_at,
+    bg_gap,
+    variant_metric,
+)
 
 
 @dataclass(frozen=True)
@@ -23,11 +28,13 @@ class Predictions:
 
     label, prediction: [N] int64 on the CPU
     loss: mean cross-entropy; None where an answer is the worst of many
+    at: by number of samples, what a vote over so many says, [N] int64; empty where the method draws none
     """
 
     label: Tensor
     prediction: Tensor
     loss: float | None
+    at: Mapping[int, Tensor] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -35,18 +42,20 @@ def predict(method: Method, module: nn.Module, variant: Variant) -> Predictions:
     """Run a module over a variant that lies on the module's device."""
     module.eval()
     label = variant.foregrounds.label
-    outputs = []
-    for index in batches(len(variant), batch_size(variant), label.device):
-        outputs.append(method.predict(module, variant.batch(index).image).float())
+    outputs: list[Tensor] = []
+    votes: dict[int, list[Tensor]] = {}
+    for index in batches(variant):
+        logits, by_samples = method.answers(module, variant.batch(index).image)
+        outputs.append(logits.float())
+        for samples, found in by_samples.items():
+            votes.setdefault(samples, []).append(found.argmax(dim=1).cpu())
     logits = torch.cat(outputs)
     return Predictions(
-        label=label.cpu(), prediction=logits.argmax(dim=1).cpu(), loss=F.cross_entropy(logits, label).item()
+        label=label.cpu(),
+        prediction=logits.argmax(dim=1).cpu(),
+        loss=F.cross_entropy(logits, label).item(),
+        at={samples: torch.cat(found) for samples, found in votes.items()},
     )
-
-
-def batch_size(variant: Variant) -> int:
-    """How many pictures of a variant to answer at a time."""
-    return max(1, min(BATCH_SIZE, BATCH_PIXELS // math.prod(variant.foregrounds.image.shape[2:])))
 
 
 def summarise(predictions: Mapping[str, Predictions]) -> dict[str, float]:
@@ -58,6 +67,8 @@ def summarise(predictions: Mapping[str, Predictions]) -> dict[str, float]:
         if found.loss is not None:
             metrics[variant_metric(split, variant, LOSS)] = found.loss
         metrics[variant_metric(split, variant, WORST_CLASS_ACCURACY)] = worst_class_accuracy(found)
+        for samples, prediction in found.at.items():
+            metrics[accuracy_at(split, variant, samples)] = share_right(found.label, prediction)
     return {**metrics, **background_gaps(metrics)}
 
 
@@ -73,7 +84,12 @@ def background_gaps(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def accuracy(found: Predictions) -> float:
     """The share of images answered rightly, in [0, 1]."""
-    return (found.label == found.prediction).double().mean().item()
+    return share_right(found.label, found.prediction)
+
+
+def share_right(label: Tensor, prediction: Tensor) -> float:
+    """How many of [N] predictions equal their label, as a fraction."""
+    return (label == prediction).double().mean().item()
 
 
 def worst_class_accuracy(found: Predictions) -> float:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bgbias.data.dataset import Variant
-from bgbias.evaluation.accuracy import batch_size
+from bgbias.data.dataset import Variant, batch_size
 from bgbias.evaluation.statistics import wilson_interval
 from bgbias.methods.method import Method
 from bgbias.randomness import stream

@@ -1,13 +1,28 @@
 """The hooks of a method. A method overrides the one where its idea lives; as it stands, this is ERM."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from bgbias.components import Component
-from bgbias.data.dataset import Dataset
+from bgbias.data.dataset import Dataset, Variant
 from bgbias.types import Backgrounds, Batch
 
 CROSS_ENTROPY = "cross_entropy"
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """What trains a classifier before a method builds on it.
+
+    source: the name of the method that trains it, or the folder of a checkpoint
+    epochs: how many, where a method trains it
+    """
+
+    source: str
+    epochs: int
 
 
 class Method(Component):
@@ -20,6 +35,17 @@ class Method(Component):
     def build(self, classifier: nn.Module) -> nn.Module:
         """Once: what is trained, given a classifier from images [B, C, H, W] to logits [B, K]."""
         return classifier
+
+    def foundation(self) -> Foundation | None:
+        """What trains the classifier that `build` is given; None leaves it as the model makes it."""
+        return None
+
+    def encode(self, module: nn.Module, dataset: Dataset, generator: Generator) -> Dataset:  # noqa: ARG002
+        """Once, before the first epoch: the dataset as the trainable part of the module sees it."""
+        return dataset
+
+    def begin_epoch(self, module: nn.Module, epoch: int) -> None:
+        """Before each epoch, counted from 0: freeze or thaw parts of the module."""
 
     def assign(self, background: Tensor, backgrounds: Backgrounds, generator: Generator) -> Tensor:  # noqa: ARG002
         """Each batch, before it is composed: which background each of its examples stands on, [B] int64."""
@@ -37,3 +63,15 @@ class Method(Component):
         """Logits [B, K] of images [B, C, H, W], for evaluation."""
         logits: Tensor = module(image)
         return logits
+
+    def answers(self, module: nn.Module, image: Tensor) -> tuple[Tensor, Mapping[int, Tensor]]:
+        """`predict`'s logits, and those that each number of samples would give; most methods draw none."""
+        return self.predict(module, image), {}
+
+    def calibrate(self, module: nn.Module, validation: Mapping[str, Variant]) -> dict[str, float]:  # noqa: ARG002
+        """After each epoch: choose on validation data what predicting needs, and keep it in the module.
+
+        Returns:
+            What was chosen, by name.
+        """
+        return {}

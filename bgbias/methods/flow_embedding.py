@@ -1,0 +1,210 @@
+"""Flow-based background embedding manipulation: answer for the object on every background, not on its own alone.
+
+A frozen backbone's features become an embedding. A conditional flow learns where the embedding of an object goes when
+its background is replaced by one of a class. To predict, embeddings are sampled for all background classes, each is
+classified, and they vote.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass
+from torch import Generator, Tensor, nn
+
+from bgbias.components import CHECKED
+from bgbias.data.dataset import Dataset, Variant, batches
+from bgbias.data.encoded import encoded_dataset
+from bgbias.methods.method import CROSS_ENTROPY, Foundation, Method
+from bgbias.models.flow_classifier import FlowClassifier, last_linear
+from bgbias.models.flows import build_flow, flow_families
+from bgbias.randomness import stream
+from bgbias.types import Batch
+from bgbias.voting import Tally, Vote
+
+NEGATIVE_LOG_LIKELIHOOD = "negative_log_likelihood"
+SAMPLES = "samples"
+NOTHING = "none"
+ROWS = 1 << 14
+"""How many embeddings are sampled at a time."""
+NOISE_BLOCK = 64
+"""How many samples' noise is drawn at a time."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
+class FlowEmbedding(Method):
+    """Cross-entropy on the embeddings of own and swapped backgrounds, minus `likelihood_weight` times the flow's
+    log-likelihood of the swapped ones in nats per dimension.
+
+    backbone: what trains it: the name of a method; the folder of a checkpoint; or `none`, which takes
+        the weights that the model begins with (its `model/weights`)
+    backbone_epochs: >= 1, where a method trains it
+    swaps: >= 1, how many random backgrounds each training image is encoded on beside its own
+    width: >= 2, of the embedding
+    hidden: >= 1, units of the embedding's first layer
+    family: affine_coupling, masked_autoregressive or spline_coupling
+    depth: >= 1, layers of the flow
+    flow_hidden: >= 1, units of the networks inside them
+    own_weight: in [0, 1], of the own background's cross-entropy; the swapped ones share the rest
+    likelihood_weight: >= 0; the 2022 study's is 5e-5 per nat, not per dimension
+    staging: `joint` trains all from the first epoch; `staged` is the 2022 study's: first the embedding and the
+        classifier on own backgrounds alone, then, with the embedding frozen, the classifier and the flow
+    first_stage: epochs, >= 1, of `staged`
+    vote: `majority`, `mean_probability` or `reproduced` (`bgbias.voting`)
+    max_samples: >= 1, a power of two; after each epoch the number of samples is chosen among 0, 1, 2, 4, ... up to it
+        by the mean accuracy on the validation variants that a background was pasted in, fewer winning a tie
+    temperature: > 0, of sampling: the noise is multiplied by it
+
+    Source: "Mitigating image background bias in DNN" (2022), flow-based background embedding manipulation.
+    """
+
+    backbone: str = "erm"
+    backbone_epochs: Annotated[int, Field(ge=1)] = 10
+    swaps: Annotated[int, Field(ge=1)] = 4
+    width: Annotated[int, Field(ge=2)] = 32
+    hidden: Annotated[int, Field(ge=1)] = 256
+    family: str = "affine_coupling"
+    depth: Annotated[int, Field(ge=1)] = 4
+    flow_hidden: Annotated[int, Field(ge=1)] = 64
+    own_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+    likelihood_weight: Annotated[float, Field(ge=0)] = 0.01
+    staging: Literal["joint", "staged"] = "joint"
+    first_stage: Annotated[int, Field(ge=1)] = 5
+    vote: Vote = "majority"
+    max_samples: Annotated[int, Field(ge=1)] = 32
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+
+    @field_validator("family")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in flow_families():
+            raise ValueError(f"must be one of {', '.join(flow_families())}")
+        return name
+
+    @field_validator("max_samples")
+    @classmethod
+    def _power_of_two(cls, samples: int) -> int:
+        if samples & (samples - 1):
+            raise ValueError("must be a power of two")
+        return samples
+
+    def foundation(self) -> Foundation | None:
+        return None if self.backbone == NOTHING else Foundation(self.backbone, self.backbone_epochs)
+
+    def build(self, classifier: nn.Module) -> FlowClassifier:
+        told = self.width + last_linear(classifier).out_features
+        flow = build_flow(self.family, self.width, told, self.depth, self.flow_hidden)
+        return FlowClassifier(classifier, self.width, self.hidden, flow)
+
+    @torch.no_grad()
+    def encode(self, module: nn.Module, dataset: Dataset, generator: Generator) -> Dataset:
+        return encoded_dataset(dataset, self.swaps, flow_of(module).features, generator)
+
+    def begin_epoch(self, module: nn.Module, epoch: int) -> None:
+        flow_of(module).freeze_embedding(self.staging == "staged" and epoch >= self.first_stage)
+
+    def loss(self, module: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:  # noqa: ARG002
+        flow = flow_of(module)
+        if self.staging == "staged" and not flow.embedding_frozen:
+            return {CROSS_ENTROPY: F.cross_entropy(flow.own_logits(batch.image[:, 0]), batch.label)}
+        copies = batch.image.shape[1]
+        embedding = flow.embed(batch.image.flatten(0, 1))
+        own, swapped = embedding.unflatten(0, (-1, copies)).split([1, copies - 1], dim=1)
+        start, moved = own.expand_as(swapped).flatten(0, 1), swapped.flatten(0, 1)
+        log_likelihood = flow.log_density(start, moved, batch.background_class[:, 1:].flatten()).mean() / self.width
+        return {
+            CROSS_ENTROPY: weighted_cross_entropy(flow.logits(embedding), batch.label, self.own_weight),
+            NEGATIVE_LOG_LIKELIHOOD: -self.likelihood_weight * log_likelihood,
+        }
+
+    def predict(self, module: nn.Module, image: Tensor) -> Tensor:
+        flow = flow_of(module)
+        if not flow.samples:
+            return flow.own_logits(image)
+        *_, tally = self.tallies(flow, image, int(flow.samples))
+        return tally.logits(self.vote)
+
+    def answers(self, module: nn.Module, image: Tensor) -> tuple[Tensor, Mapping[int, Tensor]]:
+        flow = flow_of(module)
+        found = self.curve(flow, image)
+        return found[int(flow.samples)], found
+
+    def curve(self, module: FlowClassifier, image: Tensor) -> dict[int, Tensor]:
+        """Logits [B, K] of images, or of their features, at 0, 1, 2, 4, ... up to `max_samples` samples."""
+        found = {0: module.own_logits(image).double()}
+        for tally in self.tallies(module, image, self.max_samples):
+            found[tally.count] = tally.logits(self.vote)
+        return found
+
+    def tallies(self, module: FlowClassifier, image: Tensor, samples: int) -> Iterator[Tally]:
+        """One tally of all images [B, ...], handed out whenever it holds 1, 2, 4, ... up to `samples` samples.
+
+        Args:
+            samples: a power of two.
+        """
+        start = module.embed(image)
+        tally = Tally(len(start), module.classes, start.device)
+        noise = self.temperature * sampling_noise(samples, self.width).to(start)
+        classes = sampling_classes(samples, module.classes).to(start.device)
+        rows = max(1, ROWS // len(start))
+        while tally.count < samples:
+            ahead = slice(tally.count, min(1 << tally.count.bit_length(), tally.count + rows))
+            tally.add(self.sampled_probability(module, start, noise[ahead], classes[ahead]))
+            if tally.count & (tally.count - 1) == 0:
+                yield tally
+
+    def sampled_probability(self, module: FlowClassifier, start: Tensor, noise: Tensor, classes: Tensor) -> Tensor:
+        """Class probabilities [B, s, K] of samples around embeddings [B, E], from noise [s, E] and classes [s]."""
+        n, samples = len(start), len(noise)
+        moved = module.moved(start.repeat_interleave(samples, 0), noise.repeat(n, 1), classes.repeat(n))
+        return module.logits(moved).softmax(dim=1).view(n, samples, -1)
+
+    @torch.no_grad()
+    def calibrate(self, module: nn.Module, validation: Mapping[str, Variant]) -> dict[str, float]:
+        flow = flow_of(module).eval()
+        pasted = [variant for variant in validation.values() if (variant.assignment >= 0).any()]
+        accuracy: dict[int, float] = {0: 0.0}
+        for variant in pasted:
+            label = variant.foregrounds.label
+            for index in batches(variant):
+                for samples, logits in self.curve(flow, variant.batch(index).image).items():
+                    right = (logits.argmax(dim=1) == label[index]).sum().item()
+                    accuracy[samples] = accuracy.get(samples, 0.0) + right / len(variant)
+        best = max(accuracy, key=lambda samples: (accuracy[samples], -samples))
+        flow.samples.fill_(best)
+        return {SAMPLES: float(best)}
+
+
+def weighted_cross_entropy(logits: Tensor, label: Tensor, own_weight: float) -> Tensor:
+    """own_weight times the cross-entropy on own backgrounds, plus the rest times that on swapped ones.
+
+    Args:
+        logits: [B (1 + n), K], each example's own first, then its n >= 1 copies.
+        label: [B] int64.
+        own_weight: in [0, 1].
+    """
+    copies = len(logits) // len(label)
+    loss = F.cross_entropy(logits, label.repeat_interleave(copies), reduction="none").view(-1, copies)
+    return own_weight * loss[:, 0].mean() + (1 - own_weight) * loss[:, 1:].mean()
+
+
+def flow_of(module: nn.Module) -> FlowClassifier:
+    """The module as what `FlowEmbedding.build` makes."""
+    if not isinstance(module, FlowClassifier):
+        raise TypeError(f"flow_embedding trains the module that it builds, but got {type(module).__name__}")
+    return module
+
+
+def sampling_noise(samples: int, width: int) -> Tensor:
+    """Standard normal noise [samples, width], the same for every image; the first rows of more are the same."""
+    blocks = range(-(-samples // NOISE_BLOCK))
+    drawn = [torch.randn(NOISE_BLOCK, width, generator=stream(0, "flow noise", block)) for block in blocks]
+    return torch.cat(drawn)[:samples]
+
+
+def sampling_classes(samples: int, classes: int) -> Tensor:
+    """The background class of each sample, [samples] int64: every class once in random order, again and again."""
+    rounds = range(-(-samples // classes))
+    return torch.cat([torch.randperm(classes, generator=stream(0, "flow classes", r)) for r in rounds])[:samples]

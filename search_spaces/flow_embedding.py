@@ -1,0 +1,23 @@
+"""How many samples vote is chosen after each epoch from the whole curve, so it needs no trial of its own."""
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from bgbias.methods.flow_embedding import FlowEmbedding
+from study.space import SearchSpace
+
+SPACE = SearchSpace(
+    method=FlowEmbedding,
+    params={
+        "method/family": CategoricalDistribution(["affine_coupling", "masked_autoregressive", "spline_coupling"]),
+        "method/depth": IntDistribution(2, 8),
+        "method/flow_hidden": CategoricalDistribution([32, 64, 128]),
+        "method/width": CategoricalDistribution([8, 16, 32]),
+        "method/swaps": IntDistribution(1, 8),
+        "method/likelihood_weight": FloatDistribution(1e-4, 1.0, log=True),
+        "method/temperature": FloatDistribution(0.25, 1.25),
+        "method/vote": CategoricalDistribution(["majority", "mean_probability"]),
+        "training/learning_rate": FloatDistribution(5e-4, 5e-3, log=True),
+        "training/batch_size": CategoricalDistribution([64, 128, 256]),
+    },
+    fixed={"training/schedule": "cosine"},
+)
