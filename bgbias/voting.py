@@ -1,11 +1,12 @@
 """Votes over the answers that sampled embeddings of one image get."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 Vote = Literal["majority", "mean_probability", "reproduced"]
+VOTES: tuple[Vote, ...] = get_args(Vote)
 SMALLEST = 1e-30
 """Scores below it count as this much, so that their logarithm is finite."""
 

@@ -13,6 +13,7 @@ SPACE = SearchSpace(
         "method/flow_hidden": CategoricalDistribution([32, 64, 128]),
         "method/width": CategoricalDistribution([8, 16, 32]),
         "method/swaps": IntDistribution(1, 8),
+        "method/own_weight": FloatDistribution(0.1, 0.9),
         "method/likelihood_weight": FloatDistribution(1e-4, 1.0, log=True),
         "method/temperature": FloatDistribution(0.25, 1.25),
         "method/vote": CategoricalDistribution(["majority", "mean_probability"]),

@@ -3,8 +3,12 @@
 A frozen backbone's features become an embedding. A conditional flow learns where the embedding of an object goes when
 its background is replaced by one of a class. To predict, embeddings are sampled for all background classes, each is
 classified, and they vote.
+
+The 2022 study taught its flow moves that start from the own background alone. A test image may stand on any
+background, so here moves start from every background that an object was seen on.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
@@ -25,6 +29,7 @@ from bgbias.types import Batch
 from bgbias.voting import Tally, Vote
 
 NEGATIVE_LOG_LIKELIHOOD = "negative_log_likelihood"
+VOTE_CROSS_ENTROPY = "vote_cross_entropy"
 SAMPLES = "samples"
 NOTHING = "none"
 ROWS = 1 << 14
@@ -47,8 +52,10 @@ class FlowEmbedding(Method):
     family: affine_coupling, masked_autoregressive or spline_coupling
     depth: >= 1, layers of the flow
     flow_hidden: >= 1, units of the networks inside them
-    own_weight: in [0, 1], of the own background's cross-entropy; the swapped ones share the rest
+    own_weight: in [0, 1], of the own background's cross-entropy; the swapped ones share the rest. Also the chance
+        that a vote in training starts from the own embedding
     likelihood_weight: >= 0; the 2022 study's is 5e-5 per nat, not per dimension
+    vote_weight: >= 0, of the cross-entropy of a vote of one sample for each background class, the prediction itself
     staging: `joint` trains all from the first epoch; `staged` is the 2022 study's: first the embedding and the
         classifier on own backgrounds alone, then, with the embedding frozen, the classifier and the flow
     first_stage: epochs, >= 1, of `staged`
@@ -60,7 +67,7 @@ class FlowEmbedding(Method):
     Source: "Mitigating image background bias in DNN" (2022), flow-based background embedding manipulation.
     """
 
-    backbone: str = "erm"
+    backbone: str = "dynamic_replacement"
     backbone_epochs: Annotated[int, Field(ge=1)] = 10
     swaps: Annotated[int, Field(ge=1)] = 4
     width: Annotated[int, Field(ge=2)] = 32
@@ -70,6 +77,7 @@ class FlowEmbedding(Method):
     flow_hidden: Annotated[int, Field(ge=1)] = 64
     own_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
     likelihood_weight: Annotated[float, Field(ge=0)] = 0.01
+    vote_weight: Annotated[float, Field(ge=0)] = 0.5
     staging: Literal["joint", "staged"] = "joint"
     first_stage: Annotated[int, Field(ge=1)] = 5
     vote: Vote = "majority"
@@ -105,19 +113,39 @@ class FlowEmbedding(Method):
     def begin_epoch(self, module: nn.Module, epoch: int) -> None:
         flow_of(module).freeze_embedding(self.staging == "staged" and epoch >= self.first_stage)
 
-    def loss(self, module: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:  # noqa: ARG002
+    def loss(self, module: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
         flow = flow_of(module)
         if self.staging == "staged" and not flow.embedding_frozen:
             return {CROSS_ENTROPY: F.cross_entropy(flow.own_logits(batch.image[:, 0]), batch.label)}
         copies = batch.image.shape[1]
         embedding = flow.embed(batch.image.flatten(0, 1))
-        own, swapped = embedding.unflatten(0, (-1, copies)).split([1, copies - 1], dim=1)
-        start, moved = own.expand_as(swapped).flatten(0, 1), swapped.flatten(0, 1)
-        log_likelihood = flow.log_density(start, moved, batch.background_class[:, 1:].flatten()).mean() / self.width
+        start = embedding.unflatten(0, (-1, copies))
+        step = int(torch.randint(1, copies, (), generator=generator, device=generator.device))
+        moved, classes = start.roll(step, dims=1).flatten(0, 1), batch.background_class.roll(step, dims=1).flatten()
+        log_likelihood = flow.log_density(embedding, moved, classes).mean() / self.width
         return {
             CROSS_ENTROPY: weighted_cross_entropy(flow.logits(embedding), batch.label, self.own_weight),
             NEGATIVE_LOG_LIKELIHOOD: -self.likelihood_weight * log_likelihood,
+            VOTE_CROSS_ENTROPY: self.vote_weight * self.vote_cross_entropy(flow, start, batch.label, generator),
         }
+
+    def vote_cross_entropy(self, module: FlowClassifier, start: Tensor, label: Tensor, generator: Generator) -> Tensor:
+        """The cross-entropy of the mean probability of one sample for each background class.
+
+        Args:
+            start: [B, 1 + n, E], of which each example's samples start at its own with chance `own_weight`, else at
+                one of the others.
+            label: [B] int64.
+        """
+        n, copies = start.shape[:2]
+        draw = torch.rand(n, generator=generator, device=generator.device)
+        other = torch.randint(1, copies, (n,), generator=generator, device=generator.device)
+        first = start[torch.arange(n, device=start.device), torch.where(draw < self.own_weight, 0, other)]
+        classes = torch.arange(module.classes, device=start.device).repeat(n)
+        noise = torch.randn(len(classes), self.width, generator=generator, device=generator.device)
+        moved = module.moved(first.repeat_interleave(module.classes, 0), self.temperature * noise, classes)
+        log_probability = F.log_softmax(module.logits(moved), dim=1).view(n, module.classes, -1)
+        return F.nll_loss(log_probability.logsumexp(dim=1) - math.log(module.classes), label)
 
     def predict(self, module: nn.Module, image: Tensor) -> Tensor:
         flow = flow_of(module)
