@@ -5,6 +5,7 @@ TRAIN, VALIDATION, TEST = "train", "val", "test"
 ACCURACY = "accuracy"
 LOSS = "loss"
 WORST_CLASS_ACCURACY = "worst_class_accuracy"
+OBJECT_SALIENCY = "object_saliency"
 
 IMAGES_PER_SECOND = f"{TRAIN}/images_per_second"
 

@@ -19,11 +19,12 @@ from bgbias.data.datasets import datasets, find_dataset
 from bgbias.errors import BgbiasError, SettingError, UnknownNameError
 from bgbias.methods import find_method, methods
 from bgbias.models import models
-from study import data_commands
+from study import data_commands, saliency_command
 from study.config import ALL_METHODS, StudyConfig
 from study.display import console, percent, results
 from study.errors import StudyInterruptedError
 from study.folder import SEARCH, StudyFolder
+from study.options import AsJson, Data, Device, Threads
 from study.overrides import parse_settings
 from study.printing import print_challenge, print_json, print_metrics, show_report
 from study.selection import Row, winners
@@ -43,15 +44,11 @@ app.add_typer(data_commands.app, name="data")
 WRONG_INPUT, INTERRUPTED = 2, 130
 
 Dataset = Annotated[str, typer.Option("--dataset", help="a name that `study datasets` lists")]
-Data = Annotated[Path | None, typer.Option("--data", help="folder of the dataset's source files")]
 Epochs = Annotated[int, typer.Option(help="epochs of each trial")]
 Seed = Annotated[int, typer.Option(help="seed of training and of the search")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="fix a setting, such as weight=0.1")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
-Threads = Annotated[int, typer.Option(min=1, help="torch threads; 1, as most trials have, repeats them to the bit")]
-AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the study's folder")]
 
 
@@ -226,6 +223,9 @@ def evaluate(
     print_metrics(found["metrics"], f"{checkpoint} on {trained.dataset.name}")
     if challenge:
         print_challenge(found["challenge"])
+
+
+app.command()(saliency_command.saliency)
 
 
 @app.command()

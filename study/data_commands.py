@@ -15,6 +15,7 @@ from bgbias.errors import DataError, SettingError
 from bgbias.progress import tracked_by
 from study.display import console, progress_bar, results
 from study.errors import StudyInterruptedError
+from study.options import AsJson
 
 if TYPE_CHECKING:
     from bgbias.data.builder.check import CheckReport, Finding
@@ -26,7 +27,6 @@ SHOWN = 3
 """How many places a finding's row names."""
 
 Workers = Annotated[int, typer.Option(min=1, help="threads", show_default="one for each core")]
-AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
+from bgbias.metrics import OBJECT_SALIENCY
 from study.display import percent, results
 from study.folder import StudyFolder
 
@@ -62,3 +63,15 @@ def print_challenge(found: dict[str, Any]) -> None:
     results.print(table)
     pairs = found["foregrounds"] * found["backgrounds"]
     results.print(f"{found['passes']} of {pairs} pairs answered; {found['fewest_passes']} could prove it at best")
+
+
+def print_saliency(found: dict[str, Any]) -> None:
+    """The share of saliency on the object by variant, given the JSON object of `study saliency`."""
+    checkpoints = [found, *([found["against"]] if "against" in found else [])]
+    kinds = list(next(iter(found["variants"].values()))[OBJECT_SALIENCY])
+    columns = (f"{one['method']}\n{kind.replace('_', ' ')}" for one in checkpoints for kind in kinds)
+    table = Table("test variant", "images", "object's area", *columns, title="share of saliency on the object")
+    for name, shown in found["variants"].items():
+        shares = (one["variants"][name][OBJECT_SALIENCY][kind] for one in checkpoints for kind in kinds)
+        table.add_row(name, str(shown["images"]), percent(shown["mask_area"]), *map(percent, shares))
+    results.print(table)

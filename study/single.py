@@ -1,6 +1,6 @@
 """One run without a search, and one checkpoint evaluated."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
@@ -9,11 +9,10 @@ from torch import nn
 
 from bgbias import checkpoint
 from bgbias.config import RunConfig
-from bgbias.data.dataset import Dataset
+from bgbias.data.dataset import Dataset, DatasetSpec
 from bgbias.data.datasets import find_dataset
 from bgbias.errors import CheckpointError, SettingError
-from bgbias.evaluation.accuracy import summarise
-from bgbias.evaluation.evaluate import evaluate
+from bgbias.evaluation.evaluate import judge
 from bgbias.metrics import VALIDATION, accuracy
 from bgbias.randomness import stream
 from bgbias.training import build_module, choose_device
@@ -105,9 +104,34 @@ def load_trained(folder: Path, dataset: str | None, data: Path | None, device: s
     return Trained(config, config.training.place(module, chosen), prepared, chosen)
 
 
+def load_beside(folder: Path, first: Trained) -> Trained:
+    """Another checkpoint, to be compared with the first on the first one's pictures.
+
+    Raises:
+        CheckpointError: the checkpoint is missing or damaged.
+        SettingError: it was not trained on the same dataset.
+    """
+    found = checkpoint.load(folder)
+    config, expected = found.config, first.config.dataset
+    if config.dataset != expected:
+        raise SettingError(
+            f"both checkpoints must be of the same dataset, but the first was trained on {expected.name()} with "
+            f"{described(expected)}, and {folder} on {config.dataset.name()} with {described(config.dataset)}: "
+            "give one of the same dataset"
+        )
+    module = build_module(config.method, config.model, first.dataset, config.seed)
+    checkpoint.restore(module, found)
+    return Trained(config, config.training.place(module, first.device), first.dataset, first.device)
+
+
+def described(spec: DatasetSpec) -> str:
+    """A dataset's options, such as `size=96, min_scale=0.5`."""
+    return ", ".join(f"{field.name}={getattr(spec, field.name)}" for field in fields(spec))  # type: ignore[arg-type]
+
+
 def evaluate_trained(trained: Trained) -> Metrics:
     """The metrics of every variant, as they were reported after the checkpoint's epoch."""
     config = trained.config
     with config.training.arithmetic(trained.device):
-        found = evaluate(config.method, trained.module, trained.dataset, challenge=config.evaluation.challenge)
-    return summarise(found)
+        _, metrics = judge(config.method, trained.module, trained.dataset, config.evaluation)
+    return metrics

@@ -16,8 +16,7 @@ from ray.tune.utils import flatten_dict
 from bgbias import checkpoint
 from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, DatasetSpec
-from bgbias.evaluation.accuracy import summarise
-from bgbias.evaluation.evaluate import evaluate
+from bgbias.evaluation.evaluate import judge
 from bgbias.foundation import classifier_weights
 from bgbias.metrics import best_accuracy
 from bgbias.training import Trainer, choose_device
@@ -42,11 +41,11 @@ class Run:
 
     def epoch(self) -> Metrics:
         """Train one epoch, evaluate it, and keep its checkpoint as long as it is worth it."""
-        trainer, challenge = self.trainer, self.config.evaluation.challenge
+        trainer = self.trainer
         trained = trainer.train_epoch()
         with self.config.training.arithmetic(trainer.device):
-            predictions = evaluate(trainer.method, trainer.module, trainer.encoded, challenge=challenge)
-        metrics = {**trained, **summarise(predictions)}
+            predictions, judged = judge(trainer.method, trainer.module, trainer.encoded, self.config.evaluation)
+        metrics = {**trained, **judged}
         self.history.append(metrics)
         epoch = len(self.history)
         checkpoint.save(self.keeper.path(epoch), self.config, epoch, metrics, self.trainer.module, predictions)

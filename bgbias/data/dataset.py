@@ -61,6 +61,10 @@ class Variant:
         """The same examples, composed here."""
         return self
 
+    def pictured(self) -> "Variant":
+        """The same examples, shown as pictures."""
+        return self
+
     def dilated(self, radius: int) -> "Variant":
         """The same assignment with every mask widened by `radius` pixels before composing."""
         mask = dilate(self.foregrounds.mask, radius)

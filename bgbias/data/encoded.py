@@ -19,15 +19,20 @@ Encoder = Callable[[Tensor], Tensor]
 class Encoded(Variant):
     """A variant of which a frozen backbone's features are known.
 
-    features: [N, F] float, of the examples as they are assigned
+    source: the variant
+    features: [N, F] float, of its examples as they are assigned
     """
 
+    source: Variant
     features: Tensor
+
+    def pictured(self) -> Variant:
+        return self.source
 
     def batch(self, index: Tensor, background: Tensor | None = None) -> Batch:
         """Features of the examples at `index` ([B] int64); on other backgrounds, the pictures."""
         if background is not None:
-            return super().batch(index, background)
+            return self.source.batch(index, background)
         front, background = self.foregrounds, self.assignment[index]
         label = front.label[index]
         return Batch(
@@ -60,7 +65,8 @@ def encoded(variant: Variant, encode: Encoder) -> Encoded:
         DataError: some are not finite.
     """
     found = [encode(variant.batch(index).image) for index in batches(variant)]
-    return Encoded(variant.foregrounds, variant.backgrounds, variant.assignment, _checked(torch.cat(found)))
+    features = _checked(torch.cat(found))
+    return Encoded(variant.foregrounds, variant.backgrounds, variant.assignment, variant, features)
 
 
 def encoded_copies(variant: Variant, copies: int, encode: Encoder, generator: Generator) -> EncodedCopies:

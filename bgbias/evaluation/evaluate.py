@@ -7,10 +7,11 @@ from torch import nn
 
 from bgbias.components import CHECKED
 from bgbias.data.dataset import ORIGINAL, Dataset, Variant
-from bgbias.evaluation.accuracy import Predictions, predict
+from bgbias.evaluation.accuracy import Predictions, predict, summarise
 from bgbias.evaluation.challenge import BackgroundChallenge
+from bgbias.evaluation.saliency import object_saliency
 from bgbias.methods.method import Method
-from bgbias.metrics import TEST, VALIDATION
+from bgbias.metrics import OBJECT_SALIENCY, TEST, VALIDATION, variant_metric
 
 CHALLENGE = "challenge"
 """The variant that stands for the Background Challenge: every foreground on the background that fools it, if any."""
@@ -22,9 +23,26 @@ class Evaluation:
 
     challenge: whether the Background Challenge is one more variant, `challenge`; it costs up to as many answers as
         there are pairs of foregrounds and backgrounds
+    saliency: whether `<split>/<variant>/object_saliency` is told, the mean share of the input gradient that lies on
+        the object, over at most 1,000 pictures of each variant
     """
 
     challenge: bool = False
+    saliency: bool = False
+
+
+def judge(
+    method: Method, module: nn.Module, dataset: Dataset, evaluation: Evaluation
+) -> tuple[dict[str, Predictions], dict[str, float]]:
+    """The predictions on every variant, and all metrics that were asked for."""
+    predictions = evaluate(method, module, dataset, challenge=evaluation.challenge)
+    metrics = summarise(predictions)
+    if evaluation.saliency:
+        for split, variants in splits(dataset).items():
+            for name, variant in variants.items():
+                share = object_saliency(method, module, variant.pictured())
+                metrics[variant_metric(split, name, OBJECT_SALIENCY)] = share
+    return predictions, metrics
 
 
 def evaluate(method: Method, module: nn.Module, dataset: Dataset, *, challenge: bool = False) -> dict[str, Predictions]:
@@ -32,14 +50,18 @@ def evaluate(method: Method, module: nn.Module, dataset: Dataset, *, challenge: 
 
     challenge: whether the Background Challenge is one more variant
     """
-    splits: dict[str, Mapping[str, Variant]] = {VALIDATION: dataset.validation, TEST: dataset.test}
     found = {}
-    for split, variants in splits.items():
+    for split, variants in splits(dataset).items():
         for name, variant in variants.items():
             found[f"{split}/{name}"] = predict(method, module, variant)
         if challenge and ORIGINAL in variants:
             found[f"{split}/{CHALLENGE}"] = worst_answers(method, module, variants[ORIGINAL])
     return found
+
+
+def splits(dataset: Dataset) -> dict[str, Mapping[str, Variant]]:
+    """The variants a model is judged on, by `val` and `test`."""
+    return {VALIDATION: dataset.validation, TEST: dataset.test}
 
 
 def worst_answers(method: Method, module: nn.Module, variant: Variant) -> Predictions:
