@@ -19,7 +19,7 @@ from bgbias.data.datasets import datasets, find_dataset
 from bgbias.errors import BgbiasError, SettingError, UnknownNameError
 from bgbias.methods import find_method, methods
 from bgbias.models import models
-from study import data_commands, saliency_command
+from study import data_commands, flow_command, saliency_command
 from study.config import ALL_METHODS, StudyConfig
 from study.display import console, percent, results
 from study.errors import StudyInterruptedError
@@ -226,6 +226,7 @@ def evaluate(
 
 
 app.command()(saliency_command.saliency)
+app.command()(flow_command.flow)
 
 
 @app.command()

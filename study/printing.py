@@ -75,3 +75,29 @@ def print_saliency(found: dict[str, Any]) -> None:
         shares = (one["variants"][name][OBJECT_SALIENCY][kind] for one in checkpoints for kind in kinds)
         table.add_row(name, str(shown["images"]), percent(shown["mask_area"]), *map(percent, shares))
     results.print(table)
+
+
+def print_flow(found: dict[str, Any]) -> None:
+    """Accuracy at every number of samples, and the flow's quality, given `study.flow.to_json`'s values."""
+    accuracy = found["accuracy"]
+    table = Table("samples", *map(escape, accuracy), title=f"test accuracy, vote {found['vote']}")
+    table.add_row("frozen backbone", *(percent(curve["backbone"]) for curve in accuracy.values()))
+    for n in next(iter(accuracy.values()))[found["vote"]]:
+        shown = [percent(curve[found["vote"]][n]) for curve in accuracy.values()]
+        chosen = int(n) == found["samples"]
+        table.add_row(f"{n} (chosen)" if chosen else n, *shown, style="bold" if chosen else None)
+    results.print(table)
+    quality = Table("measure", "value", title="how well the flow knows the moves of held-out embeddings")
+    for name, bits in found["bits_per_dimension"].items():
+        quality.add_row(f"bits per dimension, {name}", f"{bits:.3f}")
+    base = found["base"]
+    quality.add_row(
+        "dimensions whose noise is not normal (Holm)", f"{base['dimensions_rejected']} of {base['dimensions']}"
+    )
+    quality.add_row("squared length of the noise, p", f"{base['radius_p']:.2g}")
+    for name, tests in found["classes"].items():
+        told = f"{percent(tests['classifier']['accuracy'])} (p {tests['classifier']['p_value']:.2g})"
+        quality.add_row(f"{escape(name)}: classifier tells samples, MMD p", f"{told}, {tests['kernel']['p_value']:.2g}")
+    for name in ("density", "coverage", "agreement", "accuracy_sampled", "accuracy_true", "inversion_error"):
+        quality.add_row(name.replace("_", " "), f"{found[name]:.3g}")
+    results.print(quality)

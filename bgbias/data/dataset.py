@@ -70,10 +70,18 @@ class Variant:
         mask = dilate(self.foregrounds.mask, radius)
         return dataclasses.replace(self, foregrounds=dataclasses.replace(self.foregrounds, mask=mask))
 
+    def at(self, index: Tensor) -> Self:
+        """The examples at `index` ([n] int64)."""
+        return dataclasses.replace(self, foregrounds=self.foregrounds.at(index), assignment=self.assignment[index])
+
     def head(self, n: int) -> Self:
         """The first n examples."""
-        index = torch.arange(min(n, len(self)))
-        return dataclasses.replace(self, foregrounds=self.foregrounds.at(index), assignment=self.assignment[index])
+        return self.at(torch.arange(min(n, len(self))))
+
+    def spread(self, n: int) -> Self:
+        """At most n examples, evenly spread: datasets may lie in the order of their classes."""
+        taken = min(n, len(self))
+        return self.at(torch.arange(taken, device=self.assignment.device) * len(self) // max(1, taken))
 
     def tensors_to(self, move: Mover) -> Self:
         """The same variant with every tensor passed through `move`."""
@@ -115,8 +123,8 @@ class Released(Variant):
     def composed(self) -> Variant:
         return Variant(self.foregrounds, self.backgrounds, self.assignment)
 
-    def head(self, n: int) -> Self:
-        return dataclasses.replace(super().head(n), pictures=at(self.pictures, torch.arange(min(n, len(self)))))
+    def at(self, index: Tensor) -> Self:
+        return dataclasses.replace(super().at(index), pictures=at(self.pictures, index))
 
     def tensors_to(self, move: Mover) -> Self:
         return dataclasses.replace(super().tensors_to(move), pictures=_moved(self.pictures, move))

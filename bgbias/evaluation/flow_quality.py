@@ -107,8 +107,8 @@ def measure(module: FlowClassifier, dataset: Dataset, swaps: int, count: int, se
         swaps: backgrounds for each training example of the baselines.
         count: >= 1, at most so many training and test examples.
     """
-    known = moves(module, dataset.train.head(count), swaps, stream(seed, "known moves"))
-    held_out = moves(module, dataset.test[ORIGINAL].head(count), 1, stream(seed, "held-out moves"))
+    known = moves(module, dataset.train.spread(count), swaps, stream(seed, "known moves"))
+    held_out = moves(module, dataset.test[ORIGINAL].spread(count), 1, stream(seed, "held-out moves"))
     noise = torch.randn(held_out.own.shape, generator=stream(seed, "samples")).to(held_out.own)
     sampled = module.moved(held_out.own, noise, held_out.background_class)
     answer_sampled, answer_true = (module.logits(found).argmax(dim=1) for found in (sampled, held_out.moved))

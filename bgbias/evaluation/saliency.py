@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from bgbias.data.dataset import Variant
-from bgbias.evaluation.accuracy import batch_size
+from bgbias.data.dataset import Variant, batch_size
 from bgbias.methods.method import Method
 
 PASS_PIXELS = 1 << 19
