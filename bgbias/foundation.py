@@ -57,7 +57,7 @@ def check(config: RunConfig) -> None:
         stored(Path(wanted.source), config)
     else:
         raise SettingError(
-            f"a backbone must be 'none', the folder of a checkpoint, or one of the methods {', '.join(methods())}, "
+            f"a backbone must be none, the folder of a checkpoint, or one of the methods {', '.join(methods())}, "
             f"but got '{wanted.source}'"
         )
 

@@ -1,6 +1,8 @@
 """`--set FIELD=VALUE` from the command line."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from bgbias.errors import SettingError
@@ -20,5 +22,10 @@ def parse_settings(given: Sequence[str]) -> dict[str, Any]:
         if not field or not equals:
             raise SettingError(f"--set takes FIELD=VALUE, but got '{item}'")
         key = field if "/" in field else f"method/{field}"
-        settings[key] = None if value.lower() == "none" else value
+        settings[key] = None if value.lower() == "none" else anchored(value)
     return settings
+
+
+def anchored(value: str) -> str:
+    """A value as it is, but the path of something here as an absolute one, since trials run elsewhere."""
+    return str(Path(value).absolute()) if os.sep in value and Path(value).exists() else value

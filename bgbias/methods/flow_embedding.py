@@ -31,7 +31,6 @@ from bgbias.voting import Tally, Vote
 NEGATIVE_LOG_LIKELIHOOD = "negative_log_likelihood"
 VOTE_CROSS_ENTROPY = "vote_cross_entropy"
 SAMPLES = "samples"
-NOTHING = "none"
 ROWS = 1 << 14
 """How many embeddings are sampled at a time."""
 NOISE_BLOCK = 64
@@ -67,7 +66,7 @@ class FlowEmbedding(Method):
     Source: "Mitigating image background bias in DNN" (2022), flow-based background embedding manipulation.
     """
 
-    backbone: str = "dynamic_replacement"
+    backbone: str | None = "dynamic_replacement"
     backbone_epochs: Annotated[int, Field(ge=1)] = 10
     swaps: Annotated[int, Field(ge=1)] = 4
     width: Annotated[int, Field(ge=2)] = 32
@@ -99,7 +98,7 @@ class FlowEmbedding(Method):
         return samples
 
     def foundation(self) -> Foundation | None:
-        return None if self.backbone == NOTHING else Foundation(self.backbone, self.backbone_epochs)
+        return Foundation(self.backbone, self.backbone_epochs) if self.backbone else None
 
     def build(self, classifier: nn.Module) -> FlowClassifier:
         told = self.width + last_linear(classifier).out_features
