@@ -11,14 +11,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from bgbias.data.compose import compose_pixels
 from bgbias.data.pictures import CHANNELS, PIXEL, PackedMasks, Pictures
 from bgbias.types import OWN_BACKGROUND, Backgrounds, Batch, Foregrounds
 
+Bytes = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.int32]
 ATTEMPTS = 10
 LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in a grey value, as torchvision has them (ITU-R 601-2)."""
@@ -113,33 +118,54 @@ def finish_one_by_one(
     """
     n, side = len(index), image.shape[-1]
     images, masks = torch.empty(n, CHANNELS, side, side), torch.empty(n, 1, side, side, dtype=torch.bool)
-    fronts, backs = words(image.storage).numpy(), words(back.storage).numpy()
+    fronts, packed, backs = words(image.storage).numpy(), mask.storage.numpy(), words(back.storage).numpy()
     front_row, mask_row = image.rows[index].tolist(), mask.rows[index].tolist()
     back_row, own = back.rows[background].tolist(), (background == OWN_BACKGROUND).tolist()
     crops, flips, factors, orders = (drawn.tolist() for drawn in vars(recipe).values())
-    packed = mask.storage.numpy()
 
     def finish(i: int) -> None:
         top, left, height, width = crops[i]
         rows, columns = slice(top, top + height), slice(left, left + width)
-        shown = np.unpackbits(packed[mask_row[i], rows], axis=-1)[:, columns].view(bool)
+        shown = np.unpackbits(packed[mask_row[i], rows], axis=-1)[:, columns]
         front = fronts[front_row[i], rows, columns]
-        pixels = front.copy() if own[i] else backs[back_row[i], rows, columns].copy()
-        if not own[i]:
-            np.copyto(pixels, front, where=shown)
-        bytes_ = pixels.view(np.uint8).reshape(height, width, PIXEL)
-        bytes_[..., CHANNELS] = shown
-        bytes_[..., CHANNELS] *= 255
-        crop = torch.from_numpy(bytes_).permute(2, 0, 1)[None]
-        scaled = F.interpolate(crop, size=(side, side), mode="bilinear", antialias=True)[0]
-        if flips[i]:
-            scaled = scaled.flip(-1)
-        images[i] = scaled[:CHANNELS]
-        masks[i, 0] = scaled[CHANNELS] >= 128
-        jitter_in_place(images[i].div_(255), factors[i], orders[i])
+        behind = front if own[i] else backs[back_row[i], rows, columns]
+        layers = composed_layers(front, shown, behind)
+        planes = scaled_planes(layers, side, flips[i])
+        images[i].copy_(planes[:CHANNELS]).div_(255)
+        np.greater_equal(planes[CHANNELS].numpy(), 128, out=masks[i, 0].numpy())
+        jitter_in_place(images[i], factors[i], orders[i])
 
     for_each(finish, n)
     return images, masks
+
+
+def composed_layers(front: Words, shown: Bytes, back: Words) -> Bytes:
+    """A picture whose fourth channel is its mask, 0 or 255.
+
+    Args:
+        front, back: [h, w] int32, pixels; shown: [h, w] uint8, 1 = front.
+
+    Returns:
+        [h, w, 4] uint8.
+    """
+    pixels = np.empty(front.shape, np.int32)
+    compose_pixels(front, shown, back, pixels)
+    layers = pixels.view(np.uint8).reshape(*front.shape, PIXEL)
+    np.multiply(shown, 255, out=layers[..., CHANNELS])
+    return layers
+
+
+def scaled_planes(layers: Bytes, side: int, flip: bool) -> Tensor:
+    """Layers [h, w, 4] scaled to the side, perhaps mirrored: [4, side, side] uint8.
+
+    Only with its four strides in the order of a channels-last batch does torch scale a picture pixel by pixel, and
+    OpenCV splits pixels into planes many at a time, which torch does not.
+    """
+    batch = torch.from_numpy(layers)[None].permute(0, 3, 1, 2)
+    scaled = F.interpolate(batch, size=(side, side), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+    planes = np.empty((PIXEL, side, side), np.uint8)
+    cv2.split(cv2.flip(scaled, 1) if flip else scaled, list(planes))
+    return torch.from_numpy(planes)
 
 
 def finish_together(
@@ -204,16 +230,21 @@ def jitter(image: Tensor, factor: Tensor, order: Tensor) -> Tensor:
 
 def jitter_in_place(image: Tensor, factor: list[float], order: list[int]) -> None:
     """`jitter` of one picture [3, H, W], which it changes."""
-    red, green, blue = image.unbind(0)
     for step in order:
         f = factor[step]
-        if step == SATURATION:
-            grey = (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
-            image.mul_(f).add_(grey, alpha=1 - f)
+        if step == BRIGHTNESS:
+            image.mul_(f)
         else:
-            anchor = float(image.mean(dim=(1, 2)) @ image.new_tensor(LUMA)) if step == CONTRAST else 0.0
-            image.mul_(f).add_((1 - f) * anchor)
-        image.clamp_(0, 1)
+            other = grey_of(image)
+            torch.lerp(other if step == SATURATION else other.mean(), image, f, out=image)
+        if f > 1:
+            image.clamp_(0, 1)
+
+
+def grey_of(image: Tensor) -> Tensor:
+    """Grey values [H, W] of a picture [3, H, W]."""
+    red, green, blue = image.unbind(0)
+    return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
 
 def for_each(work: Callable[[int], None], n: int) -> None:
