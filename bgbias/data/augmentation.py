@@ -7,8 +7,9 @@ over the whole batch.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -47,15 +48,20 @@ class Augmentation:
 
     def batch(self, front: Foregrounds, back: Backgrounds, index: Tensor, background: Tensor, rng: Generator) -> Batch:
         """Finished examples at `index` ([B] int64) on the given backgrounds ([B] int64)."""
-        side = front.image.shape[-1]
-        n, device = len(index), rng.device
-        crop = draw_crops(n, side, self.min_scale, self.max_ratio, rng)
-        flip = torch.rand(n, generator=rng, device=device) < self.flip
-        factor = 1 + self.jitter * (2 * torch.rand(n, 3, generator=rng, device=device) - 1)
-        order = torch.rand(n, 3, generator=rng, device=device).argsort(dim=1)
-        finish = finish_one_by_one if device.type == "cpu" else finish_together
-        image, mask = finish(*parts(front, back), index, background, Recipe(crop, flip, factor, order))
+        drawn = self.draw(len(index), front.image.shape[-1], rng)
+        finish = finish_one_by_one if rng.device.type == "cpu" else finish_together
+        image, mask = finish(*parts(front, back), index, background, drawn)
         return Batch(image=image, mask=mask, label=front.label[index], background=background)
+
+    def draw(self, n: int, side: int, rng: Generator) -> "Recipe":
+        """What happens to n square pictures."""
+        device = rng.device
+        with one_thread():
+            crop = draw_crops(n, side, self.min_scale, self.max_ratio, rng)
+            flip = torch.rand(n, generator=rng, device=device) < self.flip
+            factor = 1 + self.jitter * (2 * torch.rand(n, 3, generator=rng, device=device) - 1)
+            order = torch.rand(n, 3, generator=rng, device=device).argsort(dim=1)
+        return Recipe(crop, flip, factor, order)
 
 
 @dataclass(frozen=True)
@@ -245,6 +251,17 @@ def grey_of(image: Tensor) -> Tensor:
     """Grey values [H, W] of a picture [3, H, W]."""
     red, green, blue = image.unbind(0)
     return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute with one thread: even of a few numbers the square roots wake all, and wait for them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def for_each(work: Callable[[int], None], n: int) -> None:
