@@ -265,13 +265,14 @@ def one_thread() -> Iterator[None]:
 
 
 def for_each(work: Callable[[int], None], n: int) -> None:
-    """Do the work for 0..n-1 over as many threads as torch is given."""
+    """Do the work for 0..n-1 over as many threads as torch is given, each with an equal share."""
     threads = torch.get_num_threads()
-    if threads == 1:
-        for i in range(n):
+
+    def share(first: int) -> None:
+        for i in range(first, n, threads):
             work(i)
-    else:
-        list(_pool(threads).map(work, range(n)))
+
+    list(_pool(threads).map(share, range(threads)) if threads > 1 else map(share, [0]))
 
 
 @functools.cache
