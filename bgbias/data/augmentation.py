@@ -157,15 +157,15 @@ def composed_layers(front: Words, shown: Bytes, back: Words) -> Bytes:
     pixels = np.empty(front.shape, np.int32)
     compose_pixels(front, shown, back, pixels)
     layers = pixels.view(np.uint8).reshape(*front.shape, PIXEL)
-    np.multiply(shown, 255, out=layers[..., CHANNELS])
+    layers[..., CHANNELS] = shown * 255
     return layers
 
 
 def scaled_planes(layers: Bytes, side: int, flip: bool) -> Tensor:
     """Layers [h, w, 4] scaled to the side, perhaps mirrored: [4, side, side] uint8.
 
-    Only with its four strides in the order of a channels-last batch does torch scale a picture pixel by pixel, and
-    OpenCV splits pixels into planes many at a time, which torch does not.
+    Torch scales whole pixels only if all four strides are those of a channels-last batch, the first one too. OpenCV
+    mirrors and separates many pixels at a time, torch one by one.
     """
     batch = torch.from_numpy(layers)[None].permute(0, 3, 1, 2)
     scaled = F.interpolate(batch, size=(side, side), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
@@ -235,27 +235,27 @@ def jitter(image: Tensor, factor: Tensor, order: Tensor) -> Tensor:
 
 
 def jitter_in_place(image: Tensor, factor: list[float], order: list[int]) -> None:
-    """`jitter` of one picture [3, H, W], which it changes."""
+    """`jitter` of one picture [3, H, W], which it changes.
+
+    With f <= 1 every value lies between two in [0, 1], so only f > 1 needs the clamp.
+    """
     for step in order:
         f = factor[step]
         if step == BRIGHTNESS:
             image.mul_(f)
+        elif step == CONTRAST:
+            torch.lerp(image.mean(dim=(1, 2)) @ image.new_tensor(LUMA), image, f, out=image)
         else:
-            other = grey_of(image)
-            torch.lerp(other if step == SATURATION else other.mean(), image, f, out=image)
+            red, green, blue = image.unbind(0)
+            grey = (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+            torch.lerp(grey, image, f, out=image)
         if f > 1:
             image.clamp_(0, 1)
 
 
-def grey_of(image: Tensor) -> Tensor:
-    """Grey values [H, W] of a picture [3, H, W]."""
-    red, green, blue = image.unbind(0)
-    return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
-
-
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch compute with one thread: even of a few numbers the square roots wake all, and wait for them."""
+    """Let torch compute with one thread: even for a few square roots it wakes all that it is given, and waits."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

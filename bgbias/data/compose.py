@@ -27,7 +27,7 @@ def compose_pixels(
     background: npt.NDArray[np.int32],
     out: npt.NDArray[np.int32],
 ) -> None:
-    """`compose` of one picture in an array's own memory, half as fast as the copy of its background.
+    """`compose` of one picture of whole pixels, into memory that is there.
 
     Args:
         foreground, background: [H, W], pixels of four bytes.
