@@ -188,7 +188,7 @@ def fail_on_one_thread():
 
 @pytest.mark.usefixtures("two_threads")
 def test_one_thread_gives_back_the_others_after_an_error_too():
-    with pytest.raises(ValueError, match="^1 thread$"):
+    with pytest.raises(ValueError, match=r"^1 thread$"):
         fail_on_one_thread()
     assert torch.get_num_threads() == 2
 
