@@ -7,18 +7,24 @@ over the whole batch.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from bgbias.data.compose import compose_pixels
 from bgbias.data.pictures import CHANNELS, PIXEL, PackedMasks, Pictures
 from bgbias.types import OWN_BACKGROUND, Backgrounds, Batch, Foregrounds
 
+Bytes = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.int32]
 ATTEMPTS = 10
 LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in a grey value, as torchvision has them (ITU-R 601-2)."""
@@ -42,16 +48,21 @@ class Augmentation:
 
     def batch(self, front: Foregrounds, back: Backgrounds, index: Tensor, background: Tensor, rng: Generator) -> Batch:
         """Finished examples at `index` ([B] int64) on the given backgrounds ([B] int64)."""
-        side = front.image.shape[-1]
-        n, device = len(index), rng.device
-        crop = draw_crops(n, side, self.min_scale, self.max_ratio, rng)
-        flip = torch.rand(n, generator=rng, device=device) < self.flip
-        factor = 1 + self.jitter * (2 * torch.rand(n, 3, generator=rng, device=device) - 1)
-        order = torch.rand(n, 3, generator=rng, device=device).argsort(dim=1)
-        finish = finish_one_by_one if device.type == "cpu" else finish_together
-        image, mask = finish(*parts(front, back), index, background, Recipe(crop, flip, factor, order))
+        drawn = self.draw(len(index), front.image.shape[-1], rng)
+        finish = finish_one_by_one if rng.device.type == "cpu" else finish_together
+        image, mask = finish(*parts(front, back), index, background, drawn)
         label = front.label[index]
         return Batch(image, mask, label, background, back.classes(background, label))
+
+    def draw(self, n: int, side: int, rng: Generator) -> "Recipe":
+        """What happens to n square pictures."""
+        device = rng.device
+        with one_thread():
+            crop = draw_crops(n, side, self.min_scale, self.max_ratio, rng)
+            flip = torch.rand(n, generator=rng, device=device) < self.flip
+            factor = 1 + self.jitter * (2 * torch.rand(n, 3, generator=rng, device=device) - 1)
+            order = torch.rand(n, 3, generator=rng, device=device).argsort(dim=1)
+        return Recipe(crop, flip, factor, order)
 
 
 @dataclass(frozen=True)
@@ -114,33 +125,54 @@ def finish_one_by_one(
     """
     n, side = len(index), image.shape[-1]
     images, masks = torch.empty(n, CHANNELS, side, side), torch.empty(n, 1, side, side, dtype=torch.bool)
-    fronts, backs = words(image.storage).numpy(), words(back.storage).numpy()
+    fronts, packed, backs = words(image.storage).numpy(), mask.storage.numpy(), words(back.storage).numpy()
     front_row, mask_row = image.rows[index].tolist(), mask.rows[index].tolist()
     back_row, own = back.rows[background].tolist(), (background == OWN_BACKGROUND).tolist()
     crops, flips, factors, orders = (drawn.tolist() for drawn in vars(recipe).values())
-    packed = mask.storage.numpy()
 
     def finish(i: int) -> None:
         top, left, height, width = crops[i]
         rows, columns = slice(top, top + height), slice(left, left + width)
-        shown = np.unpackbits(packed[mask_row[i], rows], axis=-1)[:, columns].view(bool)
+        shown = np.unpackbits(packed[mask_row[i], rows], axis=-1)[:, columns]
         front = fronts[front_row[i], rows, columns]
-        pixels = front.copy() if own[i] else backs[back_row[i], rows, columns].copy()
-        if not own[i]:
-            np.copyto(pixels, front, where=shown)
-        bytes_ = pixels.view(np.uint8).reshape(height, width, PIXEL)
-        bytes_[..., CHANNELS] = shown
-        bytes_[..., CHANNELS] *= 255
-        crop = torch.from_numpy(bytes_).permute(2, 0, 1)[None]
-        scaled = F.interpolate(crop, size=(side, side), mode="bilinear", antialias=True)[0]
-        if flips[i]:
-            scaled = scaled.flip(-1)
-        images[i] = scaled[:CHANNELS]
-        masks[i, 0] = scaled[CHANNELS] >= 128
-        jitter_in_place(images[i].div_(255), factors[i], orders[i])
+        behind = front if own[i] else backs[back_row[i], rows, columns]
+        layers = composed_layers(front, shown, behind)
+        planes = scaled_planes(layers, side, flips[i])
+        images[i].copy_(planes[:CHANNELS]).div_(255)
+        np.greater_equal(planes[CHANNELS].numpy(), 128, out=masks[i, 0].numpy())
+        jitter_in_place(images[i], factors[i], orders[i])
 
     for_each(finish, n)
     return images, masks
+
+
+def composed_layers(front: Words, shown: Bytes, back: Words) -> Bytes:
+    """A picture whose fourth channel is its mask, 0 or 255.
+
+    Args:
+        front, back: [h, w] int32, pixels; shown: [h, w] uint8, 1 = front.
+
+    Returns:
+        [h, w, 4] uint8.
+    """
+    pixels = np.empty(front.shape, np.int32)
+    compose_pixels(front, shown, back, pixels)
+    layers = pixels.view(np.uint8).reshape(*front.shape, PIXEL)
+    layers[..., CHANNELS] = shown * 255
+    return layers
+
+
+def scaled_planes(layers: Bytes, side: int, flip: bool) -> Tensor:
+    """Layers [h, w, 4] scaled to the side, perhaps mirrored: [4, side, side] uint8.
+
+    Torch scales whole pixels only if all four strides are those of a channels-last batch, the first one too. OpenCV
+    mirrors and separates many pixels at a time, torch one by one.
+    """
+    batch = torch.from_numpy(layers)[None].permute(0, 3, 1, 2)
+    scaled = F.interpolate(batch, size=(side, side), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+    planes = np.empty((PIXEL, side, side), np.uint8)
+    cv2.split(cv2.flip(scaled, 1) if flip else scaled, list(planes))
+    return torch.from_numpy(planes)
 
 
 def finish_together(
@@ -204,27 +236,44 @@ def jitter(image: Tensor, factor: Tensor, order: Tensor) -> Tensor:
 
 
 def jitter_in_place(image: Tensor, factor: list[float], order: list[int]) -> None:
-    """`jitter` of one picture [3, H, W], which it changes."""
-    red, green, blue = image.unbind(0)
+    """`jitter` of one picture [3, H, W], which it changes.
+
+    With f <= 1 every value lies between two in [0, 1], so only f > 1 needs the clamp.
+    """
     for step in order:
         f = factor[step]
-        if step == SATURATION:
-            grey = (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
-            image.mul_(f).add_(grey, alpha=1 - f)
+        if step == BRIGHTNESS:
+            image.mul_(f)
+        elif step == CONTRAST:
+            torch.lerp(image.mean(dim=(1, 2)) @ image.new_tensor(LUMA), image, f, out=image)
         else:
-            anchor = float(image.mean(dim=(1, 2)) @ image.new_tensor(LUMA)) if step == CONTRAST else 0.0
-            image.mul_(f).add_((1 - f) * anchor)
-        image.clamp_(0, 1)
+            red, green, blue = image.unbind(0)
+            grey = (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+            torch.lerp(grey, image, f, out=image)
+        if f > 1:
+            image.clamp_(0, 1)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute with one thread: even for a few square roots it wakes all that it is given, and waits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def for_each(work: Callable[[int], None], n: int) -> None:
-    """Do the work for 0..n-1 over as many threads as torch is given."""
+    """Do the work for 0..n-1 over as many threads as torch is given, each with an equal share."""
     threads = torch.get_num_threads()
-    if threads == 1:
-        for i in range(n):
+
+    def share(first: int) -> None:
+        for i in range(first, n, threads):
             work(i)
-    else:
-        list(_pool(threads).map(work, range(n)))
+
+    list(_pool(threads).map(share, range(threads)) if threads > 1 else map(share, [0]))
 
 
 @functools.cache

@@ -25,6 +25,7 @@ from torchvision.transforms import v2
 from bgbias.data import layout
 from bgbias.data.augmentation import words
 from bgbias.data.bank import File, list_files
+from bgbias.data.compose import compose_pixels
 from bgbias.data.dataset import Dataset
 from bgbias.data.datasets.imagenet9 import ImageNet9
 from bgbias.data.photographs import Reader
@@ -135,8 +136,7 @@ def compare_composing(root: Path) -> None:
 
     def compose() -> None:
         for i in range(n):
-            np.copyto(pasted, back[n - 1 - i])
-            np.copyto(pasted, front[i], where=np.unpackbits(packed[i], axis=-1).view(bool))
+            compose_pixels(front[i], np.unpackbits(packed[i], axis=-1), back[n - 1 - i], pasted)
 
     def copy() -> None:
         for i in range(n):

@@ -1,9 +1,12 @@
 """Augmented batches against torchvision's own transforms."""
 
 import math
+from collections import Counter
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.stats import binom, ks_2samp, kstest
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as transforms
@@ -14,12 +17,16 @@ from bgbias.data.augmentation import (
     SATURATION,
     Augmentation,
     Recipe,
+    composed_layers,
     draw_crops,
     finish_one_by_one,
     finish_together,
+    for_each,
     jitter,
     jitter_in_place,
+    one_thread,
     parts,
+    scaled_planes,
 )
 from bgbias.randomness import stream
 from bgbias.types import OWN_BACKGROUND
@@ -126,17 +133,64 @@ def test_one_by_one_and_all_together_agree(photographs):
     assert (mask != other_mask).float().mean() < 1e-3
 
 
-def test_the_number_of_threads_changes_nothing(photographs):
+def test_layers_are_the_composed_pixels_and_the_mask():
+    front, back = (np.array([[low, high]], np.uint32).view(np.int32) for low, high in ((1, 2), (0x030201, 0x060504)))
+    layers = composed_layers(front, np.array([[1, 0]], np.uint8), back)
+    assert layers.tolist() == [[[1, 0, 0, 255], [4, 5, 6, 0]]]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (20, 27), (31, 32), (32, 5), (1, 9), (9, 1), (1, 1), (40, 35)])
+def test_layers_are_scaled_as_separate_planes_are(height, width, flip):
+    layers = torch.randint(256, (height, width, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    planes = layers.permute(2, 0, 1).contiguous()[None]
+    expected = F.interpolate(planes, size=(32, 32), mode="bilinear", antialias=True)[0]
+    found = scaled_planes(layers.numpy(), 32, flip)
+    assert torch.equal(found, expected.flip(-1) if flip else expected)
+
+
+@pytest.fixture
+def two_threads():
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+def test_the_number_of_threads_changes_nothing(photographs, request):
     train = photographs.train
     stored, index, drawn = parts(train.foregrounds, train.backgrounds), torch.arange(54), recipe(54, 32)
-    alone = finish_one_by_one(*stored, index, index, drawn)
-    torch.set_num_threads(2)
-    try:
-        together = finish_one_by_one(*stored, index, index, drawn)
-    finally:
-        torch.set_num_threads(1)
+    alone, batch_alone = finish_one_by_one(*stored, index, index, drawn), batch(photographs, 0)
+    request.getfixturevalue("two_threads")
+    together, batch_together = finish_one_by_one(*stored, index, index, drawn), batch(photographs, 0)
     assert torch.equal(alone[0], together[0])
     assert torch.equal(alone[1], together[1])
+    assert torch.equal(batch_alone.image, batch_together.image)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("n", [0, 1, 2, 7])
+def test_two_threads_share_the_work(n):
+    done = []
+    for_each(done.append, n)
+    assert Counter(done) == Counter(range(n))
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_an_error_in_a_thread_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        for_each(lambda i: 1 // (i - 3), 5)
+
+
+def fail_on_one_thread():
+    with one_thread():
+        raise ValueError(f"{torch.get_num_threads()} thread")
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_one_thread_gives_back_the_others_after_an_error_too():
+    with pytest.raises(ValueError, match=r"^1 thread$"):
+        fail_on_one_thread()
+    assert torch.get_num_threads() == 2
 
 
 def batch(photographs, seed, **changes):
