@@ -14,6 +14,7 @@ from bgbias.data.datasets import find_dataset
 from bgbias.errors import CheckpointError, SettingError
 from bgbias.evaluation.evaluate import judge
 from bgbias.metrics import VALIDATION, accuracy
+from bgbias.progress import Tracker, tracked_by
 from bgbias.randomness import stream
 from bgbias.training import build_module, choose_device
 from study.display import console, percent
@@ -33,9 +34,9 @@ def train(config: RunConfig, device: str, output: Path) -> tuple[Path, Metrics]:
     """
     check_empty(output)
     dataset, chosen = config.dataset.load(config.data), choose_device(device)
-    output.mkdir(parents=True, exist_ok=True)
     run = Run(config, dataset, chosen, output)
-    with Progress(console=console) as progress:
+    output.mkdir(parents=True, exist_ok=True)
+    with Progress(console=console) as progress, tracked_by(counted_by(progress)):
         task = progress.add_task("training", total=config.training.epochs)
         while not (run.history and run.done):
             metrics = run.epoch()
@@ -45,6 +46,11 @@ def train(config: RunConfig, device: str, output: Path) -> tuple[Path, Metrics]:
             )
             progress.update(task, advance=1, description=f"training  {shown}")
     return output / str(len(run.history)), run.history[-1]
+
+
+def counted_by(progress: Progress) -> Tracker:
+    """A tracker that gives each work a bar of its own among others."""
+    return lambda items, what, total: progress.track(items, total=total, description=what)
 
 
 def adopt(config: RunConfig, output: Path) -> Path:
