@@ -1,0 +1,130 @@
+"""What the flow method costs, as ratios measured in one run, on one core.
+
+    .venv/bin/python tests/benchmarks/flow.py --data DIR
+
+DIR is what `study data build` wrote. Takes about 4 minutes, most of it for the splines' samples.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import torch
+import typer
+
+from bgbias.data.datasets.imagenet9 import ImageNet9
+from bgbias.methods.flow_embedding import FlowEmbedding, sampling_classes, sampling_noise
+from bgbias.models.flow_classifier import FlowClassifier
+from bgbias.models.flows import flow_families
+from bgbias.models.torchvision_classifier import TorchvisionClassifier
+from bgbias.randomness import stream
+from bgbias.training import Trainer, Training
+from bgbias.types import Batch
+from bgbias.voting import Tally
+from study.process import set_up
+
+SAMPLES, IMAGES, WIDTH, CLASSES = 8192, 64, 64, 10
+SIZE, ROUNDS = 96, 3
+
+
+def main(data: Annotated[Path, typer.Option(help="a folder that `study data build` wrote")]) -> None:
+    set_up(1)
+    compare_epochs(data.absolute())
+    compare_curve()
+    show_families()
+
+
+def compare_epochs(root: Path) -> None:
+    """Training on features that were computed once, against running the frozen backbone in every epoch."""
+    dataset = ImageNet9(size=SIZE).load(root)
+    method = FlowEmbedding(backbone=None)
+    settings = Training(epochs=ROUNDS, batch_size=64)
+    trainer = Trainer(method, TorchvisionClassifier(), dataset, settings, 0, torch.device("cpu"))
+    encoding = timed(lambda: trainer.encoded)
+    index, train, module = torch.arange(len(dataset.train)), trainer.encoded.train, trainer.module
+
+    def cached() -> None:
+        for part in index.split(settings.batch_size):
+            trainer.step(part, stream(0, "draws"))
+
+    def every_time() -> None:
+        for part in index.split(settings.batch_size):
+            behind = train.assignment[part]
+            with torch.no_grad():
+                shown = [dataset.train.batch(part, column).image for column in behind.unbind(1)]
+                features = torch.stack([module.features(image) for image in shown], dim=1)
+            known = train.batch(part)
+            batch = Batch(features, known.mask, known.label, known.background, known.background_class)
+            terms = method.loss(module, batch, stream(0, "draws"))
+            trainer.optimizer.zero_grad()
+            torch.stack(list(terms.values())).sum().backward()
+            trainer.optimizer.step()
+
+    module.train()
+    quick = [timed(cached) for _ in range(ROUNDS)]
+    slow = timed(every_time)
+    print(f"an epoch of {len(index)} photographs at {SIZE} px with {method.swaps} swaps, resnet18 frozen, one core")
+    print(f"  on features computed once  {median(quick):7.2f} s (computing them, evaluation's too: {encoding:.1f} s)")
+    print(f"  running the backbone       {slow:7.2f} s")
+    print(f"  ratio {slow / median(quick):.0f} (aim: at least 20)")
+
+
+def built(family: str) -> tuple[FlowEmbedding, FlowClassifier]:
+    method = FlowEmbedding(family=family, width=WIDTH, max_samples=SAMPLES)
+    backbone = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(WIDTH, CLASSES))
+    return method, method.build(backbone).eval()
+
+
+def compare_curve() -> None:
+    """The accuracy at every number of samples, against a vote over the largest number alone."""
+    method, module = built("affine_coupling")
+    features = torch.randn(IMAGES, WIDTH)
+    noise, classes = sampling_noise(SAMPLES, WIDTH), sampling_classes(SAMPLES, CLASSES)
+
+    @torch.no_grad()
+    def curve() -> None:
+        method.curve(module, features)
+
+    @torch.no_grad()
+    def largest() -> None:
+        start, tally = module.embed(features), Tally(IMAGES, CLASSES, features.device)
+        for block in range(0, SAMPLES, 256):
+            part = slice(block, block + 256)
+            tally.add(method.sampled_probability(module, start, noise[part], classes[part]))
+        tally.logits(method.vote)
+
+    curve()
+    pairs = [(timed(curve), timed(largest)) for _ in range(ROUNDS)]
+    print(f"votes over up to {SAMPLES} samples x {IMAGES} images x {WIDTH} dimensions, one core, {ROUNDS} rounds")
+    whole, alone = (median(times) for times in zip(*pairs, strict=True))
+    print(f"  whole curve {whole:6.2f} s, largest alone {alone:6.2f} s")
+    print(f"  ratio {median(one / two for one, two in pairs):.2f} (aim: at most 1.2)")
+
+
+@torch.no_grad()
+def show_families() -> None:
+    """Sampling alone, by family."""
+    print(f"{SAMPLES} samples x {IMAGES} images x {WIDTH} dimensions, one core")
+    for family in flow_families():
+        method, module = built(family)
+        start = module.embed(torch.randn(IMAGES, WIDTH))
+        noise, classes = sampling_noise(SAMPLES, WIDTH), sampling_classes(SAMPLES, CLASSES)
+
+        def sample(method=method, module=module, start=start, noise=noise, classes=classes) -> None:
+            for block in range(0, SAMPLES, 256):
+                part = slice(block, block + 256)
+                method.sampled_probability(module, start, noise[part], classes[part])
+
+        print(f"  {family:22s} {timed(sample):7.1f} s")
+
+
+def timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    typer.run(main)
