@@ -19,10 +19,10 @@ GAMMA = 0.5
 COLOURS, OUTLINE = "inferno", "cyan"
 WRONG = "firebrick"
 """The colour of a wrong answer."""
-LETTERS = 20
-"""That a column is wide."""
-SIDE, GAP = 1.5, 0.1
-"""A panel's side, in inches, and the gap before each checkpoint's maps, in panels."""
+LETTERS, LETTERS_PER_INCH = 20, 12
+"""How wide a column is, and how wide letters of the title are."""
+SIDE, ROW, GAP = 1.5, 2.05, 0.1
+"""A panel's side and a row's height, in inches, and the gap before each checkpoint's maps, in panels."""
 
 
 def draw(examples: Mapping[str, Examples], methods: Sequence[str], dataset: Dataset) -> Figure:
@@ -34,12 +34,10 @@ def draw(examples: Mapping[str, Examples], methods: Sequence[str], dataset: Data
     numbers = range(len(next(iter(examples.values())).label))
     rows = [(name, shown, number) for number in numbers for name, shown in examples.items()]
     widths = [1, 1, *[GAP, *[1] * len(kinds)] * len(methods)]
-    figure = Figure(figsize=(SIDE * sum(widths) + 0.4, 1.18 * SIDE * len(rows) + 1.2), layout="constrained")
+    width = SIDE * sum(widths) + 0.4
+    figure = Figure(figsize=(width, ROW * len(rows) + 1.3), layout="constrained")
     figure.suptitle(
-        f"Which pixels the label's score hangs on: test images of {dataset.name}\n"
-        "below a mask: its share of the picture; below a map: the answer, and the map's share inside the mask\n"
-        "every map from 0 to its own maximum, as square roots",
-        fontsize=10,
+        "\n".join(textwrap.fill(line, int(LETTERS_PER_INCH * width)) for line in legend(dataset)), fontsize=10
     )
     panels = figure.subplots(len(rows), len(widths), squeeze=False, width_ratios=widths)
     for axes_row, (name, shown, number) in zip(panels, rows, strict=True):
@@ -48,6 +46,15 @@ def draw(examples: Mapping[str, Examples], methods: Sequence[str], dataset: Data
     for axes, heading in zip(panels[0], headings(kinds, methods), strict=True):
         axes.set_title(heading, fontsize=8.5, fontweight="bold")
     return figure
+
+
+def legend(dataset: Dataset) -> tuple[str, ...]:
+    """What the picture shows, in lines."""
+    return (
+        f"Which pixels the label's score hangs on: test images of {dataset.name}",
+        "below a mask: its share of the picture; below a map: the answer, and the map's share inside the mask",
+        "every map from 0 to its own maximum, as square roots",
+    )
 
 
 def headings(kinds: Sequence[str], methods: Sequence[str]) -> list[str]:
@@ -69,9 +76,9 @@ def draw_row(row: Sequence[Axes], shown: Examples, number: int, classes: tuple[s
     mask = shown.mask[number, 0]
     panels = iter(row)
     draw_panel(next(panels), shown.image[number].clamp(0, 1).permute(1, 2, 0).expand(-1, -1, 3))
-    row[0].set_xlabel(f"label {classes[shown.label[number]]}", fontsize=9)
+    tell(row[0], f"label {classes[shown.label[number]]}")
     draw_panel(next(panels), mask.float(), cmap="gray", vmin=0, vmax=1)
-    row[1].set_xlabel(percent(mask.float().mean().item()), fontsize=9)
+    tell(row[1], percent(mask.float().mean().item()))
     for maps in shown.maps:
         next(panels).set_axis_off()
         for kind in maps.saliency:
@@ -85,8 +92,13 @@ def draw_map(axes: Axes, maps: Maps, kind: str, shown: Examples, number: int, cl
     draw_panel(axes, saliency, cmap=COLOURS, norm=norm)
     if mask.any() and not mask.all():
         axes.contour(mask.float().numpy(), levels=[0.5], colors=OUTLINE, linewidths=0.7)
-    told = f"answer {named(classes, answer)}: {percent(maps.share[kind][number].item())}"
-    axes.set_xlabel(told, fontsize=9, color="black" if answer == shown.label[number] else WRONG)
+    tell(axes, f"answer {named(classes, answer)}", percent(maps.share[kind][number].item()))
+    axes.xaxis.label.set_color("black" if answer == shown.label[number] else WRONG)
+
+
+def tell(axes: Axes, *lines: str) -> None:
+    """Lines below a panel, those that are too long for it on more."""
+    axes.set_xlabel("\n".join(textwrap.fill(line, LETTERS) for line in lines), fontsize=9)
 
 
 def draw_panel(axes: Axes, picture: Tensor, **options: Any) -> None:
