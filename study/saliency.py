@@ -78,7 +78,7 @@ def shares_of(trained: Trained, variant: Variant, images: int) -> Shares:
             kind: mean_share(shares(config.method, trained.module, variant, index, saliency))
             for kind, saliency in MAPS.items()
         }
-    return Shares(len(index), mask_area(mask).double().mean().item(), found)
+    return Shares(len(index), mask_area(mask).mean().item(), found)
 
 
 def example_maps(checkpoints: Sequence[Trained], count: int) -> dict[str, Examples]:

@@ -115,7 +115,7 @@ def share_on_object(saliency: Tensor, mask: Tensor) -> Tensor:
 
 def mask_area(mask: Tensor) -> Tensor:
     """The share of each picture's area that its mask ([B, 1, H, W] bool) covers: [B] in [0, 1]."""
-    return mask.float().mean(dim=(1, 2, 3))
+    return mask.double().mean(dim=(1, 2, 3))
 
 
 def spread(n: int, count: int) -> Tensor:

@@ -197,7 +197,7 @@ def test_a_share_is_one_or_zero_where_all_or_nothing_is_object():
 
 def test_the_share_of_a_flat_map_is_the_mask_s_area():
     mask = torch.rand(20, 1, 5, 5, generator=torch.Generator().manual_seed(0)) > 0.4
-    torch.testing.assert_close(share_on_object(torch.full((20, 5, 5), 0.3), mask), mask_area(mask))
+    torch.testing.assert_close(share_on_object(torch.full((20, 5, 5), 0.3), mask), mask_area(mask).float())
 
 
 def test_a_map_that_is_zero_everywhere_has_no_share_and_is_left_out_of_means():
