@@ -5,7 +5,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from bgbias.metrics import OBJECT_SALIENCY
 from study.display import percent, results
@@ -69,11 +69,15 @@ def print_saliency(found: dict[str, Any]) -> None:
     """The share of saliency on the object by variant, given the JSON object of `study saliency`."""
     checkpoints = [found, *([found["against"]] if "against" in found else [])]
     kinds = list(next(iter(found["variants"].values()))[OBJECT_SALIENCY])
-    columns = (f"{one['method']}\n{kind.replace('_', ' ')}" for one in checkpoints for kind in kinds)
-    table = Table("test variant", "images", "object's area", *columns, title="share of saliency on the object")
+    columns: list[str | Column] = ["variant", "images", "object's\narea", Column("method", no_wrap=True)]
+    columns += [kind.replace("_", "\n") for kind in kinds]
+    table = Table(*columns, title=f"share of saliency on the object, test variants of {found['dataset']}")
     for name, shown in found["variants"].items():
-        shares = (one["variants"][name][OBJECT_SALIENCY][kind] for one in checkpoints for kind in kinds)
-        table.add_row(name, str(shown["images"]), percent(shown["mask_area"]), *map(percent, shares))
+        table.add_section()
+        area = percent(shown["mask_area"])
+        for one in checkpoints:
+            shares = one["variants"][name][OBJECT_SALIENCY]
+            table.add_row(name, str(shown["images"]), area, one["method"], *(percent(shares[kind]) for kind in kinds))
     results.print(table)
 
 

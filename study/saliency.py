@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bgbias.data.dataset import ORIGINAL, Variant
@@ -77,7 +78,7 @@ def shares_of(trained: Trained, variant: Variant, images: int) -> Shares:
             kind: mean_share(shares(config.method, trained.module, variant, index, saliency))
             for kind, saliency in MAPS.items()
         }
-    return Shares(len(index), mask_area(mask).double().mean().item(), found)
+    return Shares(len(index), mask_area(mask).mean().item(), found)
 
 
 def example_maps(checkpoints: Sequence[Trained], count: int) -> dict[str, Examples]:
@@ -97,13 +98,20 @@ def example_maps(checkpoints: Sequence[Trained], count: int) -> dict[str, Exampl
 
 
 def same_objects(variants: Sequence[Variant], count: int) -> list[Tensor]:
-    """For each variant the indices ([n] int64, n <= count) of objects that occur in all, evenly spread."""
-    sources = [variant.foregrounds.source for variant in variants]
-    common = sources[0]
-    for source in sources[1:]:
-        common = common[torch.isin(common, source)]
-    chosen = common[spread(len(common), count).to(common.device)]
-    return [(source == chosen[:, None]).int().argmax(dim=1) for source in sources]
+    """For each variant the indices ([n] int64, n <= count) of the same objects, such that occur in all.
+
+    The first of each class comes first, then the second of each.
+    """
+    source, label = variants[0].foregrounds.source, variants[0].foregrounds.label
+    common = torch.stack([torch.isin(source, variant.foregrounds.source) for variant in variants]).all(dim=0)
+    chosen = source[common][class_by_class(label[common])[:count]]
+    return [(variant.foregrounds.source == chosen[:, None]).int().argmax(dim=1) for variant in variants]
+
+
+def class_by_class(label: Tensor) -> Tensor:
+    """The order ([N] int64) of examples in which the first of each class comes first, then the second of each."""
+    occurrence = F.one_hot(label).cumsum(dim=0).gather(1, label[:, None])[:, 0]
+    return (occurrence * (label.max() + 1) + label).argsort()
 
 
 def maps_of(trained: Trained, batch: Batch) -> Maps:

@@ -20,7 +20,7 @@ def saliency(
     dataset: Annotated[str | None, typer.Option(help="another dataset than the checkpoint's own")] = None,
     data: Data = None,
     count: Annotated[int, typer.Option(min=1, help="images of each test variant that the shares are means of")] = 100,
-    drawn: Annotated[int, typer.Option(min=1, help="images that are drawn, each in two variants")] = 4,
+    drawn: Annotated[int, typer.Option(min=1, help="images that are drawn, each in two variants")] = 3,
     device: Device = "auto",
     threads: Threads = 1,
     as_json: AsJson = False,

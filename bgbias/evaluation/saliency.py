@@ -2,6 +2,9 @@
 
 A share must be read beside the share of the picture's area that the mask covers: a map without any structure puts
 just that share on the object. Below it a model looks at the background, above it at the object.
+
+What is differentiated is the label's logit minus the mean of all logits. Adding one number to all logits changes no
+answer and no loss, so no training decides how that number hangs on the picture, and a map should not show it.
 """
 
 import math
@@ -25,7 +28,7 @@ SaliencyMap = Callable[[Method, nn.Module, Tensor, Tensor], Tensor]
 
 
 def input_gradient(method: Method, module: nn.Module, image: Tensor, label: Tensor) -> Tensor:
-    """| d logit of the label / d image |, summed over channels.
+    """| d score of the label / d image |, summed over channels.
 
     Source: K. Simonyan et al., "Deep Inside Convolutional Networks", 2013 (arXiv 1312.6034), section 3.
 
@@ -40,7 +43,7 @@ def input_gradient(method: Method, module: nn.Module, image: Tensor, label: Tens
     from captum.attr import Saliency  # takes half a second, which whoever asks for no map need not wait for
 
     module.eval()
-    saliency = Saliency(lambda picture: method.predict(module, picture))
+    saliency = Saliency(lambda picture: scores(method.predict(module, picture)))
     found = [
         saliency.attribute(picture.detach().requires_grad_(), target=target)
         for picture, target in in_passes(image, label)
@@ -49,9 +52,9 @@ def input_gradient(method: Method, module: nn.Module, image: Tensor, label: Tens
 
 
 def integrated_gradients(method: Method, module: nn.Module, image: Tensor, label: Tensor, steps: int = STEPS) -> Tensor:
-    """| image * the mean of d logit of the label / d image on the straight path from black |, summed over channels.
+    """| image * the mean of d score of the label / d image on the straight path from black |, summed over channels.
 
-    Before the absolute value, a map's sum is the picture's logit minus black's. What is black gets nothing.
+    Before the absolute value, a map's sum is the picture's score minus black's. What is black gets nothing.
     Source: M. Sundararajan et al., "Axiomatic Attribution for Deep Networks", 2017 (arXiv 1703.01365), equation 1.
 
     Args:
@@ -66,7 +69,7 @@ def integrated_gradients(method: Method, module: nn.Module, image: Tensor, label
     from captum.attr import IntegratedGradients
 
     module.eval()
-    integrated = IntegratedGradients(lambda picture: method.predict(module, picture))
+    integrated = IntegratedGradients(lambda picture: scores(method.predict(module, picture)))
     found = [
         integrated.attribute(
             picture.detach(), target=target, n_steps=steps, internal_batch_size=images_in_a_pass(image)
@@ -77,6 +80,11 @@ def integrated_gradients(method: Method, module: nn.Module, image: Tensor, label
 
 
 MAPS: dict[str, SaliencyMap] = {"input_gradient": input_gradient, "integrated_gradients": integrated_gradients}
+
+
+def scores(logits: Tensor) -> Tensor:
+    """Logits [B, K] minus their mean over the classes, which softmax does not see."""
+    return logits - logits.mean(dim=1, keepdim=True)
 
 
 def images_in_a_pass(image: Tensor) -> int:
@@ -106,7 +114,7 @@ def share_on_object(saliency: Tensor, mask: Tensor) -> Tensor:
 
 def mask_area(mask: Tensor) -> Tensor:
     """The share of each picture's area that its mask ([B, 1, H, W] bool) covers: [B] in [0, 1]."""
-    return mask.float().mean(dim=(1, 2, 3))
+    return mask.double().mean(dim=(1, 2, 3))
 
 
 def spread(n: int, count: int) -> Tensor:
