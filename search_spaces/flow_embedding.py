@@ -16,6 +16,7 @@ SPACE = SearchSpace(
         "method/own_weight": FloatDistribution(0.1, 0.9),
         "method/likelihood_weight": FloatDistribution(1e-4, 1.0, log=True),
         "method/temperature": FloatDistribution(0.25, 1.25),
+        "method/faithful": CategoricalDistribution([True, False]),
         "method/vote": CategoricalDistribution(["majority", "mean_probability"]),
         "training/learning_rate": FloatDistribution(5e-4, 5e-3, log=True),
         "training/batch_size": CategoricalDistribution([64, 128, 256]),

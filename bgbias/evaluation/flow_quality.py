@@ -129,14 +129,15 @@ def measure(module: FlowClassifier, dataset: Dataset, swaps: int, count: int, se
 
 
 def moves(module: FlowClassifier, variant: Variant, swaps: int, generator: torch.Generator) -> Moves:
-    """The embeddings of a variant's examples on their own backgrounds and on `swaps` others each."""
-    copies: EncodedCopies = encoded_copies(variant, swaps, module.features, generator)
+    """The moves of a variant's examples from each of `swaps` random backgrounds to another: a test image may stand on
+    any."""
+    copies: EncodedCopies = encoded_copies(variant, 1 + swaps, module.features, generator)
     batch = copies.batch(torch.arange(len(variant), device=variant.assignment.device))
-    embedding = module.embed(batch.image.flatten(0, 1)).view(len(variant), 1 + swaps, -1)
+    embedding = module.embed(batch.image.flatten(0, 1)).unflatten(0, (len(variant), -1))
     return Moves(
-        own=embedding[:, :1].expand(-1, swaps, -1).flatten(0, 1),
-        moved=embedding[:, 1:].flatten(0, 1),
-        background_class=batch.background_class[:, 1:].flatten(),
+        own=embedding[:, 1:-1].flatten(0, 1),
+        moved=embedding[:, 2:].flatten(0, 1),
+        background_class=batch.background_class[:, 2:].flatten(),
         label=batch.label.repeat_interleave(swaps),
     )
 

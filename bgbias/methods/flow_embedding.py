@@ -54,6 +54,8 @@ class FlowEmbedding(Method):
     own_weight: in [0, 1], of the own background's cross-entropy; the swapped ones share the rest. Also the chance
         that a vote in training starts from the own embedding
     likelihood_weight: >= 0; the 2022 study's is 5e-5 per nat, not per dimension
+    faithful: whether the flow learns from densities alone. Else the vote trains it too, which bends it to what is
+        answered rightly, away from where embeddings really go: its samples vote better and its likelihood is worse
     vote_weight: >= 0, of the cross-entropy of a vote of one sample for each background class, the prediction itself
     staging: `joint` trains all from the first epoch; `staged` is the 2022 study's: first the embedding and the
         classifier on own backgrounds alone, then, with the embedding frozen, the classifier and the flow
@@ -76,6 +78,7 @@ class FlowEmbedding(Method):
     flow_hidden: Annotated[int, Field(ge=1)] = 64
     own_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
     likelihood_weight: Annotated[float, Field(ge=0)] = 0.01
+    faithful: bool = True
     vote_weight: Annotated[float, Field(ge=0)] = 0.5
     staging: Literal["joint", "staged"] = "joint"
     first_stage: Annotated[int, Field(ge=1)] = 5
@@ -142,7 +145,8 @@ class FlowEmbedding(Method):
         first = start[torch.arange(n, device=start.device), torch.where(draw < self.own_weight, 0, other)]
         classes = torch.arange(module.classes, device=start.device).repeat(n)
         noise = torch.randn(len(classes), self.width, generator=generator, device=generator.device)
-        moved = module.moved(first.repeat_interleave(module.classes, 0), self.temperature * noise, classes)
+        start, noise = first.repeat_interleave(module.classes, 0), self.temperature * noise
+        moved = module.moved(start, noise, classes, fixed_flow=self.faithful)
         log_probability = F.log_softmax(module.logits(moved), dim=1).view(n, module.classes, -1)
         return F.nll_loss(log_probability.logsumexp(dim=1) - math.log(module.classes), label)
 

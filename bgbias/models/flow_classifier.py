@@ -9,17 +9,23 @@ from torch.func import functional_call
 
 from bgbias.errors import SettingError
 
+MOMENTUM, SMALLEST_VARIANCE = 0.05, 1e-6
+"""How fast the statistics of moves follow, and what is added to every dimension's variance."""
+
 
 class FlowClassifier(nn.Module):
     """
     backbone: frozen, from images [B, C, H, W] to logits [B, K]; its features are what its last linear layer is given
     embedding: two linear layers from standardised features [B, F] to standardised embeddings [B, E]
-    flow: p(embedding of the object on a background of a class - own embedding | own embedding, class)
+    flow: p(move | own embedding, class), a move being what a background of the class adds to the object's embedding
     classifier: from embeddings to logits [B, K]
     samples: int64, how many samples a prediction draws; 0 answers from the own embedding
+    move_mean, move_covariance: [E] and [E, E], running statistics of the moves, which the flow is shown whitened
     """
 
     samples: Tensor
+    move_mean: Tensor
+    move_covariance: Tensor
 
     def __init__(self, backbone: nn.Module, width: int, hidden: int, flow: nn.Module) -> None:
         """
@@ -44,6 +50,8 @@ class FlowClassifier(nn.Module):
         self.classifier = nn.Linear(width, self.classes)
         self.embedding_frozen = False
         self.register_buffer("samples", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("move_mean", torch.zeros(width))
+        self.register_buffer("move_covariance", torch.eye(width))
 
     def train(self, mode: bool = True) -> "FlowClassifier":
         """What is frozen keeps its statistics."""
@@ -78,23 +86,42 @@ class FlowClassifier(nn.Module):
 
     def log_density(self, own: Tensor, moved: Tensor, background_class: Tensor) -> Tensor:
         """The log-density in nats, [N], of embeddings [N, E] on backgrounds of a class [N], given the own [N, E]."""
-        found: Tensor = self.flow.log_prob(moved - own, context=self.context(own, background_class))
+        move = moved - own
+        if self.training:
+            self._follow(move.detach())
+        found: Tensor = self.flow.log_prob(self._whitened(move), context=self.context(own, background_class))
+        return found - self._factor().diagonal().log().sum()
+
+    def _follow(self, move: Tensor) -> None:
+        """Let the running statistics follow the moves [N, E] of a batch."""
+        self.move_mean.lerp_(move.mean(dim=0), MOMENTUM)
+        self.move_covariance.lerp_(torch.cov(move.T), MOMENTUM)
+
+    def _factor(self) -> Tensor:
+        """The lower triangular square root of the moves' covariance: [E, E]."""
+        floor = torch.full_like(self.move_mean, SMALLEST_VARIANCE).diag()
+        found: Tensor = torch.linalg.cholesky(self.move_covariance + floor)
         return found
 
-    def moved(self, own: Tensor, noise: Tensor, background_class: Tensor) -> Tensor:
+    def _whitened(self, move: Tensor) -> Tensor:
+        found: Tensor = torch.linalg.solve_triangular(self._factor(), (move - self.move_mean).T, upper=False).T
+        return found
+
+    def moved(self, own: Tensor, noise: Tensor, background_class: Tensor, *, fixed_flow: bool = False) -> Tensor:
         """The embeddings [N, E] that standard normal noise [N, E] stands for on backgrounds of a class [N].
 
-        Their gradient reaches the own embeddings but not the flow, which learns from densities alone: a vote would
-        bend it to what is answered rightly, away from where embeddings really go.
+        fixed_flow: whether their gradient stops at the flow's parameters; it reaches the own embeddings all the same
         """
-        fixed = {name: parameter.detach() for name, parameter in self.flow.named_parameters()}
+        parameters = dict(self.flow.named_parameters())
+        if fixed_flow:
+            parameters = {name: parameter.detach() for name, parameter in parameters.items()}
         told = {"context": self.context(own, background_class)}
-        shift: Tensor = functional_call(self.flow, fixed, (noise,), told)
-        return own + shift
+        standard: Tensor = functional_call(self.flow, parameters, (noise,), told)
+        return own + self.move_mean + standard @ self._factor().T
 
     def noise(self, own: Tensor, moved: Tensor, background_class: Tensor) -> Tensor:
         """`moved` undone: the noise [N, E] of embeddings [N, E]."""
-        found: Tensor = self.flow.inverse(moved - own, context=self.context(own, background_class))
+        found: Tensor = self.flow.inverse(self._whitened(moved - own), context=self.context(own, background_class))
         return found
 
     def context(self, own: Tensor, background_class: Tensor) -> Tensor:

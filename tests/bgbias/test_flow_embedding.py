@@ -172,11 +172,45 @@ def test_the_negative_log_likelihood_is_of_a_standard_normal_move_before_trainin
             for parameter in layer.network[-1].parameters():
                 parameter.zero_()
     batch = run.batch(torch.arange(32), stream(0, "draws"))
-    terms = method.loss(run.module.train(), batch, stream(0, "draws"))
+    terms = method.loss(run.module.eval(), batch, stream(0, "draws"))
     embedding = run.module.embedding(batch.image.flatten(0, 1)).view(32, 2, 8)
     move = embedding[:, 0] - embedding[:, 1]
     expected = -torch.distributions.Normal(0.0, 1.0).log_prob(move).mean()
     assert terms["negative_log_likelihood"].item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_moves_are_shown_to_the_flow_whitened_and_come_back():
+    module = built(FlowEmbedding(width=4))
+    mix = torch.tensor([[2.0, 0.0, 0.0, 0.0], [1.0, 0.5, 0.0, 0.0], [0.0, 0.3, 0.1, 0.0], [0.2, 0.0, 0.0, 0.05]])
+    rng = torch.Generator().manual_seed(0)
+    own, classes = torch.randn(5000, 4, generator=rng), torch.zeros(5000, dtype=torch.int64)
+    moved = own + torch.randn(5000, 4, generator=rng) @ mix.T + 3
+    with torch.no_grad():
+        for _ in range(400):
+            module.train().log_density(own, moved, classes)
+        module.eval()
+        torch.testing.assert_close(module.move_mean, (moved - own).mean(dim=0), atol=1e-3, rtol=0)
+        torch.testing.assert_close(module.move_covariance, (moved - own).T.cov(), atol=1e-3, rtol=1e-3)
+        for layer in module.flow.flows:
+            for parameter in layer.network[-1].parameters():
+                parameter.zero_()
+        noise = module.noise(own, moved, classes)
+        torch.testing.assert_close(noise.T.cov(), torch.eye(4), atol=1e-2, rtol=0)
+        torch.testing.assert_close(module.moved(own, noise, classes), moved, atol=1e-4, rtol=1e-4)
+        normal = torch.distributions.MultivariateNormal(module.move_mean, module.move_covariance)
+        density = module.log_density(own, moved, classes)
+        torch.testing.assert_close(density, normal.log_prob(moved - own), atol=1e-2, rtol=1e-3)
+
+
+@pytest.mark.parametrize("faithful", [True, False])
+def test_only_an_unfaithful_flow_learns_from_votes(digits, faithful):
+    run = Trainer(FlowEmbedding(width=8, faithful=faithful), CompactCnn(), digits, Training(batch_size=64), 0, CPU)
+    terms = run.method.loss(run.module.train(), run.batch(torch.arange(32), stream(0, "d")), stream(0, "d"))
+    terms["vote_cross_entropy"].backward()
+    assert all(parameter.grad.any() for parameter in run.module.classifier.parameters())
+    assert all(parameter.grad.any() for parameter in run.module.embedding.parameters())
+    learnt = [parameter.grad is not None and bool(parameter.grad.any()) for parameter in run.module.flow.parameters()]
+    assert learnt == [not faithful] * len(learnt)
 
 
 def test_a_vote_that_starts_from_swapped_backgrounds_is_not_fooled_by_the_own_one(digits):
