@@ -13,6 +13,8 @@ from bgbias.types import Batch
 
 Encoder = Callable[[Tensor], Tensor]
 """Images [B, C, H, W] to features [B, F]."""
+Compose = Callable[[Tensor, Tensor], Batch]
+"""Indices and backgrounds, [B] int64 each, to a batch."""
 
 
 @dataclass(frozen=True)
@@ -69,33 +71,40 @@ def encoded(variant: Variant, encode: Encoder) -> Encoded:
     return Encoded(variant.foregrounds, variant.backgrounds, variant.assignment, variant, features)
 
 
-def encoded_copies(variant: Variant, copies: int, encode: Encoder, generator: Generator) -> EncodedCopies:
+def encoded_copies(
+    variant: Variant, copies: int, encode: Encoder, generator: Generator, compose: Compose | None = None
+) -> EncodedCopies:
     """A variant with the features of its examples, and of `copies` (>= 1) of each on backgrounds of random classes.
+
+    compose: makes a batch of examples on given backgrounds; None is the variant's own way
 
     Raises:
         DataError: some features are not finite.
     """
-    n, device = len(variant), variant.assignment.device
+    n, device, make = len(variant), variant.assignment.device, compose or variant.batch
     drawn = of_random_class(n * copies, variant.backgrounds.label.cpu(), generator).to(device).view(n, copies)
-    own = [encode(variant.batch(index).image) for index in batches(variant)]
-    swapped = [
-        torch.stack([encode(variant.batch(index, drawn[index, copy]).image) for copy in range(copies)], dim=1)
+    assignment = torch.cat([variant.assignment[:, None], drawn], dim=1)
+    features = [
+        torch.stack([encode(make(index, behind).image) for behind in assignment[index].unbind(1)], dim=1)
         for index in batches(variant)
     ]
-    features = torch.cat([torch.cat(own)[:, None], torch.cat(swapped)], dim=1)
-    assignment = torch.cat([variant.assignment[:, None], drawn], dim=1)
-    return EncodedCopies(variant.foregrounds, variant.backgrounds, assignment, _checked(features))
+    return EncodedCopies(variant.foregrounds, variant.backgrounds, assignment, _checked(torch.cat(features)))
 
 
 def encoded_dataset(dataset: Dataset, copies: int, encode: Encoder, generator: Generator) -> Dataset:
-    """Every variant with its features, and the training examples with `copies` of each; none is augmented.
+    """Every variant with its features, and the training examples with `copies` of each, all of them augmented once.
 
     Raises:
         DataError: some features are not finite.
     """
+    draws = torch.Generator(dataset.train.assignment.device).manual_seed(generator.initial_seed())
+
+    def augmented(index: Tensor, background: Tensor) -> Batch:
+        return dataset.training_batch(index, background, draws)
+
     return replace(
         dataset,
-        train=encoded_copies(dataset.train, copies, encode, generator),
+        train=encoded_copies(dataset.train, copies, encode, generator, augmented),
         validation={name: encoded(variant, encode) for name, variant in dataset.validation.items()},
         test={name: encoded(variant, encode) for name, variant in dataset.test.items()},
         augmentation=None,
