@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bgbias.data.dataset import ORIGINAL, Variant
+from bgbias.data.dataset import ORIGINAL, Variant, spread
 from bgbias.data.datasets import find_dataset
-from bgbias.evaluation.saliency import MAPS, mask_area, mean_share, share_on_object, shares, spread
+from bgbias.evaluation.saliency import MAPS, mask_area, mean_share, share_on_object, shares
 from bgbias.metrics import OBJECT_SALIENCY
 from bgbias.types import Batch
 from study.display import progress_bar

@@ -79,9 +79,8 @@ class Variant:
         return self.at(torch.arange(min(n, len(self))))
 
     def spread(self, n: int) -> Self:
-        """At most n examples, evenly spread: datasets may lie in the order of their classes."""
-        taken = min(n, len(self))
-        return self.at(torch.arange(taken, device=self.assignment.device) * len(self) // max(1, taken))
+        """At most n examples, evenly spread."""
+        return self.at(spread(len(self), n).to(self.assignment.device))
 
     def tensors_to(self, move: Mover) -> Self:
         """The same variant with every tensor passed through `move`."""
@@ -271,6 +270,15 @@ class DatasetSpec(Component):
             DataError: a file is missing, damaged, or cannot be downloaded.
         """
         raise NotImplementedError
+
+
+def spread(n: int, count: int) -> Tensor:
+    """`count` indices below n, evenly spread, or all n: [min(n, count)] int64.
+
+    Datasets may lie in the order of their classes, so that the first examples would speak of one class alone.
+    """
+    taken = min(n, count)
+    return torch.arange(taken) * n // max(1, taken)
 
 
 def batch_size(variant: Variant) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from bgbias.data.dataset import Variant, batch_size
+from bgbias.data.dataset import Variant, batch_size, spread
 from bgbias.methods.method import Method
 
 PASS_PIXELS = 1 << 19
@@ -115,15 +115,6 @@ def share_on_object(saliency: Tensor, mask: Tensor) -> Tensor:
 def mask_area(mask: Tensor) -> Tensor:
     """The share of each picture's area that its mask ([B, 1, H, W] bool) covers: [B] in [0, 1]."""
     return mask.double().mean(dim=(1, 2, 3))
-
-
-def spread(n: int, count: int) -> Tensor:
-    """`count` indices below n, evenly spread, or all n: [min(n, count)] int64.
-
-    Datasets may lie in the order of their classes, so that the first examples would speak of one class alone.
-    """
-    taken = min(n, count)
-    return torch.arange(taken) * n // max(1, taken)
 
 
 def shares(method: Method, module: nn.Module, variant: Variant, index: Tensor, saliency: SaliencyMap) -> Tensor:

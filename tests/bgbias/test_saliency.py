@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bgbias.data.dataset import Dataset, Variant
+from bgbias.data.dataset import Dataset, Variant, spread
 from bgbias.evaluation import saliency
 from bgbias.evaluation.evaluate import Evaluation, judge
 from bgbias.evaluation.saliency import (
@@ -18,7 +18,6 @@ from bgbias.evaluation.saliency import (
     object_saliency,
     share_on_object,
     shares,
-    spread,
 )
 from bgbias.methods.erm import Erm
 from bgbias.models.compact_cnn import CompactCnn
