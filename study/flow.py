@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bgbias.components import make
 from bgbias.data.datasets import find_dataset
 from bgbias.errors import CheckpointError, SettingError
 from bgbias.evaluation.flow_quality import Curve, FlowQuality, measure, sampling_curve
@@ -55,15 +56,18 @@ def find_checkpoint(folder: Path) -> Path:
     return study.checkpoint(max(fitting, key=lambda row: row.val_accuracy))
 
 
-def analyse(checkpoint: Path, trained: Trained, samples: int, count: int) -> FlowReport:
+def analyse(
+    checkpoint: Path, trained: Trained, samples: int, count: int, temperature: float | None = None
+) -> FlowReport:
     """Judge a checkpoint's flow on at most `count` images of each test variant, with progress.
 
     Args:
         samples: of the largest vote, a power of two.
+        temperature: > 0, of the votes' samples; None is the checkpoint's own.
 
     Raises:
         CheckpointError: the checkpoint has no flow.
-        SettingError: `samples` is no power of two.
+        SettingError: `samples` is no power of two, or the temperature not positive.
     """
     method = trained.config.method
     if not isinstance(method, FlowEmbedding):
@@ -73,6 +77,8 @@ def analyse(checkpoint: Path, trained: Trained, samples: int, count: int) -> Flo
         )
     if samples < 1 or samples & (samples - 1):
         raise SettingError(f"--samples must be a power of two, 1 or more, but got {samples}")
+    if temperature is not None:
+        method = make(FlowEmbedding, {**vars(method), "temperature": temperature}, "method")
     module = flow_of(trained.module.eval())
     variants = {name: variant.spread(count) for name, variant in trained.dataset.test.items()}
     bar = progress_bar(variants.items(), "votes over samples", len(variants))

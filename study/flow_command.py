@@ -19,6 +19,9 @@ def flow(
     out: Annotated[Path, typer.Option(metavar="DIR", help=f"folder for {REPORT} and {PICTURE}")],
     samples: Annotated[int, typer.Option(help="of the largest vote, a power of two")] = 1024,
     count: Annotated[int, typer.Option(min=20, help="images of each test variant, at most")] = 1000,
+    temperature: Annotated[
+        float | None, typer.Option(help="of the votes' samples; the checkpoint's own if left out")
+    ] = None,
     data: Data = None,
     device: Device = "auto",
     threads: Threads = 1,
@@ -31,7 +34,7 @@ def flow(
 
     process.set_up(threads)
     found = flows.find_checkpoint(checkpoint)
-    report = flows.analyse(found, single.load_trained(found, None, data, device), samples, count)
+    report = flows.analyse(found, single.load_trained(found, None, data, device), samples, count, temperature)
     described = {"checkpoint": str(found.absolute()), **flows.to_json(report)}
     out.mkdir(parents=True, exist_ok=True)
     (out / REPORT).write_text(json.dumps(finite(described), indent=1))

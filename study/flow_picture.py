@@ -8,10 +8,13 @@ from matplotlib.figure import Figure
 from scipy.stats import chi2
 
 from bgbias.evaluation.flow_quality import Curve, FlowQuality
+from study.display import percent
 from study.flow import FlowReport
 
 COLUMNS = 4
 BINS = 20
+SMALLEST_P = 1e-16
+"""Smaller p-values are drawn as this."""
 COLOURS = {"majority": "tab:blue", "mean_probability": "tab:green", "reproduced": "tab:red"}
 NEUTRAL, EXPECTED = "tab:gray", "black"
 
@@ -20,7 +23,10 @@ def draw(report: FlowReport) -> Figure:
     """What votes are worth on every variant, and below it how well the flow knows the moves."""
     curve_rows = math.ceil(len(report.curves) / COLUMNS)
     figure = Figure(figsize=(16, 3.5 * (curve_rows + 2)), layout="constrained")
-    figure.suptitle(f"The flow of {report.method.name()} on {report.dataset} ({report.method.family})", fontsize=14)
+    title = (
+        f"{report.method.name()} on {report.dataset}: votes over samples, and how well the flow knows held-out moves"
+    )
+    figure.suptitle(title, fontsize=14)
     panels = figure.subplots(curve_rows + 2, COLUMNS, squeeze=False)
     for axes in panels[:curve_rows].flat[len(report.curves) :]:
         axes.set_axis_off()
@@ -46,11 +52,10 @@ def draw_curve(axes: Axes, variant: str, curve: Curve, chosen: int) -> None:
         drawn = {n: value for n, value in found.items() if n}
         axes.plot(list(drawn), [100 * value for value in drawn.values()], "o-", ms=3, color=COLOURS[vote], label=vote)
     axes.axhline(100 * curve.votes["majority"][0], color=EXPECTED, lw=1, label="own embedding, no sample")
-    axes.axhline(100 * curve.backbone, color=NEUTRAL, ls="--", lw=1, label="frozen backbone")
     if chosen:
         axes.axvline(chosen, color=EXPECTED, ls=":", lw=1, label="chosen on validation data")
     axes.set_xscale("log", base=2)
-    axes.set_title(f"{variant} ({curve.images} test images)", fontsize=10)
+    axes.set_title(f"{variant}, {curve.images} test images\nfrozen backbone: {percent(curve.backbone)}", fontsize=10)
     axes.set_xlabel("samples")
     axes.set_ylabel("accuracy [%]")
     axes.grid(alpha=0.3)
@@ -63,7 +68,7 @@ def draw_bits(axes: Axes, quality: FlowQuality) -> None:
     axes.bar_label(bars, fmt="%.2f", fontsize=9)
     axes.axhline(0, color=EXPECTED, lw=0.8)
     axes.margins(y=0.15)
-    axes.set_title("held-out moves: bits per dimension (lower is better)", fontsize=10)
+    axes.set_title("bits per dimension (lower is better)", fontsize=10)
 
 
 def draw_dimensions(axes: Axes, quality: FlowQuality) -> None:
@@ -76,7 +81,7 @@ def draw_dimensions(axes: Axes, quality: FlowQuality) -> None:
     axes.axhline(1, color=EXPECTED, ls=":", label="uniform, as it should be")
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=8)
-    axes.set_title("noise of true moves: probability transform (PIT)", fontsize=10)
+    axes.set_title("noise: probability transform (PIT)", fontsize=10)
 
 
 def draw_radius(axes: Axes, quality: FlowQuality) -> None:
@@ -87,8 +92,8 @@ def draw_radius(axes: Axes, quality: FlowQuality) -> None:
     axes.hist(radius[radius <= limit], bins=2 * BINS, density=True, color="tab:blue", alpha=0.6)
     grid = np.linspace(0, limit, 300)
     axes.plot(grid, expected.pdf(grid), color=EXPECTED, ls=":", label=f"chi-squared, {width} degrees of freedom")
-    axes.legend(fontsize=8)
-    axes.set_title(f"squared length of the noise (KS test: p = {quality.normality.radius_p:.2g})", fontsize=10)
+    axes.legend(fontsize=8, loc="upper right")
+    axes.set_title(f"squared length of the noise: p = {quality.normality.radius_p:.2g} (KS test)", fontsize=10)
 
 
 def draw_shares(axes: Axes, quality: FlowQuality) -> None:
@@ -116,7 +121,8 @@ def draw_classifiers(axes: Axes, quality: FlowQuality, names: tuple[str, ...]) -
     axes.set_ylim(0, 100)
     axes.legend(fontsize=8)
     axes.tick_params(axis="x", labelsize=8)
-    axes.set_title("two-sample classifier's accuracy [%], by background class", fontsize=10)
+    axes.set_title("classifier tells samples from true moves [%]", fontsize=10)
+    axes.set_xlabel("background class")
 
 
 def draw_kernels(axes: Axes, quality: FlowQuality, names: tuple[str, ...]) -> None:
@@ -126,17 +132,18 @@ def draw_kernels(axes: Axes, quality: FlowQuality, names: tuple[str, ...]) -> No
     axes.set_ylim(0, 1)
     axes.legend(fontsize=8)
     axes.tick_params(axis="x", labelsize=8)
-    axes.set_title("MMD between samples and true moves: permutation p", fontsize=10)
+    axes.set_title("MMD of samples and true moves: p", fontsize=10)
+    axes.set_xlabel("background class")
 
 
 def draw_dimension_tests(axes: Axes, quality: FlowQuality) -> None:
     """P-values of each dimension's normality test."""
-    axes.plot(np.sort(quality.normality.dimension_p), "o", ms=4, color="tab:blue")
+    axes.plot(np.sort(quality.normality.dimension_p).clip(min=SMALLEST_P), "o", ms=4, color="tab:blue")
     axes.axhline(0.05, color=EXPECTED, ls=":", label="0.05")
     axes.set_yscale("log")
     axes.set_xlabel("dimensions, in order")
     axes.legend(fontsize=8)
-    axes.set_title("noise of true moves: KS test of each dimension, p", fontsize=10)
+    axes.set_title("noise, dimension by dimension: p (KS test)", fontsize=10)
 
 
 def draw_words(axes: Axes, report: FlowReport) -> None:

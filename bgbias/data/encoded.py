@@ -97,7 +97,8 @@ def encoded_dataset(dataset: Dataset, copies: int, encode: Encoder, generator: G
     Raises:
         DataError: some features are not finite.
     """
-    draws = torch.Generator(dataset.train.assignment.device).manual_seed(generator.initial_seed())
+    seed = int(torch.randint(1 << 62, (), generator=generator))
+    draws = torch.Generator(dataset.train.assignment.device).manual_seed(seed)
 
     def augmented(index: Tensor, background: Tensor) -> Batch:
         return dataset.training_batch(index, background, draws)

@@ -53,6 +53,15 @@ def test_a_checkpoints_flow_is_told_in_numbers_and_a_picture(study, checkpoints,
     assert "bits per dimension, gaussian" in printed
 
 
+def test_a_cold_vote_is_one_answer_for_each_class(study, checkpoints, tmp_path):
+    arguments = ("flow", checkpoints["flow_embedding"], "--out", tmp_path, "--samples", 1024, "--count", 50, "--json")
+    code, printed, told = study(*arguments, "--temperature", 1e-6)
+    assert code == 0, told
+    curve = json.loads(printed)["accuracy"]["shuffled"]["mean_probability"]
+    assert abs(curve["512"] - curve["1024"]) <= 0.02
+    assert json.loads(printed)["accuracy"]["shuffled"]["majority"]["0"] == curve["0"]
+
+
 def test_a_trial_reports_its_whole_curve_and_evaluates_to_the_same(study, checkpoints):
     code, printed, told = study("evaluate", checkpoints["flow_embedding"], "--json")
     assert code == 0, told
@@ -85,6 +94,7 @@ def test_a_studys_winner_is_found_and_a_checkpoint_serves_as_backbone(study, che
     [
         (["--samples", "0"], "--samples must be a power of two, 1 or more, but got 0"),
         (["--samples", "12"], "--samples must be a power of two, 1 or more, but got 12"),
+        (["--temperature", "0"], "method/temperature: input should be greater than 0, but got 0.0"),
         (["--count", "3"], "'--count': Input should be greater than or equal to 20"),
     ],
 )
