@@ -149,7 +149,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.training.learning_rate_at(self.epoch)
         totals: dict[str, Tensor] = {}
-        self.method.begin_epoch(self.module, self.epoch)
+        self.method.begin_epoch(self.module, self.epoch, self.training.epochs)
         self.module.train()
         started = time.perf_counter()
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):

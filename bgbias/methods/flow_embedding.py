@@ -60,6 +60,8 @@ class FlowEmbedding(Method):
     staging: `joint` trains all from the first epoch; `staged` is the 2022 study's: first the embedding and the
         classifier on own backgrounds alone, then, with the embedding frozen, the classifier and the flow
     first_stage: epochs, >= 1, of `staged`
+    settling: in [0, 1), the share of the epochs at the end in which the embedding stays as it is, so that the flow
+        learns moves that do not change any more
     vote: `majority`, `mean_probability` or `reproduced` (`bgbias.voting`)
     max_samples: >= 1, a power of two; after each epoch the number of samples is chosen among 0, 1, 2, 4, ... up to it
         by the mean accuracy on the validation variants that a background was pasted in, fewer winning a tie
@@ -82,6 +84,7 @@ class FlowEmbedding(Method):
     vote_weight: Annotated[float, Field(ge=0)] = 0.5
     staging: Literal["joint", "staged"] = "joint"
     first_stage: Annotated[int, Field(ge=1)] = 5
+    settling: Annotated[float, Field(ge=0, lt=1)] = 0.25
     vote: Vote = "majority"
     max_samples: Annotated[int, Field(ge=1)] = 32
     temperature: Annotated[float, Field(gt=0)] = 1.0
@@ -112,8 +115,9 @@ class FlowEmbedding(Method):
     def encode(self, module: nn.Module, dataset: Dataset, generator: Generator) -> Dataset:
         return encoded_dataset(dataset, self.swaps, flow_of(module).features, generator)
 
-    def begin_epoch(self, module: nn.Module, epoch: int) -> None:
-        flow_of(module).freeze_embedding(self.staging == "staged" and epoch >= self.first_stage)
+    def begin_epoch(self, module: nn.Module, epoch: int, epochs: int) -> None:
+        staged = self.staging == "staged" and epoch >= self.first_stage
+        flow_of(module).freeze_embedding(staged or epoch >= (1 - self.settling) * epochs)
 
     def loss(self, module: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
         flow = flow_of(module)

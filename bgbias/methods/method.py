@@ -44,8 +44,8 @@ class Method(Component):
         """Once, before the first epoch: the dataset as the trainable part of the module sees it."""
         return dataset
 
-    def begin_epoch(self, module: nn.Module, epoch: int) -> None:
-        """Before each epoch, counted from 0: freeze or thaw parts of the module."""
+    def begin_epoch(self, module: nn.Module, epoch: int, epochs: int) -> None:
+        """Before each of so many epochs, counted from 0: freeze or thaw parts of the module."""
 
     def assign(self, background: Tensor, backgrounds: Backgrounds, generator: Generator) -> Tensor:  # noqa: ARG002
         """Each batch, before it is composed: which background each of its examples stands on, [B] int64."""

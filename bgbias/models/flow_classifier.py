@@ -1,5 +1,6 @@
 """A frozen backbone, an embedding of its features, a flow that moves embeddings over backgrounds, and a classifier."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,8 +10,8 @@ from torch.func import functional_call
 
 from bgbias.errors import SettingError
 
-MOMENTUM, SMALLEST_VARIANCE = 0.05, 1e-6
-"""How fast the statistics of moves follow, and what is added to every dimension's variance."""
+MOMENTUM, SMALLEST_VARIANCE = 0.05, 1e-8
+"""How fast the running statistics follow, and what is added to every dimension's variance."""
 
 
 class FlowClassifier(nn.Module):
@@ -20,12 +21,14 @@ class FlowClassifier(nn.Module):
     flow: p(move | own embedding, class), a move being what a background of the class adds to the object's embedding
     classifier: from embeddings to logits [B, K]
     samples: int64, how many samples a prediction draws; 0 answers from the own embedding
-    move_mean, move_covariance: [E] and [E, E], running statistics of the moves, which the flow is shown whitened
+    joint_mean, joint_covariance: running statistics of moves and what the flow is told, together [E + E + K]. The flow
+        is shown what a linear regression on what it is told leaves of a move, whitened, so that it begins as the
+        Gaussian that knows as much; even a move a hundred times smaller than an embedding is then plain to see
     """
 
     samples: Tensor
-    move_mean: Tensor
-    move_covariance: Tensor
+    joint_mean: Tensor
+    joint_covariance: Tensor
 
     def __init__(self, backbone: nn.Module, width: int, hidden: int, flow: nn.Module) -> None:
         """
@@ -50,8 +53,9 @@ class FlowClassifier(nn.Module):
         self.classifier = nn.Linear(width, self.classes)
         self.embedding_frozen = False
         self.register_buffer("samples", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("move_mean", torch.zeros(width))
-        self.register_buffer("move_covariance", torch.eye(width))
+        told = 2 * width + self.classes
+        self.register_buffer("joint_mean", torch.zeros(told, dtype=torch.float64))
+        self.register_buffer("joint_covariance", torch.eye(told, dtype=torch.float64))
 
     def train(self, mode: bool = True) -> "FlowClassifier":
         """What is frozen keeps its statistics."""
@@ -86,26 +90,21 @@ class FlowClassifier(nn.Module):
 
     def log_density(self, own: Tensor, moved: Tensor, background_class: Tensor) -> Tensor:
         """The log-density in nats, [N], of embeddings [N, E] on backgrounds of a class [N], given the own [N, E]."""
-        move = moved - own
+        move, told = moved - own, self.context(own, background_class)
         if self.training:
-            self._follow(move.detach())
-        found: Tensor = self.flow.log_prob(self._whitened(move), context=self.context(own, background_class))
-        return found - self._factor().diagonal().log().sum()
+            self._follow(torch.cat([move, told], dim=1).detach().double())
+        whitening = self._whitening()
+        found: Tensor = self.flow.log_prob(whitening.apply(move, told), context=told)
+        return found - whitening.factor.diagonal().log().sum()
 
-    def _follow(self, move: Tensor) -> None:
-        """Let the running statistics follow the moves [N, E] of a batch."""
-        self.move_mean.lerp_(move.mean(dim=0), MOMENTUM)
-        self.move_covariance.lerp_(torch.cov(move.T), MOMENTUM)
+    def _follow(self, joint: Tensor) -> None:
+        """Let the running statistics follow the moves of a batch and what is told of them: [N, E + E + K] float64."""
+        self.joint_mean.lerp_(joint.mean(dim=0), MOMENTUM)
+        self.joint_covariance.lerp_(torch.cov(joint.T), MOMENTUM)
 
-    def _factor(self) -> Tensor:
-        """The lower triangular square root of the moves' covariance: [E, E]."""
-        floor = torch.full_like(self.move_mean, SMALLEST_VARIANCE).diag()
-        found: Tensor = torch.linalg.cholesky(self.move_covariance + floor)
-        return found
-
-    def _whitened(self, move: Tensor) -> Tensor:
-        found: Tensor = torch.linalg.solve_triangular(self._factor(), (move - self.move_mean).T, upper=False).T
-        return found
+    def _whitening(self) -> "Whitening":
+        width = self.classifier.in_features
+        return Whitening.of(self.joint_mean, self.joint_covariance, width)
 
     def moved(self, own: Tensor, noise: Tensor, background_class: Tensor, *, fixed_flow: bool = False) -> Tensor:
         """The embeddings [N, E] that standard normal noise [N, E] stands for on backgrounds of a class [N].
@@ -115,18 +114,52 @@ class FlowClassifier(nn.Module):
         parameters = dict(self.flow.named_parameters())
         if fixed_flow:
             parameters = {name: parameter.detach() for name, parameter in parameters.items()}
-        told = {"context": self.context(own, background_class)}
-        standard: Tensor = functional_call(self.flow, parameters, (noise,), told)
-        return own + self.move_mean + standard @ self._factor().T
+        told = self.context(own, background_class)
+        left: Tensor = functional_call(self.flow, parameters, (noise,), {"context": told})
+        return own + self._whitening().undo(left, told)
 
     def noise(self, own: Tensor, moved: Tensor, background_class: Tensor) -> Tensor:
         """`moved` undone: the noise [N, E] of embeddings [N, E]."""
-        found: Tensor = self.flow.inverse(self._whitened(moved - own), context=self.context(own, background_class))
+        told = self.context(own, background_class)
+        found: Tensor = self.flow.inverse(self._whitening().apply(moved - own, told), context=told)
         return found
 
     def context(self, own: Tensor, background_class: Tensor) -> Tensor:
         """What the flow is told: [N, E + K]."""
         return torch.cat([own, F.one_hot(background_class, self.classes).to(own.dtype)], dim=1)
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """move = offset + slope context + factor rest, with rests white.
+
+    offset: [E]; slope: [E, C]; factor: [E, E], lower triangular
+    """
+
+    offset: Tensor
+    slope: Tensor
+    factor: Tensor
+
+    @classmethod
+    def of(cls, mean: Tensor, covariance: Tensor, width: int) -> "Whitening":
+        """From the joint mean [E + C] and covariance of moves and contexts, both float64, with E = width."""
+        floor = SMALLEST_VARIANCE * torch.eye(len(mean)).to(mean)
+        joint = covariance + floor
+        move, mixed, context = joint[:width, :width], joint[:width, width:], joint[width:, width:]
+        slope = torch.linalg.solve(context, mixed.T).T
+        factor = torch.linalg.cholesky(move - slope @ mixed.T)
+        offset = mean[:width] - slope @ mean[width:]
+        return cls(offset.float(), slope.float(), factor.float())
+
+    def apply(self, move: Tensor, context: Tensor) -> Tensor:
+        """The white rests [N, E] of moves [N, E] given contexts [N, C]."""
+        left = move - self.offset - context @ self.slope.T
+        found: Tensor = torch.linalg.solve_triangular(self.factor, left.T, upper=False).T
+        return found
+
+    def undo(self, rest: Tensor, context: Tensor) -> Tensor:
+        """The moves [N, E] of rests [N, E]."""
+        return self.offset + context @ self.slope.T + rest @ self.factor.T
 
 
 def last_linear(module: nn.Module) -> nn.Linear:
