@@ -21,7 +21,7 @@ from bgbias.evaluation.two_sample import (
     kernel_test,
 )
 from bgbias.methods.flow_embedding import FlowEmbedding
-from bgbias.models.flow_classifier import FlowClassifier, features_and_logits
+from bgbias.models.modules.flow_classifier import FlowClassifier, features_and_logits
 from bgbias.progress import track
 from bgbias.randomness import stream
 from bgbias.voting import VOTES, Vote

@@ -22,8 +22,8 @@ from bgbias.components import CHECKED
 from bgbias.data.dataset import Dataset, Variant, batches
 from bgbias.data.encoded import encoded_dataset
 from bgbias.methods.method import CROSS_ENTROPY, Foundation, Method
-from bgbias.models.flow_classifier import FlowClassifier, last_linear
 from bgbias.models.flows import build_flow, flow_families
+from bgbias.models.modules.flow_classifier import FlowClassifier, last_linear
 from bgbias.randomness import stream
 from bgbias.types import Batch
 from bgbias.voting import Tally, Vote

@@ -16,8 +16,8 @@ import typer
 
 from bgbias.data.datasets.imagenet9 import ImageNet9
 from bgbias.methods.flow_embedding import FlowEmbedding, sampling_classes, sampling_noise
-from bgbias.models.flow_classifier import FlowClassifier
 from bgbias.models.flows import flow_families
+from bgbias.models.modules.flow_classifier import FlowClassifier
 from bgbias.models.torchvision_classifier import TorchvisionClassifier
 from bgbias.randomness import stream
 from bgbias.training import Trainer, Training

@@ -27,6 +27,7 @@ def message_of(cls, where, **values):
     [
         ("bgbias.methods", methods, "method"),
         ("bgbias.models", models, "model"),
+        ("bgbias.models.flows", flow_families, "family"),
         ("bgbias.data.datasets", datasets, None),
     ],
 )

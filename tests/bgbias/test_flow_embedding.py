@@ -17,7 +17,7 @@ from bgbias.methods.flow_embedding import (
     weighted_cross_entropy,
 )
 from bgbias.models.compact_cnn import CompactCnn
-from bgbias.models.flow_classifier import features_and_logits, last_linear
+from bgbias.models.modules.flow_classifier import features_and_logits, last_linear
 from bgbias.models.torchvision_classifier import TorchvisionClassifier
 from bgbias.randomness import stream
 from bgbias.training import Trainer, Training
@@ -265,6 +265,18 @@ def test_a_vote_that_starts_from_swapped_backgrounds_is_not_fooled_by_the_own_on
 def test_wrong_fields_are_refused(fields, rule):
     with pytest.raises(ValueError, match=rule):
         FlowEmbedding(**fields)
+
+
+def test_moves_are_computed_in_full_precision_beside_bfloat16(digits):
+    method = FlowEmbedding(width=8, swaps=1, max_samples=2)
+    run = Trainer(method, CompactCnn(), digits, Training(batch_size=64, precision="bfloat16"), 0, CPU)
+    assert all(torch.tensor(value).isfinite() for value in run.train_epoch().values())
+    image = images(digits)
+    with run.training.arithmetic(CPU):
+        own = run.module.eval().embed(image)
+        noise, classes = torch.randn(own.shape), torch.arange(len(own))
+        moved = run.module.moved(own, noise, classes)
+    torch.testing.assert_close(moved, run.module.moved(own, noise, classes), rtol=0, atol=0)
 
 
 def test_another_module_is_refused():

@@ -1,7 +1,9 @@
 """A frozen backbone, an embedding of its features, a flow that moves embeddings over backgrounds, and a classifier."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +14,21 @@ from bgbias.errors import SettingError
 
 MOMENTUM, SMALLEST_VARIANCE = 0.05, 1e-8
 """How fast the running statistics follow, and what is added to every dimension's variance."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def float32(work: Callable[P, R]) -> Callable[P, R]:
+    """The same work in full precision whatever surrounds it: moves are small differences of embeddings."""
+
+    @functools.wraps(work)
+    def precise(*arguments: P.args, **options: P.kwargs) -> R:
+        with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
+            return work(*arguments, **options)
+
+    return precise
 
 
 class FlowClassifier(nn.Module):
@@ -77,7 +94,7 @@ class FlowClassifier(nn.Module):
     def embed(self, image: Tensor) -> Tensor:
         """Embeddings [B, E] of images, or of their features."""
         found: Tensor = self.embedding(self.features(image))
-        return found
+        return found.float()
 
     def logits(self, embedding: Tensor) -> Tensor:
         """Logits [N, K] of embeddings [N, E]."""
@@ -88,6 +105,7 @@ class FlowClassifier(nn.Module):
         """Logits [B, K] of images, or of their features, from their own embeddings alone."""
         return self.logits(self.embed(image))
 
+    @float32
     def log_density(self, own: Tensor, moved: Tensor, background_class: Tensor) -> Tensor:
         """The log-density in nats, [N], of embeddings [N, E] on backgrounds of a class [N], given the own [N, E]."""
         move, told = moved - own, self.context(own, background_class)
@@ -106,6 +124,7 @@ class FlowClassifier(nn.Module):
         width = self.classifier.in_features
         return Whitening.of(self.joint_mean, self.joint_covariance, width)
 
+    @float32
     def moved(self, own: Tensor, noise: Tensor, background_class: Tensor, *, fixed_flow: bool = False) -> Tensor:
         """The embeddings [N, E] that standard normal noise [N, E] stands for on backgrounds of a class [N].
 
@@ -118,6 +137,7 @@ class FlowClassifier(nn.Module):
         left: Tensor = functional_call(self.flow, parameters, (noise,), {"context": told})
         return own + self._whitening().undo(left, told)
 
+    @float32
     def noise(self, own: Tensor, moved: Tensor, background_class: Tensor) -> Tensor:
         """`moved` undone: the noise [N, E] of embeddings [N, E]."""
         told = self.context(own, background_class)

@@ -1,0 +1,1 @@
+"""What methods build around a classifier."""
