@@ -12,6 +12,7 @@ from bgbias.methods.dynamic_replacement import DynamicReplacement
 from bgbias.methods.erm import Erm
 from bgbias.methods.gradient_penalty import GradientPenalty
 from bgbias.models import find_model, models
+from bgbias.models.flows import flow_families
 from bgbias.training import Training
 
 
