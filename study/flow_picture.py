@@ -153,7 +153,8 @@ def draw_words(axes: Axes, report: FlowReport) -> None:
         f"family {method.family}, depth {method.depth}, hidden {method.flow_hidden}",
         f"embedding width {method.width}, swaps {method.swaps}",
         f"log-likelihood weight {method.likelihood_weight:.3g}",
-        f"vote weight {method.vote_weight:.3g}, temperature {method.temperature:.3g}",
+        f"vote weight {method.vote_weight:.3g}, {'faithful' if method.faithful else 'trained by the vote too'}",
+        f"temperature of training {method.temperature:.3g}",
         f"vote {method.vote}, {report.samples} samples chosen",
         f"inversion error {report.quality.inversion_error:.1e}",
     ]
