@@ -26,7 +26,7 @@ def classifier_weights(
     """How to get the weights that a run's classifier begins with; None where it begins as the model makes it.
 
     Raises:
-        SettingError, CheckpointError: as `check` has them.
+        SettingError, CheckpointError: as `check` has them; also a checkpoint of other image sizes or classes.
     """
     check(config)
     wanted = config.method.foundation()
@@ -35,7 +35,15 @@ def classifier_weights(
     if wanted.source in methods():
         method, training = methods()[wanted.source](), training_of(config, wanted)
         return functools.partial(trained, method, config.model, dataset, training, config.seed, device)
-    return functools.partial(stored, Path(wanted.source), config)
+    weights = stored(Path(wanted.source), config)
+    with torch.device("meta"):
+        expected = config.model.build(dataset.image_shape, len(dataset.classes)).state_dict()
+    if {name: value.shape for name, value in weights.items()} != {n: value.shape for n, value in expected.items()}:
+        raise CheckpointError(
+            f"a backbone must fit this run's images {dataset.image_shape} and {len(dataset.classes)} classes, but "
+            f"{wanted.source} was trained on others: give another"
+        )
+    return lambda: weights
 
 
 def check(config: RunConfig) -> None:

@@ -118,21 +118,23 @@ def draw_classifiers(axes: Axes, quality: FlowQuality, names: tuple[str, ...]) -
     accuracy = [100 * found.classifier.accuracy for found in quality.classes.values()]
     axes.bar([names[label] for label in quality.classes], accuracy, color="tab:purple")
     axes.axhline(50, color=EXPECTED, ls=":", label="cannot tell")
-    axes.set_ylim(0, 100)
-    axes.legend(fontsize=8)
-    axes.tick_params(axis="x", labelsize=8)
     axes.set_title("classifier tells samples from true moves [%]", fontsize=10)
-    axes.set_xlabel("background class")
+    finish_by_class(axes, top=100)
 
 
 def draw_kernels(axes: Axes, quality: FlowQuality, names: tuple[str, ...]) -> None:
     """The permutation p-value of the maximum mean discrepancy, by background class."""
     axes.bar([names[label] for label in quality.classes], [found.kernel.p_value for found in quality.classes.values()])
     axes.axhline(0.05, color=EXPECTED, ls=":", label="0.05")
-    axes.set_ylim(0, 1)
+    axes.set_title("MMD of samples and true moves: p", fontsize=10)
+    finish_by_class(axes, top=1)
+
+
+def finish_by_class(axes: Axes, top: float) -> None:
+    """What panels with a bar for each background class share; their values reach from 0 to `top`."""
+    axes.set_ylim(0, top)
     axes.legend(fontsize=8)
     axes.tick_params(axis="x", labelsize=8)
-    axes.set_title("MMD of samples and true moves: p", fontsize=10)
     axes.set_xlabel("background class")
 
 

@@ -89,6 +89,14 @@ def test_a_checkpoint_of_another_dataset_model_or_kind_is_refused(load, digits, 
         check(config(method__backbone=str(tmp_path / "empty")))
 
 
+def test_a_checkpoint_of_other_classes_is_refused(digits, tmp_path):
+    run = RunConfig.from_flat({"dataset/name": "colored-digits", "method/name": "erm"})
+    module = CompactCnn().build((3, 28, 28), 7)
+    checkpoint.save(tmp_path / "seven", run, epoch=0, metrics={}, module=module, predictions={})
+    with pytest.raises(CheckpointError, match=r"fit this run's images \(3, 28, 28\) and 10 classes, but .*seven was"):
+        classifier_weights(config(method__backbone=str(tmp_path / "seven")), digits, CPU)
+
+
 def test_a_backbone_that_is_nothing_is_answered_with_what_there_is():
     with pytest.raises(SettingError, match=r"the folder of a checkpoint, or one of the methods .*erm.* 'emr'"):
         check(config(method__backbone="emr"))
