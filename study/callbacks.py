@@ -1,26 +1,31 @@
 """What the driver does at each of a trial's events: record it, keep its checkpoints, report it, show it.
 
-Ray stores callbacks with its own state and brings them back on resume, so what they open is opened in `setup`.
+Ray pickles callbacks, so what they open is opened in `setup`.
 """
 
-import shutil
+import contextlib
 from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial as RayTrial
-from ray.tune.result import TRAINING_ITERATION
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bgbias.errors import CheckpointError
 from bgbias.metrics import TEST, TRAIN, VALIDATION
 from study.display import console, percent
 from study.folder import SEARCH, StudyFolder
 from study.provenance import trial_tags
 from study.selection import Metrics, each_ones_best, highest_accuracy, winners
+from study.storage import Storage
 from study.tracking import Reporter
-from study.trainable import EPOCHS, run_config
+from study.trainable import ENVIRONMENT, EPOCH, SETTINGS, TRIAL
+from study.trial_store import TrialStore
 
+UNLIMITED = -1
+FAILURES = 3
+"""How often in a row a trial is tried again without one more epoch."""
 METRIC_PREFIXES = (f"{TRAIN}/", f"{VALIDATION}/", f"{TEST}/")
 
 
@@ -39,58 +44,76 @@ class Recorder(Callback):  # type: ignore[misc]
         self._reporter = Reporter(self._folder.outbox, experiment, study_id)
         self._keeping = self._folder.finished(self._stage, self._space)
         self._epochs: dict[str, int] = {}
+        self._failures: dict[str, int] = {}
 
     def on_trial_start(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
-        settings = run_config(trial.config).to_flat()
-        self._folder.start_trial(trial.trial_id, self._space, self._stage, settings)
-        record = self._folder.trial(trial.trial_id)
-        self._epochs[trial.trial_id] = len(record.history)
+        name, settings = trial.config[TRIAL], trial.config[SETTINGS]
+        self._folder.mend_trial(name)
+        record = self._folder.trial(name)
+        self._epochs[name] = len(record.history)
         tags = trial_tags(settings, self._stage, self._space)
-        self._reporter.trial(trial.trial_id, f"{self._space}-{record.number:04d}", settings, tags)
+        self._reporter.trial(name, f"{self._space}-{record.number:04d}", settings, tags)
 
     def on_trial_result(self, trial: RayTrial, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
-        epoch, metrics = result[TRAINING_ITERATION], own_metrics(result)
-        if epoch <= self._epochs[trial.trial_id]:
+        name, epoch, metrics = trial.config[TRIAL], result[EPOCH], own_metrics(result)
+        if epoch <= self._epochs[name]:
             return  # trained again after an interruption, to the same numbers
-        self._reporter.metrics(trial.trial_id, epoch, metrics)
-        self._folder.add_epoch(trial.trial_id, epoch, metrics)
-        self._epochs[trial.trial_id] = epoch
+        self._reporter.metrics(name, epoch, metrics)
+        self._folder.add_epoch(name, epoch, metrics)
+        self._epochs[name] = epoch
+        self._failures[name] = 0
+
+    def on_trial_recover(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+        name = trial.config[TRIAL]
+        self._failures[name] = self._failures.get(name, 0) + 1
+        trial.max_failures = UNLIMITED if self._failures[name] < FAILURES else 0
 
     def on_trial_complete(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
-        record = self._folder.trial(trial.trial_id)
+        record = self._folder.trial(trial.config[TRIAL])
         rivals = [*self._keeping, record]
         rows = winners(rivals) if self._stage == SEARCH else each_ones_best(rivals)
-        checkpoints = Path(trial.checkpoint.path)
-        self._folder.keeper(self._stage).offer(record, checkpoints / EPOCHS, rows)
+        store = TrialStore(Storage(trial.config[ENVIRONMENT]["storage"]), record.trial_id)
+        try:
+            self._folder.keeper(self._stage).offer(record, store.fetch, rows)
+        except (CheckpointError, OSError) as error:
+            self._give_up(record.trial_id, str(error))
+            return
         keeping = {row.trial for row in rows}
         self._keeping = [rival for rival in rivals if rival.trial_id in keeping]
-        self._folder.finish_trial(trial.trial_id)
-        self._reporter.end_trial(trial.trial_id, "FINISHED")
-        empty(checkpoints)
+        self._folder.finish_trial(record.trial_id)
+        self._reporter.end_trial(record.trial_id, "FINISHED")
+        with contextlib.suppress(OSError):  # what is left does no harm, and goes at the study's end
+            store.delete()
 
     def on_trial_error(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
-        self.on_trial_start(trial)  # it may have failed before it could start
-        self._folder.fail_trial(trial.trial_id, Path(trial.error_file).read_text())
-        self._reporter.end_trial(trial.trial_id, "FAILED")
+        if trial.config[TRIAL] not in self._epochs:
+            self.on_trial_start(trial)  # it failed before it could start
+        self._give_up(trial.config[TRIAL], Path(trial.error_file).read_text())
 
     def on_experiment_end(self, trials: list[RayTrial], **info: Any) -> None:  # noqa: ARG002
         for trial in trials:
-            if trial.trial_id in self._epochs and not trial.is_finished():
-                self._reporter.end_trial(trial.trial_id, "KILLED")
+            if trial.config[TRIAL] in self._epochs and not trial.is_finished():
+                self._reporter.end_trial(trial.config[TRIAL], "KILLED")
         self._reporter.close()
+
+    def _give_up(self, name: str, reason: str) -> None:
+        self._folder.fail_trial(name, reason)
+        self._reporter.end_trial(name, "FAILED")
 
 
 class Watcher(Callback):  # type: ignore[misc]
     """Shows how far the trials are, and each one's result on the objective's variant."""
 
-    def __init__(self, root: Path, stage: str, space: str, objective: str, trials: int) -> None:
-        self._given = (root, stage, space, objective, trials)
+    def __init__(
+        self, root: Path, stage: str, space: str, objective: str, trials: int, searched: tuple[str, ...]
+    ) -> None:
+        self._given = (root, stage, space, objective, trials, searched)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_given": self._given}
 
     def setup(self, **info: Any) -> None:  # noqa: ARG002
-        root, stage, space, self._objective, total = self._given
+        root, stage, space, self._objective, total, self._searched = self._given
         self._folder = StudyFolder(root)
         self._title = f"{stage} {space}"
         finished = self._folder.finished(stage, space)
@@ -102,14 +125,14 @@ class Watcher(Callback):  # type: ignore[misc]
         self._progress.start()
 
     def on_trial_result(self, trial: RayTrial, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
-        self._running[trial.trial_id] = result[TRAINING_ITERATION]
+        self._running[trial.trial_id] = result[EPOCH]
         self._show()
 
     def on_trial_complete(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
-        record = self._folder.trial(trial.trial_id)
+        record = self._folder.trial(trial.config[TRIAL])
         found = highest_accuracy(record.history, self._objective)
         self._best = max(self._best, found)
-        searched = " ".join(f"{key.split('/')[-1]}={_short(value)}" for key, value in trial.evaluated_params.items())
+        searched = " ".join(f"{key.split('/')[-1]}={_short(record.config[key])}" for key in self._searched)
         self._progress.console.print(
             f"[dim]{self._title}[/] {percent(found)} on {self._objective} (validation)"
             f" after {len(record.history)} epochs  [dim]{escape(searched)}[/]",
@@ -120,7 +143,7 @@ class Watcher(Callback):  # type: ignore[misc]
     def on_trial_error(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
         reason = Path(trial.error_file).read_text().strip().splitlines()[-1]
         self._progress.console.print(
-            f"[red]{self._title}: trial {trial.trial_id} failed:[/] {escape(reason)}", soft_wrap=True
+            f"[red]{self._title}: trial {trial.config[TRIAL]} failed:[/] {escape(reason)}", soft_wrap=True
         )
         self._end(trial)
 
@@ -140,11 +163,6 @@ class Watcher(Callback):  # type: ignore[misc]
 def own_metrics(result: dict[str, Any]) -> Metrics:
     """The run's own metrics among everything Ray adds."""
     return {key: value for key, value in result.items() if key.startswith(METRIC_PREFIXES)}
-
-
-def empty(folder: Path) -> None:
-    """Delete a finished trial's checkpoints; the winners' have been kept elsewhere."""
-    shutil.rmtree(folder / EPOCHS, ignore_errors=True)
 
 
 def _short(value: Any) -> str:

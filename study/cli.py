@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -19,7 +19,7 @@ from bgbias.data.datasets import datasets, find_dataset
 from bgbias.errors import BgbiasError, SettingError, UnknownNameError
 from bgbias.methods import find_method, methods
 from bgbias.models import models
-from study import data_commands, flow_command, saliency_command
+from study import data_commands, flow_command, saliency_command, submit_command
 from study.config import ALL_METHODS, StudyConfig
 from study.display import console, percent, results
 from study.errors import StudyInterruptedError
@@ -29,9 +29,6 @@ from study.overrides import parse_settings
 from study.printing import print_challenge, print_json, print_metrics, show_report
 from study.selection import Row, winners
 from study.space import label, load_space, space_names
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -70,6 +67,9 @@ def run(
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow; a store in the output if left out")] = None,
     experiment: Annotated[str | None, typer.Option(help="MLflow's experiment; the dataset if left out")] = None,
     address: Annotated[str | None, typer.Option(help="of a Ray cluster; started here if left out")] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="path or URI that every node reaches, for checkpoints; the output if left out")
+    ] = None,
     cpus_per_trial: Annotated[float, typer.Option(help="CPUs that each trial reserves")] = 1.0,
     gpus_per_trial: Annotated[float, typer.Option(help="GPUs that each trial reserves; fractions share")] = 0.0,
     max_concurrent: Annotated[int | None, typer.Option(help="trials at a time")] = None,
@@ -77,6 +77,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Search every method's hyper-parameters and show which wins on each variant."""
+    from study import storage as storages
     from study import tracking, tuner  # Ray and torch take seconds to import, which other commands need not wait for
 
     asked = {
@@ -93,6 +94,7 @@ def run(
         "tracking_uri": tracking.anchored(tracking_uri),
         "experiment": experiment,
         "address": address,
+        "storage": storages.anchored(storage),
         "cpus_per_trial": cpus_per_trial,
         "gpus_per_trial": gpus_per_trial,
         "max_concurrent": max_concurrent,
@@ -227,6 +229,7 @@ def evaluate(
 
 app.command()(saliency_command.saliency)
 app.command()(flow_command.flow)
+app.command(context_settings=submit_command.PASSED_ON)(submit_command.submit)
 
 
 @app.command()

@@ -24,6 +24,7 @@ class StudyConfig:
     tracking_uri: of MLflow; None keeps a SQLite store beside the outputs
     experiment: MLflow's experiment
     address: of a Ray cluster; None starts Ray on this machine
+    storage: path or URI that every node reaches, for unfinished trials' checkpoints; None keeps them in the output
     cpus_per_trial, gpus_per_trial: what Ray reserves; fractions share
     max_concurrent: trials at a time; None lets the resources decide
     device: `auto`, `cpu` or `cuda`
@@ -43,6 +44,7 @@ class StudyConfig:
     tracking_uri: str | None = None
     experiment: str | None = None
     address: str | None = None
+    storage: str | None = None
     cpus_per_trial: Annotated[float, Field(gt=0)] = 1.0
     gpus_per_trial: Annotated[float, Field(ge=0)] = 0.0
     max_concurrent: Annotated[int, Field(ge=1)] | None = None

@@ -9,3 +9,7 @@ class StudyInterruptedError(BgbiasError):
 
 class TrialsFailedError(BgbiasError):
     """Not one trial of a space could finish."""
+
+
+class StorageError(BgbiasError):
+    """The study's storage cannot be read or written from here."""

@@ -1,8 +1,8 @@
 """A study's folder: where everything lies, and what was recorded of each trial.
 
 study.json                 what was asked
-ray/<stage>-<space>/       Ray Tune's own state, for resuming
 search/<space>.journal     Optuna's storage
+checkpoints/<trial>/       what unfinished trials go on from, unless another storage was given
 trials/<trial>/            trial.json, history.jsonl (one line an epoch), error.txt if it failed
 best/<stage>/<space>/<trial>/<epoch>/   the winners' checkpoints
 reports.sqlite             what is still to be sent to MLflow
@@ -24,6 +24,7 @@ from bgbias.errors import SettingError
 from study.config import StudyConfig
 from study.keeper import StudyKeeper
 from study.selection import Metrics, Row, Trial
+from study.storage import joined
 
 SEARCH, CONFIRM = "search", "confirm"
 
@@ -43,11 +44,6 @@ class StudyFolder:
     def config_file(self) -> Path:
         """What was asked."""
         return self.root / "study.json"
-
-    @property
-    def ray(self) -> Path:
-        """Ray Tune's storage path."""
-        return self.root / "ray"
 
     @property
     def report(self) -> Path:
@@ -76,6 +72,10 @@ class StudyFolder:
         """Where the checkpoint of a search's winner lies, or of a trial on a fresh seed."""
         return self.keeper(stage).path(row.space, row.trial, row.epoch)
 
+    def storage(self, config: StudyConfig) -> str:
+        """Where unfinished trials' checkpoints lie: under the storage asked for, or here."""
+        return joined(config.storage, config.study_id) if config.storage else str(self.root / "checkpoints")
+
     def tracking_uri(self, config: StudyConfig) -> str:
         """The tracking URI asked for, or the study's own SQLite store."""
         return config.tracking_uri or f"sqlite:///{self.root / 'mlflow.db'}"
@@ -100,7 +100,7 @@ class StudyFolder:
     def _clear(self) -> None:
         for own in (self.config_file, *self.root.glob("reports.sqlite*"), *self.root.glob("mlflow.db*")):
             own.unlink()
-        for own in (self.ray, self.artifacts, self.root / "search"):
+        for own in (self.artifacts, self.root / "search"):
             shutil.rmtree(own, ignore_errors=True)
 
     @contextmanager
@@ -135,18 +135,16 @@ class StudyFolder:
         return self.root / "trials" / trial_id
 
     def start_trial(self, trial_id: str, space: str, stage: str, config: dict[str, Any]) -> None:
-        """Record a trial that starts, or starts again."""
+        """Record a trial before it begins."""
         folder = self._trial(trial_id)
-        if (folder / "trial.json").exists():
-            self._mend(folder / "history.jsonl")
-            return
         folder.mkdir(parents=True, exist_ok=True)
-        number = sum(1 for _ in folder.parent.iterdir())
+        number = 1 + sum(1 for _ in folder.parent.glob("*/trial.json"))
         about = {"number": number, "space": space, "stage": stage, "config": config, "finished": False}
         self._write(trial_id, about)
 
-    def _mend(self, lines: Path) -> None:
-        """Drop a last line that was cut short when the process was killed."""
+    def mend_trial(self, trial_id: str) -> None:
+        """Drop a last line of a trial's history that was cut short when the process was killed."""
+        lines = self._trial(trial_id) / "history.jsonl"
         if lines.exists():
             whole, newline, _ = lines.read_bytes().rpartition(b"\n")
             lines.write_bytes(whole + newline)

@@ -1,15 +1,20 @@
 """Keeping the best checkpoint for every variant in bounded disk space.
 
 A trial keeps the weights of each epoch that is still the best for some variant, and of its last; a study keeps
-those of each space's winners. So a search holds at most (spaces x variants) checkpoints, and (variants + 1) more
-for each running trial, however many trials it has; confirmation adds (variants) for each space and seed.
+those of each space's winners. So a search holds at most (spaces x variants) checkpoints, and (variants + 2) more
+for each unfinished trial, however many trials it has; confirmation adds (variants) for each space and seed.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from study.selection import Metrics, Row, Trial, best_epochs
+
+
+def kept_epochs(history: Sequence[Metrics]) -> set[int]:
+    """The epochs that are best for some variant, and the last."""
+    return {*best_epochs(history).values(), len(history)}
 
 
 class EpochKeeper:
@@ -24,7 +29,7 @@ class EpochKeeper:
 
     def prune(self, history: Sequence[Metrics]) -> None:
         """Delete the epochs that are best for no variant and not the last."""
-        kept = {str(epoch) for epoch in (*best_epochs(history).values(), len(history))}
+        kept = {str(epoch) for epoch in kept_epochs(history)}
         for checkpoint in self.folder.iterdir():
             if checkpoint.name.isdecimal() and checkpoint.name not in kept:
                 shutil.rmtree(checkpoint)
@@ -40,21 +45,18 @@ class StudyKeeper:
         """Where a winner's checkpoint lies."""
         return self.folder / space / trial_id / str(epoch)
 
-    def offer(self, trial: Trial, checkpoints: Path, rows: Sequence[Row]) -> None:
+    def offer(self, trial: Trial, fetch: Callable[[int, Path], None], rows: Sequence[Row]) -> None:
         """Take what a finished trial wins, and drop what it beats.
 
         Args:
-            checkpoints: folder of the trial's `<epoch>/` checkpoints.
+            fetch: copies the checkpoint of an epoch to a folder, which appears whole or not at all.
             rows: everything of the trial's space that is to be kept now.
         """
         wins = {self.path(row.space, row.trial, row.epoch) for row in rows}
         for epoch in set(best_epochs(trial.history).values()):
             target = self.path(trial.space, trial.trial_id, epoch)
             if target in wins and not target.exists():
-                partial = target.with_name(f"{target.name}.partial")
-                shutil.rmtree(partial, ignore_errors=True)
-                shutil.copytree(checkpoints / str(epoch), partial)
-                partial.rename(target)
+                fetch(epoch, target)
         for kept in (self.folder / trial.space).glob("*/*"):
             if kept not in wins:
                 shutil.rmtree(kept)

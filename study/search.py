@@ -1,89 +1,120 @@
-"""Optuna's search as Ray Tune sees it, and the scheduler that stops hopeless trials."""
+"""The stage's trials as Ray Tune sees them, and the scheduler that stops hopeless ones.
 
-from pathlib import Path
+Ray keeps nothing that a study needs: both begin with what the study's folder holds.
+"""
+
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
-import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
-from ray.tune.result import TRAINING_ITERATION
+from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import ASHAScheduler
-from ray.tune.search.optuna import OptunaSearch
+from ray.tune.search import Searcher
 
+from bgbias.config import RunConfig
 from bgbias.metrics import best_accuracy
 from study.folder import SEARCH, StudyFolder
+from study.proposals import Proposals
 from study.selection import Trial, highest_accuracy
-from study.space import SearchSpace
+from study.trainable import EPOCH, SETTINGS, TRIAL
 
 
-class HonestOptunaSearch(OptunaSearch):  # type: ignore[misc]
-    """Tells Optuna that a trial stopped early was pruned, where Ray would call its last value final."""
+class RecordedSearch(Searcher):  # type: ignore[misc]
+    """Gives Ray the trials that were begun and not finished, then new ones until the stage has all of its trials.
 
-    def __init__(self, *, epochs: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._epochs = epochs
+    A trial is recorded before Ray hears of it, so that none is forgotten whenever the driver is killed.
+    """
+
+    def __init__(
+        self, folder: StudyFolder, stage: str, space: str, objective: str, proposals: Proposals, fixed: dict[str, Any]
+    ) -> None:
+        """
+        Args:
+            fixed: flat settings of every trial, beside those that are proposed.
+        """
+        super().__init__(metric=best_accuracy(objective), mode="max")
+        self._folder, self._stage, self._space = folder, stage, space
+        self._proposals, self._fixed = proposals, fixed
+        recorded = folder.trials(stage, space)
+        proposals.recall(recorded)
+        self._waiting = [trial for trial in recorded if not trial.finished]
+        self._begun = len(recorded)
+        self._own: dict[str, str] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """Ray's next trial, under Ray's own name for it."""
+        if self._waiting:
+            trial = self._waiting.pop(0)
+            name, settings = trial.trial_id, trial.config
+        elif self._begun < self._proposals.total:
+            name, settings = self._begin()
+        else:
+            return str(Searcher.FINISHED)
+        self._own[trial_id] = name
+        return {TRIAL: name, SETTINGS: settings}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        fresh = not error and trial_id not in self._completed_trials
-        if result and fresh and result[TRAINING_ITERATION] < self._epochs:
-            trial = self._ot_trials[trial_id]
-            trial.report(result[self.metric], result[TRAINING_ITERATION])
-            self._ot_study.tell(trial, state=TrialState.PRUNED)
-            self._completed_trials.add(trial_id)
+        """Learn from a trial's end."""
+        name = self._own.pop(trial_id)
+        if error or not result:
+            self._proposals.give_up(name)
         else:
-            super().on_trial_complete(trial_id, result, error)
+            self._proposals.tell(name, result[self.metric], result[EPOCH])
 
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the folder holds all."""
 
-def make_search(
-    space: SearchSpace, objective: str, journal: Path, name: str, trials: int, epochs: int, seed: int
-) -> HonestOptunaSearch:
-    """TPE over the space, seeded, in a journal file that Optuna and its dashboard can open.
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the folder holds all."""
 
-    A third of the trials, at least 4, are drawn at random before TPE models them.
-    """
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return HonestOptunaSearch(
-        epochs=epochs,
-        space=dict(space.params),
-        metric=best_accuracy(objective),
-        mode="max",
-        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(4, trials // 3)),
-        study_name=name,
-        storage=JournalStorage(JournalFileBackend(str(journal))),
-    )
+    def _begin(self) -> tuple[str, dict[str, Any]]:
+        name = uuid4().hex[:8]
+        proposed = self._proposals.propose(name, self._begun)
+        settings = RunConfig.from_flat({**self._fixed, **proposed}).to_flat()
+        self._folder.start_trial(name, self._space, self._stage, settings)
+        self._begun += 1
+        return name, settings
 
 
 class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
     """Successive halving that a resumed study takes up where it was, from the trials its folder holds."""
 
     def __init__(self, folder: StudyFolder, space: str, objective: str, **kwargs: Any) -> None:
-        super().__init__(time_attr=TRAINING_ITERATION, metric=best_accuracy(objective), mode="max", **kwargs)
-        self._study, self._space, self._objective = folder, space, objective
-        self._recalled = False
+        super().__init__(time_attr=EPOCH, metric=best_accuracy(objective), mode="max", **kwargs)
         self._stopped: set[str] = set()
+        for recorded in folder.trials(SEARCH, space):
+            self._recall(recorded, objective)
 
-    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        if not self._recalled:
-            self._recalled = True
-            for recorded in self._study.trials(SEARCH, self._space):
-                self._recall(recorded)
-        super().on_trial_add(tune_controller, trial)
+    def on_trial_add(self, tune_controller: Any, trial: RayTrial) -> None:
+        super().on_trial_add(tune_controller, named(trial))
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        decision: str = super().on_trial_result(tune_controller, trial, result)
+    def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
+        own = named(trial)
+        decision: str = super().on_trial_result(tune_controller, own, result)
         if decision == self.STOP:
-            self._stopped.add(trial.trial_id)
-        return self.STOP if trial.trial_id in self._stopped else decision
+            self._stopped.add(own.trial_id)
+        return self.STOP if own.trial_id in self._stopped else decision
 
-    def _recall(self, recorded: Trial) -> None:
-        stand_in = SimpleNamespace(trial_id=recorded.trial_id)
-        super().on_trial_add(None, stand_in)
+    def on_trial_complete(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> None:
+        super().on_trial_complete(tune_controller, named(trial), result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: RayTrial) -> None:
+        super().on_trial_remove(tune_controller, named(trial))
+
+    def _recall(self, recorded: Trial, objective: str) -> None:
+        stand_in = SimpleNamespace(config={TRIAL: recorded.trial_id})
+        self.on_trial_add(None, stand_in)
         for epoch in range(1, len(recorded.history) + 1):
-            best = highest_accuracy(recorded.history[:epoch], self._objective)
-            self.on_trial_result(None, stand_in, {TRAINING_ITERATION: epoch, self.metric: best})
+            best = highest_accuracy(recorded.history[:epoch], objective)
+            self.on_trial_result(None, stand_in, {EPOCH: epoch, self.metric: best})
+
+
+def named(trial: RayTrial) -> SimpleNamespace:
+    """A trial under the study's own name, which outlives Ray's."""
+    return SimpleNamespace(trial_id=trial.config[TRIAL])
 
 
 def make_scheduler(folder: StudyFolder, space: str, objective: str, epochs: int) -> RecordedHalving:

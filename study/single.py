@@ -18,8 +18,8 @@ from bgbias.progress import Tracker, tracked_by
 from bgbias.randomness import stream
 from bgbias.training import build_module, choose_device
 from study.display import console, percent
+from study.run import Run
 from study.selection import Metrics
-from study.trainable import Run
 
 
 def train(config: RunConfig, device: str, output: Path) -> tuple[Path, Metrics]:

@@ -15,17 +15,20 @@ from bgbias.errors import SettingError, UnknownNameError
 from bgbias.evaluation.evaluate import CHALLENGE
 from bgbias.randomness import stream
 from bgbias.training import choose_device
+from study.cluster import ray_session
 from study.config import StudyConfig
 from study.display import console
 from study.errors import TrialsFailedError
 from study.folder import CONFIRM, SEARCH, StudyFolder
+from study.nodes import check_nodes
 from study.provenance import versions
 from study.report import write_report
+from study.run import cached_dataset
 from study.selection import winners
 from study.space import SearchSpace, label, load_space
-from study.stage import Stage, ray_session
+from study.stage import Stage
+from study.storage import Storage
 from study.tracking import Reporter, Sender, check_tracking
-from study.trainable import cached_dataset
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,9 @@ def run(study: Plan, config: StudyConfig, folder: StudyFolder) -> None:
     started = time.perf_counter()
     with folder.locked(), sending(config, folder), ray_session(config), reporting(config, folder) as reporter:
         console.print(f"[dim]Ray ready after {time.perf_counter() - started:.1f} s[/]")
+        check_nodes(config, folder.storage(config), study.dataset)
         failures = [failure for work in stages(study, config, folder) if (failure := attempt(work))]
+        tidy(folder, config)
         publish(folder, reporter, study.dataset.name())
         reporter.end_study("FAILED" if failures else "FINISHED")
     if failures:
@@ -66,6 +71,14 @@ def stages(study: Plan, config: StudyConfig, folder: StudyFolder) -> Iterator[Ca
         yield partial(Stage(config, folder, SEARCH, name, study.objectives[name]).search, space)
     for name in study.spaces if config.confirm_seeds else ():
         yield Stage(config, folder, CONFIRM, name, study.objectives[name]).confirm
+
+
+def tidy(folder: StudyFolder, config: StudyConfig) -> None:
+    """Delete what finished trials went on from, where that could not be done at once."""
+    storage = Storage(folder.storage(config))
+    finished = {trial.trial_id for stage in (SEARCH, CONFIRM) for trial in folder.finished(stage)}
+    for name in finished.intersection(storage.names("")):
+        storage.delete(name)
 
 
 def attempt(work: Callable[[], None]) -> str | None:

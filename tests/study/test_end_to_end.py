@@ -149,7 +149,7 @@ def test_kept_checkpoints_are_the_winners_and_nothing_else(finished):
         folder.root / "best" / SEARCH / row["space"] / row["trial"] / str(row["epoch"]) for row in printed["rows"]
     }
     assert set((folder.root / "best" / SEARCH).glob("*/*/*")) == wanted
-    assert not list((folder.root / "ray").rglob("model.safetensors"))
+    assert not list((folder.root / "checkpoints").rglob("*.safetensors"))
 
 
 def test_fresh_seeds_are_compared_with_the_baseline_image_by_image(finished):

@@ -64,20 +64,13 @@ def test_an_epoch_trained_again_takes_the_earlier_ones_place(folder):
     assert [m["val/original/accuracy"] for m in folder.trial("a").history] == [0.1, 0.3]
 
 
-def test_a_trial_that_starts_again_keeps_what_was_recorded(folder):
-    folder.start_trial("a", "erm", SEARCH, {"seed": 1})
-    folder.add_epoch("a", 1, {"val/original/accuracy": 0.1})
-    folder.start_trial("a", "erm", SEARCH, {"seed": 1})
-    assert (folder.trial("a").number, len(folder.trial("a").history)) == (1, 1)
-
-
 def test_a_line_cut_short_by_a_crash_is_left_out_and_then_dropped(folder):
     folder.start_trial("a", "erm", SEARCH, {})
     folder.add_epoch("a", 1, {"val/original/accuracy": 0.1})
     history = folder.root / "trials" / "a" / "history.jsonl"
     history.write_text(history.read_text() + '{"epoch": 2, "metr')
     assert len(folder.trial("a").history) == 1
-    folder.start_trial("a", "erm", SEARCH, {})
+    folder.mend_trial("a")
     folder.add_epoch("a", 2, {"val/original/accuracy": 0.2})
     assert [m["val/original/accuracy"] for m in folder.trial("a").history] == [0.1, 0.2]
 

@@ -1,3 +1,5 @@
+import shutil
+
 from made import epoch, trial
 
 from study.keeper import EpochKeeper, StudyKeeper
@@ -8,6 +10,10 @@ def write(folder, epoch_number):
     target = folder / str(epoch_number)
     target.mkdir(parents=True)
     (target / "model").write_text(f"{folder.name} {epoch_number}")
+
+
+def fetching(folder):
+    return lambda number, target: shutil.copytree(folder / str(number), target)
 
 
 def kept(folder):
@@ -35,11 +41,11 @@ def test_a_study_keeps_one_checkpoint_for_each_space_and_variant(tmp_path):
     write(scratch / "b", 1)
     write(scratch / "c", 1)
 
-    keeper.offer(first, scratch / "a", winners([first]))
+    keeper.offer(first, fetching(scratch / "a"), winners([first]))
     assert kept(keeper.folder) == ["erm/a/1", "erm/a/2"]
-    keeper.offer(second, scratch / "b", winners([first, second]))
+    keeper.offer(second, fetching(scratch / "b"), winners([first, second]))
     assert kept(keeper.folder) == ["erm/a/1", "erm/b/1"]
-    keeper.offer(third, scratch / "c", winners([first, second, third]))
+    keeper.offer(third, fetching(scratch / "c"), winners([first, second, third]))
     assert kept(keeper.folder) == ["erm/a/1", "erm/b/1"]
     assert (keeper.path("erm", "b", 1) / "model").read_text() == "b 1"
 
@@ -49,20 +55,8 @@ def test_spaces_do_not_compete(tmp_path):
     mine, other = trial("a", [epoch(shuffled=(0.1, 0))]), trial("b", [epoch(shuffled=(0.9, 0))], space="other")
     for done in (mine, other):
         write(scratch / done.trial_id, 1)
-        keeper.offer(done, scratch / done.trial_id, winners([done]))
+        keeper.offer(done, fetching(scratch / done.trial_id), winners([done]))
     assert kept(keeper.folder) == ["erm/a/1", "other/b/1"]
-
-
-def test_a_half_copied_checkpoint_is_copied_again(tmp_path):
-    scratch, keeper = tmp_path / "scratch", StudyKeeper(tmp_path / "best")
-    done = trial("a", [epoch(shuffled=(0.1, 0))])
-    write(scratch / "a", 1)
-    half = keeper.path("erm", "a", 1).with_name("1.partial")
-    half.mkdir(parents=True)
-    (half / "stale").write_text("from a crash")
-    keeper.offer(done, scratch / "a", winners([done]))
-    assert [path.name for path in keeper.path("erm", "a", 1).iterdir()] == ["model"]
-    assert kept(keeper.folder) == ["erm/a/1"]
 
 
 def test_of_equals_the_one_that_started_earlier_is_kept_whichever_ends_first(tmp_path):
@@ -71,7 +65,7 @@ def test_of_equals_the_one_that_started_earlier_is_kept_whichever_ends_first(tmp
     late = trial("late", [epoch(shuffled=(1.0, 0))], number=2)
     for done, rivals in ((late, [late]), (early, [late, early])):
         write(scratch / done.trial_id, 1)
-        keeper.offer(done, scratch / done.trial_id, winners(rivals))
+        keeper.offer(done, fetching(scratch / done.trial_id), winners(rivals))
     assert kept(keeper.folder) == ["erm/early/1"]
     assert [row.trial for row in winners([early, late])] == ["early"]
 
@@ -82,7 +76,7 @@ def test_every_seed_of_a_confirmation_is_kept(tmp_path):
     for seed, accuracy in enumerate((0.9, 0.8, 0.95)):
         done.append(trial(f"seed{seed}", [epoch(shuffled=(accuracy, 0))], number=seed))
         write(scratch / f"seed{seed}", 1)
-        keeper.offer(done[-1], scratch / f"seed{seed}", each_ones_best(done))
+        keeper.offer(done[-1], fetching(scratch / f"seed{seed}"), each_ones_best(done))
     assert kept(keeper.folder) == ["erm/seed0/1", "erm/seed1/1", "erm/seed2/1"]
 
 

@@ -1,64 +1,18 @@
 from types import SimpleNamespace
 
-import optuna
 import pytest
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
 
-from search_spaces.dynamic_replacement import SPACE
 from study.config import StudyConfig
 from study.folder import SEARCH, StudyFolder
-from study.search import make_scheduler, make_search
+from study.proposals import Seeds
+from study.search import RecordedSearch, make_scheduler
 
 KEY = "val/shuffled/best_accuracy"
-
-
-def searcher(folder, seed=0):
-    return make_search(SPACE, "shuffled", folder / "search" / "x.journal", "x", trials=12, epochs=6, seed=seed)
+FIXED = {"dataset/name": "colored-digits", "method/name": "erm"}
 
 
 def result(epochs, value):
-    return {"training_iteration": epochs, KEY: value}
-
-
-def test_a_trial_stopped_early_is_told_as_pruned_and_a_whole_one_as_complete(tmp_path):
-    search = searcher(tmp_path)
-    for name in ("whole", "stopped", "failed"):
-        search.suggest(name)
-    search.on_trial_complete("whole", result(6, 0.9))
-    search.on_trial_complete("stopped", result(2, 0.4))
-    search.on_trial_complete("failed", error=True)
-
-    storage = JournalStorage(JournalFileBackend(str(tmp_path / "search" / "x.journal")))
-    whole, stopped, failed = optuna.load_study(study_name="x", storage=storage).trials
-    assert (whole.state, whole.value) == (TrialState.COMPLETE, 0.9)
-    assert (stopped.state, stopped.intermediate_values) == (TrialState.PRUNED, {2: 0.4})
-    assert failed.state == TrialState.FAIL
-
-
-def test_telling_twice_changes_nothing(tmp_path):
-    search = searcher(tmp_path)
-    search.suggest("a")
-    search.on_trial_complete("a", result(2, 0.4))
-    storage = JournalStorage(JournalFileBackend(str(tmp_path / "search" / "x.journal")))
-    (told,) = optuna.load_study(study_name="x", storage=storage).trials
-    search.on_trial_complete("a", result(2, 0.9))
-    (again,) = optuna.load_study(study_name="x", storage=storage).trials
-    assert again == told
-    assert again.intermediate_values == {2: 0.4}
-
-
-def test_a_seed_gives_the_same_suggestions(tmp_path):
-    def suggestions(folder, seed):
-        search, found = searcher(folder, seed), []
-        for number in range(8):
-            found.append(search.suggest(str(number)))
-            search.on_trial_complete(str(number), result(6, found[-1]["method"]["p"] if number % 2 else 0.5))
-        return found
-
-    assert suggestions(tmp_path / "a", 0) == suggestions(tmp_path / "b", 0)
-    assert suggestions(tmp_path / "c", 0) != suggestions(tmp_path / "d", 1)
+    return {"epoch": epochs, KEY: value}
 
 
 @pytest.fixture
@@ -74,16 +28,16 @@ def folder(tmp_path):
 
 
 def decide(scheduler, name, epoch, value):
-    return scheduler.on_trial_result(None, SimpleNamespace(trial_id=name), result(epoch, value))
+    return scheduler.on_trial_result(None, SimpleNamespace(config={"trial": name}), result(epoch, value))
 
 
 def test_a_scheduler_recalls_whom_a_study_stopped(folder):
     scheduler = make_scheduler(folder, "x", "shuffled", epochs=5)
-    scheduler.on_trial_add(None, SimpleNamespace(trial_id="new"))
+    scheduler.on_trial_add(None, SimpleNamespace(config={"trial": "new"}))
     assert decide(scheduler, "new", 1, 0.5) == scheduler.STOP
     assert decide(scheduler, "new", 2, 0.99) == scheduler.STOP
     assert decide(scheduler, "higher", 3, 0.9) == scheduler.CONTINUE
-    scheduler.on_trial_add(None, SimpleNamespace(trial_id="low"))
+    scheduler.on_trial_add(None, SimpleNamespace(config={"trial": "low"}))
     assert decide(scheduler, "low", 2, 0.99) == scheduler.STOP
 
 
@@ -91,6 +45,64 @@ def test_a_new_study_has_nothing_to_recall(tmp_path):
     made = StudyFolder(tmp_path / "study")
     made.create(StudyConfig())
     scheduler = make_scheduler(made, "x", "shuffled", epochs=5)
-    scheduler.on_trial_add(None, SimpleNamespace(trial_id="first"))
+    scheduler.on_trial_add(None, SimpleNamespace(config={"trial": "first"}))
     assert [decide(scheduler, "first", epoch, 0.1) for epoch in (1, 2, 3, 4)] == [scheduler.CONTINUE] * 4
     assert decide(scheduler, "first", 5, 0.1) == scheduler.STOP
+
+
+class Told(Seeds):
+    """Seeds that remember what they were told."""
+
+    def __init__(self, seeds):
+        super().__init__(seeds)
+        self.heard = []
+
+    def tell(self, trial_id, value, epochs):
+        self.heard.append((trial_id, value, epochs))
+
+    def give_up(self, trial_id):
+        self.heard.append((trial_id, "failed"))
+
+
+def stage(folder, seeds):
+    return RecordedSearch(folder, SEARCH, "erm", "shuffled", seeds, FIXED)
+
+
+@pytest.fixture
+def empty(tmp_path):
+    made = StudyFolder(tmp_path / "study")
+    made.create(StudyConfig())
+    return made
+
+
+def test_a_trial_is_recorded_before_ray_hears_of_it(empty):
+    suggested = stage(empty, Seeds([7, 8])).suggest("ray-1")
+    (recorded,) = empty.trials(SEARCH, "erm")
+    assert suggested == {"trial": recorded.trial_id, "settings": recorded.config}
+    assert (recorded.config["seed"], recorded.config["method/name"], recorded.finished) == (7, "erm", False)
+
+
+def test_a_stage_has_so_many_trials_and_no_more(empty):
+    search = stage(empty, Seeds([7, 8]))
+    assert [search.suggest(name)["settings"]["seed"] for name in ("ray-1", "ray-2")] == [7, 8]
+    assert search.suggest("ray-3") == search.FINISHED
+
+
+def test_unfinished_trials_come_first_and_finished_ones_not_again(empty):
+    search = stage(empty, Seeds([7, 8, 9]))
+    done, begun = (search.suggest(name)["trial"] for name in ("ray-1", "ray-2"))
+    empty.finish_trial(done)
+    again = stage(empty, Seeds([7, 8, 9]))
+    first, second = again.suggest("ray-a"), again.suggest("ray-b")
+    assert (first["trial"], first["settings"]["seed"]) == (begun, 8)
+    assert second["settings"]["seed"] == 9
+    assert again.suggest("ray-c") == again.FINISHED
+
+
+def test_ends_are_told_under_the_studys_own_names(empty):
+    seeds = Told([7, 8])
+    search = stage(empty, seeds)
+    first, second = (search.suggest(name)["trial"] for name in ("ray-1", "ray-2"))
+    search.on_trial_complete("ray-1", result(3, 0.25))
+    search.on_trial_complete("ray-2", error=True)
+    assert seeds.heard == [(first, 0.25, 3), (second, "failed")]

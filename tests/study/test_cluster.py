@@ -1,0 +1,168 @@
+"""Studies on a cluster of several nodes, each with Ray processes of its own on this machine."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from running import PATIENCE, check_mlflow, descendants, outcome, run, started, trial_of, wait_until
+
+from study.folder import SEARCH, StudyFolder
+
+OPTIONS = ("dynamic_replacement", "--trials", 3, "--epochs", 6, "--max-concurrent", 1)
+RAY = str(Path(sys.executable).with_name("ray"))
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def answers(port):
+    with socket.socket() as found:
+        return found.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Node:
+    """`ray start --block` in a process group of its own, so that a node can be lost as a whole."""
+
+    def __init__(self, *options, inside=()):
+        command = [*inside, RAY, "start", "--block", "--disable-usage-stats", "--node-ip-address=127.0.0.1"]
+        self._process = subprocess.Popen(
+            [*command, f"--dashboard-agent-listen-port={free_port()}", *options],
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def trains(self):
+        """Whether a trial runs on it."""
+        return any("Trainable" in command for command in descendants(self._process.pid).values())
+
+    def lose(self):
+        """As if the machine had lost its power."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+class Cluster:
+    """A head with a job server that runs no trials, and nodes for one trial each."""
+
+    def __init__(self):
+        port, jobs = free_port(), free_port()
+        self.address, self.jobs = f"127.0.0.1:{port}", f"http://127.0.0.1:{jobs}"
+        ports = [f"--port={port}", f"--dashboard-port={jobs}", f"--ray-client-server-port={free_port()}"]
+        self.nodes = [Node("--head", "--num-cpus=0", *ports)]
+        wait_until(lambda: answers(jobs))
+
+    def add(self, **options):
+        """One more node, once the head knows of it."""
+        before = self.cpus()
+        self.nodes.append(Node(f"--address={self.address}", "--num-cpus=1", **options))
+        wait_until(lambda: self.cpus() > before)
+        return self.nodes[-1]
+
+    def lose(self, node):
+        """Lose a node, until the head knows of it."""
+        before = self.cpus()
+        self.nodes.remove(node)
+        node.lose()
+        wait_until(lambda: self.cpus() < before)
+
+    def cpus(self):
+        asked = subprocess.run(
+            [RAY, "status", f"--address={self.address}"], capture_output=True, text=True, check=False
+        )
+        found = re.search(r"[\d.]+/([\d.]+) CPU", asked.stdout)
+        return float(found[1]) if found else 0.0
+
+    def shut_down(self):
+        for node in reversed(self.nodes):
+            node.lose()
+
+
+@pytest.fixture(scope="module")
+def secrets():
+    """What every process of a cluster, and every driver, is told by its environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", "a-token-of-this-test-only-0123456789")
+        patch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def s3(secrets):  # noqa: ARG001 - in the environment
+    """A bucket of a real S3 server on loopback, as a URI."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1").create_bucket(Bucket="bucket")
+    yield f"s3://bucket/studies?scheme=http&endpoint_override={host}:{port}&region=us-east-1"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def cluster(secrets):  # noqa: ARG001 - in the environment
+    made = Cluster()
+    made.add()
+    yield made
+    made.shut_down()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What comes of the study on this machine alone."""
+    root = tmp_path_factory.mktemp("alone") / "study"
+    run("run", *OPTIONS, "--output", root)
+    return outcome(StudyFolder(root))
+
+
+def test_a_lost_nodes_trial_goes_on_on_another_node(cluster, tmp_path, alone):
+    folder = StudyFolder(tmp_path / "study")
+    (first,) = cluster.nodes[1:]
+    with started("run", *OPTIONS, "--address", cluster.address, "--output", folder.root) as process:
+        wait_until(lambda: trial_of(folder, number=1, epochs=3), process)
+        assert first.trains()
+        cluster.lose(first)
+        second = cluster.add()
+        wait_until(second.trains, process)
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
+    assert outcome(folder) == alone
+    check_mlflow(folder, 3)
+
+
+def test_a_submitted_study_keeps_its_checkpoints_in_s3_and_ends_the_same(cluster, s3, tmp_path, alone):
+    folder = StudyFolder(tmp_path / "study")
+    options = ("--storage", s3, "--output", folder.root)
+    shown = run("submit", "--address", cluster.jobs, "--follow", "run", *OPTIONS, *options)
+    assert "Ray ready" in shown
+    assert outcome(folder) == alone
+    assert not (folder.root / "checkpoints").exists()
+
+
+def test_a_node_that_does_not_reach_the_storage_is_named_before_any_trial(cluster, tmp_path):
+    hidden = tmp_path / "studies"
+    hidden.mkdir()
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("hiding a folder from one node needs root")
+    blind = cluster.add(inside=("unshare", "--mount", "sh", "-c", f'mount -t tmpfs tmpfs {hidden} && exec "$@"', "sh"))
+    with started("run", *OPTIONS, "--address", cluster.address, "--output", hidden / "study") as process:
+        _, errors = process.communicate(timeout=PATIENCE)
+    cluster.lose(blind)
+    last = errors.strip().splitlines()[-1]
+    assert process.returncode == 2
+    assert re.search(
+        r"error: node 127\.0\.0\.1-\w+ does not reach the storage .* give a --storage that all nodes", last
+    )
+    assert StudyFolder(hidden / "study").trials(SEARCH) == []

@@ -1,0 +1,66 @@
+"""Whatever happens to a study's processes, it ends as if nothing had: real processes, really killed."""
+
+import signal
+
+import pytest
+from running import check_mlflow, kill_worker, outcome, run, started, trial_of, wait_until
+
+from study.folder import SEARCH, StudyFolder
+
+TRIALS = 3
+OPTIONS = ("dynamic_replacement", "--trials", TRIALS, "--epochs", 6, "--max-concurrent", 1)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    root = tmp_path_factory.mktemp("undisturbed") / "study"
+    run("run", *OPTIONS, "--output", root)
+    return outcome(StudyFolder(root))
+
+
+def check(folder, undisturbed):
+    assert outcome(folder) == undisturbed
+    check_mlflow(folder, TRIALS)
+    assert not any((folder.root / "checkpoints").iterdir())
+
+
+def truncate_newest_state(folder, trial):
+    """Cut the newest state of a trial's short, as a crash of the machine may."""
+    states = folder.root / "checkpoints" / trial.trial_id / "state"
+    newest = max(states.iterdir(), key=lambda state: int(state.name))
+    file = newest / "state.pt"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_study_says_how_to_go_on_and_does_so_as_if_never_stopped(number, tmp_path, undisturbed):
+    folder = StudyFolder(tmp_path / "study")
+    with started("run", *OPTIONS, "--output", folder.root) as process:
+        wait_until(lambda: trial_of(folder, number=2), process)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert "`study resume" in errors.strip().splitlines()[-1]
+    assert 1 <= len(folder.finished(SEARCH)) < TRIALS
+    run("resume", folder.root)
+    check(folder, undisturbed)
+
+
+def test_a_trial_whose_worker_is_killed_goes_on_from_its_last_epoch(tmp_path, undisturbed):
+    folder = StudyFolder(tmp_path / "study")
+    with started("run", *OPTIONS, "--output", folder.root) as process:
+        wait_until(lambda: trial_of(folder, number=1, epochs=3), process)
+        assert kill_worker(process.pid) == 1
+        _, errors = process.communicate(timeout=250)
+    assert process.returncode == 0, errors
+    check(folder, undisturbed)
+
+
+def test_a_study_whose_driver_is_killed_goes_on_even_from_a_checkpoint_that_was_cut_short(tmp_path, undisturbed):
+    folder = StudyFolder(tmp_path / "study")
+    with started("run", *OPTIONS, "--output", folder.root) as process:
+        trial = wait_until(lambda: trial_of(folder, number=2, epochs=2), process)
+        process.kill()
+    truncate_newest_state(folder, trial)
+    run("resume", folder.root)
+    check(folder, undisturbed)
