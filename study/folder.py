@@ -134,11 +134,13 @@ class StudyFolder:
     def _trial(self, trial_id: str) -> Path:
         return self.root / "trials" / trial_id
 
-    def start_trial(self, trial_id: str, space: str, stage: str, config: dict[str, Any]) -> None:
+    def next_number(self) -> int:
+        """The number of the trial that starts next, counted from 1 over all of the study."""
+        return 1 + sum(1 for _ in (self.root / "trials").glob("*/trial.json"))
+
+    def start_trial(self, trial_id: str, number: int, space: str, stage: str, config: dict[str, Any]) -> None:
         """Record a trial before it begins."""
-        folder = self._trial(trial_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        number = 1 + sum(1 for _ in folder.parent.glob("*/trial.json"))
+        self._trial(trial_id).mkdir(parents=True, exist_ok=True)
         about = {"number": number, "space": space, "stage": stage, "config": config, "finished": False}
         self._write(trial_id, about)
 

@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.markup import escape
 
 from bgbias.data.dataset import DatasetSpec
-from bgbias.errors import BgbiasError, SettingError
+from bgbias.errors import BgbiasError, CheckpointError, SettingError
 from bgbias.seal import seal
 from study.config import StudyConfig
 from study.display import console
@@ -106,7 +106,9 @@ def answer(name: str, storage: str, dataset: DatasetSpec, data: Path | None) -> 
         with tempfile.TemporaryDirectory(prefix="bgbias-note-") as note:
             opened.get(f"{PROBES}/{DRIVER}", Path(note) / "note")
         leave_note(opened, name)
-    except (BgbiasError, OSError) as error:
+    except CheckpointError:
+        return Answer(unreachable(storage, "what the driver wrote is not there"), versions())
+    except (SettingError, OSError) as error:
         return Answer(unreachable(storage, str(error)), versions())
     try:
         cached_dataset(dataset, data)

@@ -38,7 +38,7 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
         recorded = folder.trials(stage, space)
         proposals.recall(recorded)
         self._waiting = [trial for trial in recorded if not trial.finished]
-        self._begun = len(recorded)
+        self._begun, self._number = len(recorded), folder.next_number()
         self._own: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -74,8 +74,8 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
         name = uuid4().hex[:8]
         proposed = self._proposals.propose(name, self._begun)
         settings = RunConfig.from_flat({**self._fixed, **proposed}).to_flat()
-        self._folder.start_trial(name, self._space, self._stage, settings)
-        self._begun += 1
+        self._folder.start_trial(name, self._number, self._space, self._stage, settings)
+        self._begun, self._number = self._begun + 1, self._number + 1
         return name, settings
 
 

@@ -26,7 +26,7 @@ def test_a_study_that_never_began_a_trial_is_replaced(folder):
 
 
 def test_a_study_is_not_started_over_another(folder):
-    folder.start_trial("a", "erm", SEARCH, {})
+    folder.start_trial("a", 1, "erm", SEARCH, {})
     with pytest.raises(SettingError, match="already holds a study: continue it with `study resume`"):
         folder.create(StudyConfig())
 
@@ -47,7 +47,7 @@ def test_a_damaged_study_file_is_named(folder, content):
 
 def test_trials_are_recorded_in_the_order_they_started(folder):
     for trial_id in ("zz", "aa"):
-        folder.start_trial(trial_id, "erm", SEARCH, {"seed": 1})
+        folder.start_trial(trial_id, folder.next_number(), "erm", SEARCH, {"seed": 1})
         folder.add_epoch(trial_id, 1, {"val/original/accuracy": 0.5})
     folder.finish_trial("aa")
     first, second = folder.trials(SEARCH)
@@ -58,14 +58,14 @@ def test_trials_are_recorded_in_the_order_they_started(folder):
 
 
 def test_an_epoch_trained_again_takes_the_earlier_ones_place(folder):
-    folder.start_trial("a", "erm", SEARCH, {})
+    folder.start_trial("a", 1, "erm", SEARCH, {})
     for epoch, value in ((1, 0.1), (2, 0.2), (2, 0.3)):
         folder.add_epoch("a", epoch, {"val/original/accuracy": value})
     assert [m["val/original/accuracy"] for m in folder.trial("a").history] == [0.1, 0.3]
 
 
 def test_a_line_cut_short_by_a_crash_is_left_out_and_then_dropped(folder):
-    folder.start_trial("a", "erm", SEARCH, {})
+    folder.start_trial("a", 1, "erm", SEARCH, {})
     folder.add_epoch("a", 1, {"val/original/accuracy": 0.1})
     history = folder.root / "trials" / "a" / "history.jsonl"
     history.write_text(history.read_text() + '{"epoch": 2, "metr')
@@ -87,7 +87,7 @@ def test_two_processes_do_not_run_one_study(folder):
 
 
 def test_why_a_trial_failed_is_kept_until_it_finishes_after_all(folder):
-    folder.start_trial("a", "erm", SEARCH, {})
+    folder.start_trial("a", 1, "erm", SEARCH, {})
     folder.fail_trial("a", "out of memory")
     reason = folder.root / "trials" / "a" / "error.txt"
     assert reason.read_text() == "out of memory"

@@ -21,7 +21,7 @@ def folder(tmp_path):
     made = StudyFolder(tmp_path / "study")
     made.create(StudyConfig())
     for name, accuracies in (("high", [0.8, 0.9]), ("higher", [0.9, 0.9]), ("low", [0.1])):
-        made.start_trial(name, "x", SEARCH, {"method/name": "erm"})
+        made.start_trial(name, made.next_number(), "x", SEARCH, {"method/name": "erm"})
         for epoch, accuracy in enumerate(accuracies, start=1):
             made.add_epoch(name, epoch, {"val/shuffled/accuracy": accuracy})
     return made

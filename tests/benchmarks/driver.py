@@ -1,0 +1,166 @@
+"""What a study's driver costs, beside Ray Tune's own loop with the same sampler and no record of anything.
+
+    .venv/bin/python tests/benchmarks/driver.py
+
+Trials do nothing but report, so that all that is left is the driver. Takes about 10 minutes on two free cores.
+"""
+
+import functools
+import os
+import tempfile
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import optuna
+import ray
+import typer
+from optuna.distributions import FloatDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from ray import tune
+from ray.tune.search.optuna import OptunaSearch
+
+from bgbias.methods.erm import Erm
+from bgbias.metrics import best_accuracy
+from bgbias.seal import seal
+from study import stage
+from study.callbacks import Recorder, Watcher
+from study.cluster import QUIET
+from study.config import StudyConfig
+from study.folder import SEARCH, StudyFolder
+from study.proposals import OptunaProposals
+from study.search import RecordedSearch
+from study.space import SearchSpace
+from study.storage import Storage
+from study.trainable import ENVIRONMENT, EPOCH, TRIAL
+from study.tuner import sending
+
+EPOCHS, WORKERS, METRICS = 3, 2, 20
+OBJECTIVE = "original"
+SPACE = SearchSpace(method=Erm, params={"training/learning_rate": FloatDistribution(1e-4, 1e-1, log=True)})
+
+
+class Nothing(tune.Trainable):  # type: ignore[misc]
+    """A trial that reports made-up numbers, and stores a checkpoint of a few bytes where it is to."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._config, self._epoch = config, 0
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        self._epoch += 1
+        if TRIAL in self._config and self._epoch == EPOCHS:
+            self._store()
+        value = (time.time_ns() % 997) / 997
+        accuracies = {f"{split}/v{i}/accuracy": value for split in ("val", "test") for i in range(METRICS // 2)}
+        own = {f"{split}/{OBJECTIVE}/accuracy": value for split in ("val", "test")}
+        done = self._epoch == EPOCHS
+        return {**accuracies, **own, EPOCH: self._epoch, best_accuracy(OBJECTIVE): value, "done": done}
+
+    def _store(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "model.safetensors").write_bytes(b"nothing")
+            seal(Path(folder))
+            for epoch in range(1, EPOCHS + 1):
+                Storage(self._config[ENVIRONMENT]["storage"]).put(Path(folder), f"{self._config[TRIAL]}/epoch/{epoch}")
+
+
+class Timers:
+    """Seconds of this thread that calls take, each with the trial it happened at."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        self.trial = 0
+
+    def wrap(self, owner: type, name: str, part: str, *, counts: bool = False) -> None:
+        """Measure a method from now on. `counts`: a call of it is a trial's end."""
+        original: Callable[..., Any] = getattr(owner, name)
+
+        @functools.wraps(original)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return original(*args, **kwargs)
+            finally:
+                self.spent[part].append((self.trial, time.perf_counter() - started))
+                self.trial += counts
+
+        setattr(owner, name, timed)
+
+    def per_result(self, part: str, first: int, last: int) -> float:
+        """Milliseconds per trial result, over the trials from `first` to `last`."""
+        inside = sum(seconds for trial, seconds in self.spent[part] if first <= trial < last)
+        return 1000 * inside / ((last - first) * EPOCHS)
+
+
+def main(trials: Annotated[int, typer.Option(min=200, help="trials of each loop")] = 1000) -> None:
+    os.environ.update(QUIET)
+    warnings.simplefilter("ignore")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    timers = Timers()
+    timers.wrap(Recorder, "on_trial_start", "record")
+    timers.wrap(Recorder, "on_trial_result", "record")
+    timers.wrap(Watcher, "on_trial_result", "show")
+    timers.wrap(Watcher, "on_trial_complete", "show")
+    timers.wrap(Recorder, "on_trial_complete", "record", counts=True)
+    timers.wrap(RecordedSearch, "suggest", "search, Optuna's sampling included")
+    timers.wrap(RecordedSearch, "on_trial_complete", "search, Optuna's sampling included")
+    timers.wrap(OptunaProposals, "propose", "Optuna's sampling")
+    ray.init("local", num_cpus=WORKERS, log_to_driver=False, include_dashboard=False)
+    with tempfile.TemporaryDirectory() as scratch:
+        bare = bare_seconds(trials, Path(scratch))
+        ours = study_seconds(trials, Path(scratch))
+    print(f"{trials} trials of {EPOCHS} results of {METRICS + 2} metrics on {WORKERS} workers")
+    print(f"  Ray Tune with Optuna's sampler, nothing recorded: {3600 * trials / bare:7.0f} trials an hour")
+    print(f"  a study: recorded, reported, checkpoints kept:    {3600 * trials / ours:7.0f} trials an hour")
+    print(f"  ratio {bare / ours:.2f} (aim: at least 0.8)")
+    early, late = (50, 150), (trials - 100, trials)
+    print(f"  milliseconds of the driver per result, trials {early[0]}-{early[1]}, and {late[0]}-{late[1]}")
+    for part in timers.spent:
+        print(f"    {part:36s} {timers.per_result(part, *early):6.2f} {timers.per_result(part, *late):6.2f}")
+    first, last = (timers.per_result("record", *span) + timers.per_result("show", *span) for span in (early, late))
+    print(f"    record and show together: {last / first:.2f} times (aim: at most 1.2)")
+
+
+def bare_seconds(trials: int, scratch: Path) -> float:
+    """Ray Tune's loop with the same sampler on the same kind of storage."""
+    storage = JournalStorage(JournalFileBackend(str(scratch / "bare.journal")))
+    sampler = optuna.samplers.TPESampler(seed=0, n_startup_trials=trials // 3)
+    metric = best_accuracy(OBJECTIVE)
+    search = OptunaSearch(space=dict(SPACE.params), metric=metric, mode="max", sampler=sampler, storage=storage)
+    started = time.perf_counter()
+    tune.Tuner(
+        tune.with_resources(Nothing, {"cpu": 1}),
+        tune_config=tune.TuneConfig(search_alg=search, num_samples=trials, reuse_actors=True),
+        run_config=tune.RunConfig(
+            storage_path=str(scratch / "bare"),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+            verbose=0,
+        ),
+    ).fit()
+    return time.perf_counter() - started
+
+
+def study_seconds(trials: int, scratch: Path) -> float:
+    """The same trials as a study's search, with MLflow in a file of its own."""
+    config = StudyConfig(spaces=("erm",), trials=trials, epochs=EPOCHS, early_stopping=False)
+    folder = StudyFolder(scratch / "study")
+    folder.create(config)
+    stage.TrialTrainable = Nothing  # type: ignore[misc]
+    with sending(config, folder):
+        started = time.perf_counter()
+        stage.Stage(config, folder, SEARCH, "erm", OBJECTIVE).search(SPACE.pinned({}, config.dataset))
+        seconds = time.perf_counter() - started
+    assert len(folder.finished(SEARCH)) == trials
+    return seconds
+
+
+if __name__ == "__main__":
+    typer.run(main)
