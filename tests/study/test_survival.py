@@ -36,7 +36,7 @@ def truncate_newest_state(folder, trial):
 def test_a_stopped_study_says_how_to_go_on_and_does_so_as_if_never_stopped(number, tmp_path, undisturbed):
     folder = StudyFolder(tmp_path / "study")
     with started("run", *OPTIONS, "--output", folder.root) as process:
-        wait_until(lambda: trial_of(folder, number=2), process)
+        wait_until(lambda: trial_of(folder, number=3, epochs=2), process)
         process.send_signal(number)
         _, errors = process.communicate(timeout=100)
     assert process.returncode == 130
@@ -59,7 +59,7 @@ def test_a_trial_whose_worker_is_killed_goes_on_from_its_last_epoch(tmp_path, un
 def test_a_study_whose_driver_is_killed_goes_on_even_from_a_checkpoint_that_was_cut_short(tmp_path, undisturbed):
     folder = StudyFolder(tmp_path / "study")
     with started("run", *OPTIONS, "--output", folder.root) as process:
-        trial = wait_until(lambda: trial_of(folder, number=2, epochs=2), process)
+        trial = wait_until(lambda: trial_of(folder, number=3, epochs=2), process)
         process.kill()
     truncate_newest_state(folder, trial)
     run("resume", folder.root)
