@@ -2,90 +2,19 @@
 
 import os
 import re
-import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import boto3
 import pytest
+from clusters import Cluster
 from moto.server import ThreadedMotoServer
-from running import PATIENCE, check_mlflow, descendants, outcome, run, started, trial_of, wait_until
+from running import PATIENCE, check_mlflow, outcome, run, started, trial_of, wait_until
 
 from study.folder import SEARCH, StudyFolder
 
 OPTIONS = ("dynamic_replacement", "--trials", 3, "--epochs", 6, "--max-concurrent", 1)
-RAY = str(Path(sys.executable).with_name("ray"))
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def answers(port):
-    with socket.socket() as found:
-        return found.connect_ex(("127.0.0.1", port)) == 0
-
-
-class Node:
-    """`ray start --block` in a process group of its own, so that a node can be lost as a whole."""
-
-    def __init__(self, *options, inside=()):
-        command = [*inside, RAY, "start", "--block", "--disable-usage-stats", "--node-ip-address=127.0.0.1"]
-        self._process = subprocess.Popen(
-            [*command, f"--dashboard-agent-listen-port={free_port()}", *options],
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def trains(self):
-        """Whether a trial runs on it."""
-        return any("Trainable" in command for command in descendants(self._process.pid).values())
-
-    def lose(self):
-        """As if the machine had lost its power."""
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-
-class Cluster:
-    """A head with a job server that runs no trials, and nodes for one trial each."""
-
-    def __init__(self):
-        port, jobs = free_port(), free_port()
-        self.address, self.jobs = f"127.0.0.1:{port}", f"http://127.0.0.1:{jobs}"
-        ports = [f"--port={port}", f"--dashboard-port={jobs}", f"--ray-client-server-port={free_port()}"]
-        self.nodes = [Node("--head", "--num-cpus=0", *ports)]
-        wait_until(lambda: answers(jobs))
-
-    def add(self, **options):
-        """One more node, once the head knows of it."""
-        before = self.cpus()
-        self.nodes.append(Node(f"--address={self.address}", "--num-cpus=1", **options))
-        wait_until(lambda: self.cpus() > before)
-        return self.nodes[-1]
-
-    def lose(self, node):
-        """Lose a node, until the head knows of it."""
-        before = self.cpus()
-        self.nodes.remove(node)
-        node.lose()
-        wait_until(lambda: self.cpus() < before)
-
-    def cpus(self):
-        asked = subprocess.run(
-            [RAY, "status", f"--address={self.address}"], capture_output=True, text=True, check=False
-        )
-        found = re.search(r"[\d.]+/([\d.]+) CPU", asked.stdout)
-        return float(found[1]) if found else 0.0
-
-    def shut_down(self):
-        for node in reversed(self.nodes):
-            node.lose()
 
 
 @pytest.fixture(scope="module")
