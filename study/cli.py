@@ -4,6 +4,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from errno import ENOSPC
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -350,9 +351,10 @@ def main() -> None:
     except TyperException as error:
         code = _fail(getattr(error, "format_message", error.__str__)(), WRONG_INPUT)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno != ENOSPC:
             raise
-        code = _fail(f"cannot use {error.filename} ({error.strerror}): give another path", WRONG_INPUT)
+        where = error.filename or "the disk"
+        code = _fail(f"cannot use {where} ({error.strerror}): make room there or give another path", WRONG_INPUT)
     sys.exit(code)
 
 

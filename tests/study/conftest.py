@@ -1,5 +1,7 @@
 """The `study` command, run in this process."""
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -19,3 +21,20 @@ def study(monkeypatch, capsys):
         return stopped.value.code or 0, printed.out, printed.err
 
     return run
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """Makes a real file system of some size, such as `1m`, and returns its folder."""
+    disk = tmp_path / "disk"
+
+    def mount(size):
+        disk.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
+        if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("mounting a small disk needs root")
+        return disk
+
+    yield mount
+    if os.path.ismount(disk):
+        subprocess.run(["umount", str(disk)], check=True)

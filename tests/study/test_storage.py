@@ -1,8 +1,6 @@
 """Storage on a folder, on a file system of fsspec and on a real S3 server, and what a trial goes on from."""
 
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import boto3
@@ -203,17 +201,8 @@ def test_with_nothing_whole_left_a_trial_begins_anew(digits, tmp_path, undisturb
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A real file system of one megabyte."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = os.geteuid() == 0 and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True, check=False
-    )
-    if not mounted or mounted.returncode:
-        pytest.skip("mounting a small disk needs root")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+def small_disk(mounted):
+    return mounted("1m")
 
 
 def test_a_full_disk_that_is_emptied_in_time_costs_nothing(small_disk, digits, tmp_path, undisturbed, monkeypatch):

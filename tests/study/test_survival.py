@@ -1,9 +1,11 @@
 """Whatever happens to a study's processes, it ends as if nothing had: real processes, really killed."""
 
+import shutil
 import signal
+import time
 
 import pytest
-from running import check_mlflow, kill_worker, outcome, run, started, trial_of, wait_until
+from running import PATIENCE, check_mlflow, kill_worker, outcome, run, started, trial_of, wait_until
 
 from study.folder import SEARCH, StudyFolder
 
@@ -51,7 +53,7 @@ def test_a_trial_whose_worker_is_killed_goes_on_from_its_last_epoch(tmp_path, un
     with started("run", *OPTIONS, "--output", folder.root) as process:
         wait_until(lambda: trial_of(folder, number=1, epochs=3), process)
         assert kill_worker(process.pid) == 1
-        _, errors = process.communicate(timeout=250)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     check(folder, undisturbed)
 
@@ -63,4 +65,20 @@ def test_a_study_whose_driver_is_killed_goes_on_even_from_a_checkpoint_that_was_
         process.kill()
     truncate_newest_state(folder, trial)
     run("resume", folder.root)
+    check(folder, undisturbed)
+
+
+def test_a_disk_that_is_full_for_a_while_costs_nothing(mounted, undisturbed):
+    disk = mounted("30m")
+    folder = StudyFolder(disk / "study")
+    with started("run", *OPTIONS, "--output", folder.root) as process:
+        wait_until(lambda: trial_of(folder, number=1, epochs=1), process)
+        filled = disk / "ballast"
+        filled.write_bytes(bytes(shutil.disk_usage(disk).free))
+        time.sleep(8)
+        stored = [state.name for state in folder.root.glob("checkpoints/*/state/*")]
+        filled.unlink()
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
+    assert len(stored) <= 2
     check(folder, undisturbed)
