@@ -1,0 +1,127 @@
+"""The reproduction's manifest and what it computes; the studies themselves are run by `docker/reproduce`."""
+
+import gzip
+import importlib.machinery
+import importlib.util
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bgbias.errors import DataError
+from study import cli, tuner
+from study.space import label, load_space
+
+DOCKER = Path(__file__).resolve().parents[2] / "docker"
+MANIFEST = tomllib.loads((DOCKER / "reproduction.toml").read_text())
+STUDIES = {study["name"]: study for study in MANIFEST["studies"]}
+
+
+@pytest.fixture(scope="module")
+def reproduce():
+    loader = importlib.machinery.SourceFileLoader("reproduce", str(DOCKER / "reproduce"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("reproduce", loader))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.dont_write_bytecode", True)
+        patch.setitem(sys.modules, "reproduce", module)
+        loader.exec_module(module)
+        yield module
+
+
+class PlannedError(Exception):
+    """Carries what a command would run."""
+
+
+@pytest.fixture
+def planned(monkeypatch, tmp_path):
+    """A function from arguments of `study run` to the plan, made as the command makes it."""
+
+    def stop(plan, config, folder):  # noqa: ARG001
+        raise PlannedError(plan, config)
+
+    monkeypatch.setattr(tuner, "run", stop)
+
+    def plan(arguments):
+        with pytest.raises(PlannedError) as found:
+            cli.app(["run", *arguments, "--output", str(tmp_path / "study")], standalone_mode=False)
+        return found.value.args
+
+    return plan
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_command_is_a_study_with_seeds_and_every_figure_is_one_of_its_results(name, planned, folder_of):
+    study = STUDIES[name]
+    folder = folder_of("colored-mnist" if study["data"] == "mnist" else study["data"])
+    plan, config = planned([*study["arguments"], "--data", str(folder)])
+    assert config.confirm_seeds >= 3
+    variants = set(plan.dataset.load(folder).test)
+    for figure in study["figures"]:
+        assert figure["space"] in {label(space) for space in config.spaces}
+        assert figure["variant"].removesuffix("_rim") in variants
+        assert {"study", "readme"} & figure.keys()
+
+
+@pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if "quick" in study])
+def test_every_quick_command_needs_no_data_and_names_the_same_spaces(name, planned, reproduce):
+    study = STUDIES[name]
+    _, config = planned(reproduce.arguments(study, MANIFEST, quick=True))
+    assert config.data is None
+    assert {figure["space"] for figure in study["figures"]} <= set(config.spaces)
+    assert all(load_space(space) for space in config.spaces)
+
+
+def test_a_figure_lies_within_above_or_below_an_interval(reproduce):
+    assert [reproduce.verdict(value, 95.0, 97.0) for value in (94.9, 95.0, 96.0, 97.0, 97.1)] == [
+        "below", "within", "within", "within", "above",
+    ]  # fmt: skip
+    assert reproduce.verdict(95.0, None, None) == "unknown"
+
+
+REPORT = {
+    "confirmed": [
+        {"space": "erm", "variant": "shuffled", "seeds": [1, 2, 3], "mean": 0.3, "low": 0.2, "high": 0.4},
+        {"space": "erm", "variant": "original", "seeds": [1], "mean": 0.99, "low": None, "high": None},
+    ]
+}
+
+
+def test_ours_stands_beside_each_published_figure_in_percent(reproduce):
+    figures = [
+        {"space": "erm", "variant": "shuffled", "study": 11.0, "readme": 32.34},
+        {"space": "erm", "variant": "original", "readme": 99.0},
+    ]
+    first, second, third = reproduce.compare({"name": "x", "figures": figures}, REPORT)
+    assert (first.source, first.published, first.verdict) == ("2022 study", 11.0, "below")
+    assert (second.source, second.published, second.verdict) == ("README", 32.34, "within")
+    assert (third.seeds, third.verdict) == (1, "unknown")
+    text = reproduce.table([first, second, third], quick=False)
+    assert "| x | erm | shuffled | 30.00 | 20.00 to 40.00 | 3 | 32.34 | README | within |" in text
+    assert text.endswith("1 of 3 published figures lie within our intervals.\n")
+
+
+def test_data_is_checked_before_anything_runs(reproduce, tmp_path):
+    study = {"name": "x", "data": "mnist"}
+    whole = {"a": reproduce.hashlib.sha256(b"alpha").hexdigest()}
+    assert reproduce.at_hand(study, tmp_path, {"mnist": whole}) is False
+    (tmp_path / "mnist").mkdir()
+    with pytest.raises(DataError, match=r"mnist/a is missing or not the original file"):
+        reproduce.at_hand(study, tmp_path, {"mnist": whole})
+    (tmp_path / "mnist" / "a.gz").write_bytes(gzip.compress(b"alpha"))
+    assert reproduce.at_hand(study, tmp_path, {"mnist": whole}) is True
+    (tmp_path / "mnist" / "a").write_bytes(b"omega")
+    with pytest.raises(DataError, match="download it again"):
+        reproduce.at_hand(study, tmp_path, {"mnist": whole})
+
+
+def test_a_finished_study_is_not_run_again(reproduce, tmp_path, monkeypatch):
+    (tmp_path / "x.json").write_text(json.dumps(REPORT))
+    monkeypatch.setattr(reproduce.subprocess, "run", None)
+    assert reproduce.reproduced({"name": "x"}, MANIFEST, tmp_path, None, True) == REPORT
+
+
+def test_a_name_that_is_no_study_is_refused(reproduce):
+    with pytest.raises(DataError, match="--only nothing is none of colored-mnist"):
+        reproduce.chosen(MANIFEST["studies"], ["nothing"], quick=False)
