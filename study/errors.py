@@ -9,3 +9,7 @@ class StudyInterruptedError(BgbiasError):
 
 class TrialsFailedError(BgbiasError):
     """Not one trial of a space could finish."""
+
+
+class OutboxError(BgbiasError):
+    """What is to be reported cannot be kept on disk."""
