@@ -13,3 +13,7 @@ class TrialsFailedError(BgbiasError):
 
 class StorageError(BgbiasError):
     """The study's storage cannot be read or written from here."""
+
+
+class OutboxError(BgbiasError):
+    """What is to be reported cannot be kept on disk."""

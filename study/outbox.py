@@ -4,8 +4,19 @@ import json
 import sqlite3
 import threading
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from study.errors import OutboxError
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS message (number INTEGER PRIMARY KEY AUTOINCREMENT, sent_at INTEGER, kind TEXT, body TEXT);
+CREATE TABLE IF NOT EXISTS rejected (number INTEGER PRIMARY KEY, sent_at INTEGER, kind TEXT, body TEXT, reason TEXT);
+CREATE TABLE IF NOT EXISTS line (name TEXT PRIMARY KEY, position INTEGER) WITHOUT ROWID;
+"""
+UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 class Message(NamedTuple):
@@ -18,52 +29,95 @@ class Message(NamedTuple):
 
 
 class Outbox:
-    """An SQLite file of messages in the order they were put. Safe to use from several threads."""
+    """An SQLite file of messages in the order they were put. Safe to use from several threads and processes.
+
+    Putting never waits for the disk: the log of what was written is folded into the file by `tidy`.
+
+    Raises:
+        OutboxError: from every method, if the disk is full.
+    """
 
     def __init__(self, file: Path) -> None:
-        self._lock = threading.Lock()
+        self._file, self._lock = file, threading.Lock()
         self._database = sqlite3.connect(file, timeout=60, check_same_thread=False, isolation_level=None)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.execute(
-            "CREATE TABLE IF NOT EXISTS message"
-            " (number INTEGER PRIMARY KEY AUTOINCREMENT, sent_at INTEGER, kind TEXT, body TEXT)"
-        )
-        self._database.execute(
-            "CREATE TABLE IF NOT EXISTS rejected"
-            " (number INTEGER PRIMARY KEY, sent_at INTEGER, kind TEXT, body TEXT, reason TEXT)"
-        )
+        with self._use() as database:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA synchronous=NORMAL")
+            database.execute("PRAGMA wal_autocheckpoint=0")
+            database.executescript(TABLES)
 
     def put(self, kind: str, **body: Any) -> None:
         """Append a message."""
-        row = (int(time.time() * 1000), kind, json.dumps(body))
-        with self._lock:
-            self._database.execute("INSERT INTO message (sent_at, kind, body) VALUES (?, ?, ?)", row)
+        row = _row(kind, body)
+        with self._use() as database:
+            database.execute("INSERT INTO message (sent_at, kind, body) VALUES (?, ?, ?)", row)
+
+    def put_next(self, line: str, position: int, kind: str, **body: Any) -> None:
+        """Append the next message of a line, unless the line has come as far before, sent or not.
+
+        Args:
+            position: counts up within the line.
+        """
+        row = _row(kind, body)
+        with self._use() as database:
+            database.execute("BEGIN IMMEDIATE")
+            moved = database.execute(
+                "INSERT INTO line VALUES (?, ?) ON CONFLICT (name)"
+                " DO UPDATE SET position = excluded.position WHERE position < excluded.position",
+                (line, position),
+            )
+            if moved.rowcount:
+                database.execute("INSERT INTO message (sent_at, kind, body) VALUES (?, ?, ?)", row)
 
     def first(self, count: int) -> list[Message]:
         """The oldest messages, `count` at most."""
         query = "SELECT number, sent_at, kind, body FROM message ORDER BY number LIMIT ?"
-        with self._lock:
-            rows = self._database.execute(query, (count,)).fetchall()
+        with self._use() as database:
+            rows = database.execute(query, (count,)).fetchall()
         return [Message(number, sent_at, kind, json.loads(body)) for number, sent_at, kind, body in rows]
 
-    def drop(self, through: int) -> None:
-        """Forget every message up to this number: they have arrived."""
-        with self._lock:
-            self._database.execute("DELETE FROM message WHERE number <= ?", (through,))
+    def drop(self, messages: Iterable[Message]) -> None:
+        """Forget messages: they have arrived."""
+        numbers = [(message.number,) for message in messages]
+        with self._use() as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany("DELETE FROM message WHERE number = ?", numbers)
 
     def reject(self, message: Message, reason: str) -> None:
         """Put a message aside that can never arrive, with why."""
         row = (message.number, message.sent_at, message.kind, json.dumps(message.body), reason)
-        with self._lock:
-            self._database.execute("INSERT OR REPLACE INTO rejected VALUES (?, ?, ?, ?, ?)", row)
-            self._database.execute("DELETE FROM message WHERE number = ?", (message.number,))
+        with self._use() as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.execute("INSERT OR REPLACE INTO rejected VALUES (?, ?, ?, ?, ?)", row)
+            database.execute("DELETE FROM message WHERE number = ?", (message.number,))
+
+    def tidy(self) -> None:
+        """Fold the log of what was written into the file, so that it does not grow. Others may put meanwhile."""
+        with self._use() as database:
+            database.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def __len__(self) -> int:
-        with self._lock:
-            count: int = self._database.execute("SELECT count(*) FROM message").fetchone()[0]
+        with self._use() as database:
+            count: int = database.execute("SELECT count(*) FROM message").fetchone()[0]
         return count
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+    @contextmanager
+    def _use(self) -> Iterator[sqlite3.Connection]:
+        """The database for one thread at a time; what fails half-way is undone."""
+        try:
+            with self._lock, self._database:
+                yield self._database
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in UNWRITABLE:
+                raise
+            raise OutboxError(
+                f"cannot write {self._file} ({error}): free space on its disk, then `study resume` goes on"
+            ) from None
+
+
+def _row(kind: str, body: dict[str, Any]) -> tuple[int, str, str]:
+    return int(time.time() * 1000), kind, json.dumps(body)

@@ -25,10 +25,11 @@ from study.provenance import versions
 from study.report import write_report
 from study.run import cached_dataset
 from study.selection import winners
+from study.sender import Sender
 from study.space import SearchSpace, label, load_space
 from study.stage import Stage
 from study.storage import Storage
-from study.tracking import Reporter, Sender, check_tracking
+from study.tracking import Reporter, check_tracking
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def judged_variants(space: SearchSpace, run: RunConfig, sample: Dataset) -> list
 
 @contextmanager
 def sending(config: StudyConfig, folder: StudyFolder) -> Iterator[None]:
-    """Send what is reported to MLflow from a thread while the study runs; what is left is sent at the end."""
+    """Send what is reported to MLflow while the study runs; what is left is sent at the end."""
     sender = Sender(folder.outbox, folder.tracking_uri(config), folder.artifacts)
     sender.start()
     try:

@@ -7,7 +7,8 @@ from mlflow import MlflowClient
 from bgbias.errors import SettingError
 from study.outbox import Outbox
 from study.selection import winner
-from study.tracking import Reporter, Sender, anchored, check_tracking
+from study.sender import Sender
+from study.tracking import Reporter, anchored, check_tracking
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_an_alias_moves_to_what_is_better_and_to_what_cannot_be_compared(store, 
 
 
 def test_a_store_that_cannot_be_opened_keeps_the_messages(store, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("study.tracking.PATIENCE_SECONDS", 3)
+    monkeypatch.setattr("study.sender.PATIENCE_SECONDS", 3)
     report(tmp_path / "box", "kept", "one").close()
     nowhere = Sender(tmp_path / "box", "http://127.0.0.1:9", store / "artifacts")
     nowhere.start()

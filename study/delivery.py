@@ -1,0 +1,190 @@
+"""The sender's process: takes an outbox's messages to MLflow, in order for every run, several runs at a time.
+
+It has a process of its own so that neither MLflow's import nor its work ever holds up the study: threads of one
+process would take turns. Runs as `python -m study.delivery`, see `study.sender` for what it reads and writes.
+"""
+
+import fcntl
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import groupby
+from pathlib import Path
+from typing import Any, TextIO
+
+from study.mlflow_writer import VALUES_PER_CALL, MlflowWriter, hopeless
+from study.outbox import Message, Outbox
+from study.passwords import without_password
+from study.tracking import METRICS, SERVERS, TAG_TRIAL, TRIAL
+
+WINDOW = 1000
+"""Messages looked at together. More make fuller calls, and use more memory."""
+
+LANES = 3
+"""Calls to a server at a time: while it works on one, the next is made ready."""
+
+GATHER_SECONDS = 1.0
+RETRY_SECONDS = 2.0
+
+Lane = list[list[Message]]
+"""One run's messages, in order, grouped into calls."""
+
+
+def trial_of(message: Message) -> str | None:
+    """The trial whose run a message writes to; None for what concerns the study or other runs."""
+    body = message.body
+    if message.kind in (TRIAL, METRICS):
+        return str(body[TAG_TRIAL])
+    return str(body["id"]) if body.get("tag") == TAG_TRIAL else None
+
+
+def stretches(messages: list[Message]) -> Iterator[list[Lane]]:
+    """The messages in stretches to be sent one after another. The lanes of a stretch may be sent side by side.
+
+    Between what concerns the study, all messages of a trial form a lane.
+    """
+    for of_trials, stretch in groupby(messages, key=lambda message: trial_of(message) is not None):
+        if not of_trials:
+            yield from ([[[message]]] for message in stretch)
+            continue
+        by_trial: dict[str | None, list[Message]] = {}
+        for message in stretch:
+            by_trial.setdefault(trial_of(message), []).append(message)
+        yield [calls(trial) for trial in by_trial.values()]
+
+
+def calls(messages: list[Message]) -> Lane:
+    """A run's messages grouped into calls: as many epochs in a row as one call takes, and else each its own."""
+    lane: Lane = []
+    room = 0
+    for message in messages:
+        values = len(message.body["metrics"]) if message.kind == METRICS else 0
+        if lane and message.kind == METRICS == lane[-1][0].kind and values <= room:
+            lane[-1].append(message)
+        else:
+            lane.append([message])
+            room = VALUES_PER_CALL
+        room -= values
+    return lane
+
+
+class Delivery:
+    """Sends until it is told to stop."""
+
+    def __init__(self, outbox: Outbox, tracking_uri: str, artifacts: Path, tell: Callable[..., None]) -> None:
+        """
+        Args:
+            tell: called with `problem=` a line when sending fails, `problem=None` when it goes on, and
+                `refused=` a line for what is put aside.
+        """
+        self._outbox, self._uri, self._artifacts, self._tell = outbox, tracking_uri, artifacts, tell
+        self._finish, self._leave, self._wake = threading.Event(), threading.Event(), threading.Event()
+        self._pool = ThreadPoolExecutor(LANES if tracking_uri.startswith(SERVERS) else 1)
+        self._mlflow: MlflowWriter | None = None
+        self._problem: str | None = None
+
+    def finish(self) -> None:
+        """Stop once everything is sent."""
+        self._finish.set()
+        self._wake.set()
+
+    def leave(self) -> None:
+        """Stop after the present calls."""
+        self._leave.set()
+        self._wake.set()
+
+    def run(self) -> None:
+        """Send."""
+        while not self._leave.is_set():
+            pause = GATHER_SECONDS
+            try:
+                messages = self._outbox.first(WINDOW)
+                if not messages and self._finish.is_set():
+                    break
+                self._send(messages)
+                self._outbox.tidy()
+                self._report(None)
+                if len(messages) == WINDOW or (messages and self._finish.is_set()):
+                    continue
+            except Exception as error:  # whatever the server's trouble is, the messages wait for its end
+                self._report(first_line(error))
+                pause = RETRY_SECONDS
+            self._wake.wait(pause)
+            self._wake.clear()
+        self._pool.shutdown()
+
+    def _report(self, problem: str | None) -> None:
+        if problem != self._problem:
+            self._tell(problem=problem)
+        self._problem = problem
+
+    def _send(self, messages: list[Message]) -> None:
+        if not messages:
+            return
+        self._mlflow = self._mlflow or MlflowWriter(self._uri, self._artifacts)
+        for lanes in stretches(messages):
+            trouble = threading.Event()
+            sending = [self._pool.submit(self._send_lane, self._mlflow, lane, trouble) for lane in lanes]
+            wait(sending)
+            for lane_sent in sending:
+                lane_sent.result()
+            if self._leave.is_set():
+                return
+
+    def _send_lane(self, mlflow: MlflowWriter, lane: Lane, trouble: threading.Event) -> None:
+        for call in lane:
+            if trouble.is_set() or self._leave.is_set():
+                return
+            try:
+                self._send_call(mlflow, call)
+            except Exception:
+                trouble.set()
+                raise
+
+    def _send_call(self, mlflow: MlflowWriter, call: list[Message]) -> None:
+        try:
+            mlflow.apply(call)
+        except Exception as error:
+            if not hopeless(error):
+                raise
+            if len(call) > 1:  # one epoch that MLflow refuses must not take the others with it
+                for message in call:
+                    self._send_call(mlflow, [message])
+                return
+            self._tell(refused=first_line(error))
+            self._outbox.reject(call[0], first_line(error))
+        self._outbox.drop(call)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says in a line, without passwords."""
+    lines = without_password(str(error)).splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def main(orders: TextIO, answers: TextIO) -> None:
+    """Send an outbox until the orders end."""
+    given = json.loads(orders.readline())
+
+    def tell(**what: Any) -> None:
+        print(json.dumps(what), file=answers, flush=True)
+
+    with Path(given["outbox"] + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a sender whose study was killed may be in its last call
+        outbox = Outbox(Path(given["outbox"]))
+        delivery = Delivery(outbox, given["tracking_uri"], Path(given["artifacts"]), tell)
+
+        def listen() -> None:
+            for _ in orders:
+                delivery.finish()
+            delivery.leave()
+
+        threading.Thread(target=listen, daemon=True).start()
+        delivery.run()
+        outbox.close()
+
+
+if __name__ == "__main__":
+    main(sys.stdin, sys.stdout)
