@@ -17,11 +17,15 @@ from bgbias.metrics import TEST, TRAIN, VALIDATION
 from study.display import console, percent
 from study.folder import SEARCH, StudyFolder
 from study.provenance import trial_tags
-from study.selection import Metrics, each_ones_best, highest_accuracy, winners
+from study.selection import Metrics, each_ones_best, highest_accuracy, summary, winners
 from study.tracking import Reporter
 from study.trainable import EPOCHS, run_config
 
 METRIC_PREFIXES = (f"{TRAIN}/", f"{VALIDATION}/", f"{TEST}/")
+
+
+SUMMARY_STEP = 0
+"""Where a trial's summary is logged: MLflow draws what has no later step as bars, one a run."""
 
 
 class Recorder(Callback):  # type: ignore[misc]
@@ -45,7 +49,7 @@ class Recorder(Callback):  # type: ignore[misc]
         self._folder.start_trial(trial.trial_id, self._space, self._stage, settings)
         record = self._folder.trial(trial.trial_id)
         self._epochs[trial.trial_id] = len(record.history)
-        tags = trial_tags(settings, self._stage, self._space)
+        tags = {"study": self._folder.name, **trial_tags(settings, self._stage, self._space)}
         self._reporter.trial(trial.trial_id, f"{self._space}-{record.number:04d}", settings, tags)
 
     def on_trial_result(self, trial: RayTrial, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
@@ -65,6 +69,7 @@ class Recorder(Callback):  # type: ignore[misc]
         keeping = {row.trial for row in rows}
         self._keeping = [rival for rival in rivals if rival.trial_id in keeping]
         self._folder.finish_trial(trial.trial_id)
+        self._reporter.metrics(trial.trial_id, SUMMARY_STEP, summary(record.history))
         self._reporter.end_trial(trial.trial_id, "FINISHED")
         empty(checkpoints)
 

@@ -21,9 +21,13 @@ from study.outbox import Message, Outbox
 from study.selection import Row
 
 STUDY, TRIAL, METRICS, END, ARTIFACTS, CHAMPION = "study", "trial", "metrics", "end", "artifacts", "champion"
+TAGS, EXPERIMENT_TAGS = "tags", "experiment_tags"
 
 TRAINING_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
 """Lets MLflow's dashboard open an experiment on its training runs."""
+
+EXPERIMENT_PLACE, RUN_PLACE = "{experiment}", "{run}"
+"""What stands in a tag for the ids that only MLflow knows."""
 
 TAG_PARENT = "mlflow.parentRunId"
 TAG_STUDY = "study_id"
@@ -48,6 +52,13 @@ def check_tracking(uri: str | None) -> None:
     """
     if uri is not None and uri.partition(":")[0].partition("+")[0] not in SCHEMES:
         raise SettingError(f"--tracking-uri must begin with one of {', '.join(SCHEMES)}, but got '{uri}'")
+
+
+def filled(text: str, places: dict[str, str]) -> str:
+    """A text with every place replaced by what stands there."""
+    for place, value in places.items():
+        text = text.replace(place, value)
+    return text
 
 
 def anchored(uri: str | None) -> str | None:
@@ -166,6 +177,8 @@ class MlflowWriter:
             END: self._end,
             ARTIFACTS: self._log_artifacts,
             CHAMPION: self._champion,
+            TAGS: self._tags,
+            EXPERIMENT_TAGS: self._experiment_tags,
         }
 
     def handle(self, messages: list[Message]) -> None:
@@ -207,6 +220,21 @@ class MlflowWriter:
         run = self._run(body["id"], body["tag"])
         self._client.log_artifacts(run, body["folder"], body["path"])
 
+    def _tags(self, message: Message) -> None:
+        from mlflow.entities import RunTag
+
+        self._find_experiment(message)
+        run = self._run(message.body["id"], message.body["tag"])
+        places = {EXPERIMENT_PLACE: self._experiment, RUN_PLACE: run}
+        tags = [RunTag(key, filled(value, places)) for key, value in message.body["tags"].items()]
+        self._client.log_batch(run, tags=tags)
+
+    def _experiment_tags(self, message: Message) -> None:
+        self._find_experiment(message)
+        for key, value in message.body["tags"].items():
+            tag = filled(value, {EXPERIMENT_PLACE: self._experiment})
+            self._client.set_experiment_tag(self._experiment, key, tag)
+
     def _champion(self, message: Message) -> None:
         """Register a checkpoint; its alias stays with a holder of the same dataset settings and no lower accuracy."""
         from mlflow.exceptions import MlflowException
@@ -243,7 +271,15 @@ class MlflowWriter:
         self._experiment = found.experiment_id if found else self._create_experiment(name)
 
     def _create_experiment(self, name: str) -> str:
-        created: str = self._client.create_experiment(name, self._artifacts, tags=TRAINING_EXPERIMENT)
+        from mlflow.exceptions import MlflowException
+
+        try:
+            created: str = self._client.create_experiment(name, self._artifacts, tags=TRAINING_EXPERIMENT)
+        except MlflowException as error:
+            found = self._client.get_experiment_by_name(name)
+            if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
+                raise
+            return str(found.experiment_id)  # another study made it in between
         return created
 
     def _ensure_run(self, message: Message, tag: str, tags: dict[str, str]) -> None:
@@ -312,6 +348,18 @@ class Reporter:
     def study_artifacts(self, folder: Path, path: str) -> None:
         """A folder to keep with the study's run."""
         self._put(ARTIFACTS, id=self._study, tag=TAG_STUDY, folder=str(folder), path=path)
+
+    def tag_trial(self, trial_id: str, tags: dict[str, str]) -> None:
+        """Tags of a trial's run that are known later than the run."""
+        self._put(TAGS, id=trial_id, tag=TAG_TRIAL, tags=tags)
+
+    def tag_study(self, tags: dict[str, str]) -> None:
+        """Tags of the study's run. In them `EXPERIMENT_PLACE` and `RUN_PLACE` stand for what MLflow numbers the two."""
+        self._put(TAGS, id=self._study, tag=TAG_STUDY, tags=tags)
+
+    def tag_experiment(self, tags: dict[str, str]) -> None:
+        """Tags of the experiment. In them `EXPERIMENT_PLACE` stands for its number."""
+        self._put(EXPERIMENT_TAGS, tags=tags)
 
     def champion(self, model: str, row: Row, path: str) -> None:
         """A trial's artifact that is the best of this study for a variant, which becomes the alias."""

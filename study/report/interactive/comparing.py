@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import plotly.graph_objects as go
 
 from bgbias.data.dataset import ORIGINAL
@@ -20,34 +21,64 @@ from study.report.tables import Report
 
 BAR = 34
 """Pixels of a bar and what is between it and the next."""
+LABEL = 160
+"""Where the labels end on the axis, in percent."""
 
 
 def ranking(report: Report) -> go.Figure:
     """Bars: on every variant the methods from best to worst, with 95 % intervals where there are fresh seeds."""
-    figure, places = panels(report.variants, shared_y=False, row=40 + BAR * len(spaces(report)))
+    count = len(spaces(report))
+    figure, places = panels(report.variants, shared_y=False, row=40 + BAR * count)
     for variant, place in zip(report.variants, places, strict=True):
-        ranked = analysis.ranking(report, variant)[::-1]  # plotly draws the first at the bottom
+        ranked = analysis.ranking(report, variant)
         figure.add_trace(_bars(ranked, spaces(report)), **place)
-    figure.update_xaxes(range=[0, 135], tickvals=[0, 25, 50, 75, 100])
-    figure.update_yaxes(automargin=True)
+        figure.add_trace(_labels(ranked), **place)
+        figure.update_yaxes(range=[count - 0.5, -0.5], automargin=True, **place)
+    figure.update_xaxes(range=[0, LABEL], tickvals=[0, 25, 50, 75, 100])
     return figure
 
 
 def _bars(ranked: Sequence[Ranked], colors: dict[str, str]) -> go.Bar:
-    widths = [100 * (r.seeds.high - r.value) if r.seeds and r.seeds.high is not None else 0 for r in ranked]
+    spreads = [100 * np.array(interval(r)) for r in ranked]
     return go.Bar(
         orientation="h",
         x=percents([r.value for r in ranked]),
         y=[r.row.space for r in ranked],
-        text=[ranked_text(r) for r in ranked],
-        textposition="inside",
-        insidetextanchor="start",
+        width=0.75,
         marker_color=[colors[r.row.space] for r in ranked],
-        error_x={"array": widths, "visible": any(widths), "thickness": 1.2, "width": 3, "color": "black"},
+        error_x={
+            "arrayminus": [below for below, _ in spreads],
+            "array": [above for _, above in spreads],
+            "symmetric": False,
+            "visible": any(spread.any() for spread in spreads),
+            "thickness": 1.2,
+            "width": 3,
+            "color": "black",
+        },
         hovertext=[winner_text(r.row) + _seeds_text(r) for r in ranked],
         hoverinfo="text",
         showlegend=False,
     )
+
+
+def _labels(ranked: Sequence[Ranked]) -> go.Scatter:
+    return go.Scatter(
+        x=[LABEL] * len(ranked),
+        y=[r.row.space for r in ranked],
+        text=[ranked_text(r) for r in ranked],
+        mode="text",
+        textposition="middle left",
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def interval(ranked: Ranked) -> tuple[float, float]:
+    """How far the 95 % interval over fresh seeds reaches below and above the mean, within [0, 1]; 0 without one."""
+    seeds = ranked.seeds
+    if seeds is None or seeds.low is None or seeds.high is None:
+        return 0.0, 0.0
+    return seeds.mean - max(0.0, seeds.low), min(1.0, seeds.high) - seeds.mean
 
 
 def ranked_text(ranked: Ranked) -> str:

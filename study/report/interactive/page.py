@@ -120,7 +120,8 @@ def _of_each_space(report: Report) -> Iterable[Section]:
     yield Section(
         "parallel",
         "Parallel coordinates",
-        "A line is a trial. Drag along an axis to choose trials, and drag an axis's name to move it.",
+        "A line is a trial; variants are shown that all trials were judged on. Drag along an axis to choose trials, "
+        "and drag an axis's name to move it.",
         [(space, searching.parallel_coordinates(report, space)) for space in names],
     )
     yield Section(

@@ -25,12 +25,12 @@ FEW = 8
 
 
 def parallel_coordinates(report: Report, space: str) -> go.Figure | None:
-    """Lines: one a trial, through its searched settings and its validation accuracy on every variant, coloured by that
-    on the shifted one."""
+    """Lines: one a trial, through its searched settings and its validation accuracy on every variant that all trials
+    were judged on, coloured by that on the shifted one."""
     trials = trials_of(report, space)
     names = searched_values(trials)
-    variants = [v for v in report.variants if any(best_epoch(t.history, v) for t in trials)]
-    if not names:
+    variants = [v for v in report.variants if all(best_epoch(t.history, v) for t in trials)]
+    if not names or not variants:
         return None
     shifted = analysis.shifted_variant(report.config)
     colored = shifted if shifted in variants else variants[0]
@@ -44,7 +44,7 @@ def parallel_coordinates(report: Report, space: str) -> go.Figure | None:
         labelangle=-20,
     )
     figure = finished(go.Figure(lines), height=430)
-    return figure.update_layout(margin={"l": 75, "r": 60, "t": 110, "b": 30})
+    return figure.update_layout(margin={"l": 75, "r": 60, "t": 85, "b": 30})
 
 
 def _bar(variant: str) -> dict[str, Any]:
@@ -59,8 +59,10 @@ def axis(label: str, values: Sequence[Any]) -> dict[str, Any]:
         return {"label": label, "values": places, "tickvals": list(range(len(names))), "ticktext": names}
     if spans_decades(values):
         logs = [math.log10(value) for value in values]
-        ticks = range(math.ceil(min(logs)), math.floor(max(logs)) + 1)
-        return {"label": label, "values": logs, "tickvals": list(ticks), "ticktext": [f"{10.0**t:g}" for t in ticks]}
+        ends, room = (min(logs), max(logs)), (max(logs) - min(logs)) / 10
+        inside = [t for t in range(math.ceil(ends[0]), math.floor(ends[1]) + 1) if ends[0] + room < t < ends[1] - room]
+        ticks = [ends[0], *inside, ends[1]]
+        return {"label": label, "values": logs, "tickvals": ticks, "ticktext": [f"{10.0**t:.3g}" for t in ticks]}
     found = {"label": label, "values": list(values)}
     whole = all(isinstance(value, int) for value in values) and len(set(values)) <= FEW
     return {**found, "tickvals": sorted(set(values))} if whole else found
@@ -115,7 +117,7 @@ def effects(report: Report, space: str) -> go.Figure | None:
                 **place,
             )
         if spans_decades([trial.config.get(name) for trial in trials]):
-            figure.update_xaxes(type="log", dtick=1, exponentformat="power", **place)
+            figure.update_xaxes(type="log", dtick=1, tickformat="~g", **place)
     figure.update_yaxes(title_text="validation accuracy [%]", col=1)
     return figure
 
