@@ -1,4 +1,4 @@
-"""The dashboards of a study: MLflow's, opened at the study's own page, and Optuna's. Both listen where they are told."""
+"""The dashboards of a study: MLflow's, opened at the study's own page, and Optuna's."""
 
 import os
 import socket

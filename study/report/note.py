@@ -40,7 +40,7 @@ def experiment_note(report: Report, views: Sequence[View]) -> str:
             f"Studies of `{report.config.dataset}`. A study is a parent run (`tags.stage = 'study'`) that holds the "
             "report; its trials are its children (`search`, and `confirm` on fresh seeds).",
             "`best/val/<variant>/accuracy` and `best/test/<variant>/accuracy` are a trial's accuracies at its epoch "
-            "with the highest validation accuracy on that variant. Compare methods and hyper-parameters on the first; the "
+            "with the highest validation accuracy on that variant. Compare methods and settings on the first; the "
             "second is for reporting.",
             "\n".join(f"- [{view.name}]({view_link(view)})" for view in views),
         ]
