@@ -35,6 +35,12 @@ def accuracy_at(split: str, variant: str, samples: int) -> str:
     return f"{variant_metric(split, variant, 'accuracy_at')}/{samples}"
 
 
+def accuracies_at(metrics: dict[str, float], split: str, variant: str) -> dict[int, float]:
+    """By number of samples, rising, every `accuracy_at` of a variant among `metrics`."""
+    prefix = accuracy_at(split, variant, 0).removesuffix("0")
+    return dict(sorted((int(name.removeprefix(prefix)), metrics[name]) for name in metrics if name.startswith(prefix)))
+
+
 def chosen(what: str) -> str:
     """`val/chosen/<what>`: what was chosen on validation data for predicting, such as the number of samples."""
     return f"{VALIDATION}/chosen/{what}"
@@ -43,6 +49,16 @@ def chosen(what: str) -> str:
 def best_accuracy(variant: str) -> str:
     """`val/<variant>/best_accuracy`: the highest validation accuracy of any epoch so far; what searches maximise."""
     return variant_metric(VALIDATION, variant, "best_accuracy")
+
+
+def at_best(metric: str) -> str:
+    """`best/<metric>`: a metric at the epoch with the highest validation accuracy on its variant."""
+    return f"best/{metric}"
+
+
+def best_epoch_of(variant: str) -> str:
+    """`best/val/<variant>/epoch`: that epoch, from 1."""
+    return at_best(variant_metric(VALIDATION, variant, "epoch"))
 
 
 def variants_in(metrics: dict[str, float], split: str) -> list[str]:

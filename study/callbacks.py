@@ -17,7 +17,7 @@ from bgbias.metrics import TEST, TRAIN, VALIDATION
 from study.display import console, percent
 from study.folder import SEARCH, StudyFolder
 from study.provenance import trial_tags
-from study.selection import Metrics, each_ones_best, highest_accuracy, winners
+from study.selection import Metrics, each_ones_best, highest_accuracy, summary, winners
 from study.storage import Storage
 from study.tracking import Reporter
 from study.trainable import ENVIRONMENT, EPOCH, SETTINGS, TRIAL
@@ -51,7 +51,7 @@ class Recorder(Callback):  # type: ignore[misc]
         self._folder.mend_trial(name)
         record = self._folder.trial(name)
         self._epochs[name] = len(record.history)
-        tags = trial_tags(settings, self._stage, self._space)
+        tags = {"study": self._folder.name, **trial_tags(settings, self._stage, self._space)}
         self._reporter.trial(name, f"{self._space}-{record.number:04d}", settings, tags)
 
     def on_trial_result(self, trial: RayTrial, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
@@ -80,8 +80,9 @@ class Recorder(Callback):  # type: ignore[misc]
             return
         keeping = {row.trial for row in rows}
         self._keeping = [rival for rival in rivals if rival.trial_id in keeping]
-        self._folder.finish_trial(record.trial_id)
+        self._reporter.summary(record.trial_id, summary(record.history))
         self._reporter.end_trial(record.trial_id, "FINISHED")
+        self._folder.finish_trial(record.trial_id)
         with contextlib.suppress(OSError):  # what is left does no harm, and goes at the study's end
             store.delete()
 

@@ -330,14 +330,20 @@ def show_data(
 @app.command()
 def ui(
     folder: Folder,
-    port: Annotated[int, typer.Option(help="port to listen on")] = 5000,
+    optuna: Annotated[bool, typer.Option("--optuna", help="Optuna's dashboard of the searches instead")] = False,
+    port: Annotated[int | None, typer.Option(help="port to listen on; 5000, or Optuna's 8080")] = None,
     host: Annotated[str, typer.Option(help="address to bind to")] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option(help="open the page in a browser, where there is one")] = True,
 ) -> None:
-    """The MLflow dashboard of a study, on loopback unless told otherwise."""
-    from study.dashboard import serve
+    """The MLflow dashboard, at the study's own page; or Optuna's. On loopback unless told otherwise."""
+    from study import dashboard
 
     study = StudyFolder(folder)
-    serve(study.tracking_uri(study.read_config()), study.root, host, port)
+    config = study.read_config()
+    if optuna:
+        dashboard.serve_searches(study, host, port or dashboard.OPTUNA_PORT, browser)
+    else:
+        dashboard.serve(study, config, host, port or dashboard.MLFLOW_PORT, browser)
 
 
 def main() -> None:

@@ -7,6 +7,10 @@ class StudyInterruptedError(BgbiasError):
     """The study was stopped before its end; `study resume` goes on."""
 
 
+class ExtraMissingError(BgbiasError):
+    """A command needs an optional package that is not installed."""
+
+
 class TrialsFailedError(BgbiasError):
     """Not one trial of a space could finish."""
 

@@ -64,6 +64,10 @@ class StudyFolder:
         """Optuna's storage of one space's search."""
         return self.root / "search" / f"{space}.journal"
 
+    def journals(self) -> list[Path]:
+        """Optuna's storages of all searches that have begun."""
+        return sorted((self.root / "search").glob("*.journal"))
+
     def keeper(self, stage: str) -> StudyKeeper:
         """The winners' checkpoints of one stage."""
         return StudyKeeper(self.root / "best" / stage)

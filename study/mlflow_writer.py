@@ -15,7 +15,10 @@ from study.tracking import (
     ARTIFACTS,
     CHAMPION,
     END,
+    EXPERIMENT_PLACE,
+    EXPERIMENT_TAGS,
     METRICS,
+    RUN_PLACE,
     SERVERS,
     STUDY,
     TAG_DATASET,
@@ -23,8 +26,10 @@ from study.tracking import (
     TAG_STUDY,
     TAG_TRIAL,
     TAG_VALIDATION,
+    TAGS,
     TRAINING_EXPERIMENT,
     TRIAL,
+    filled,
 )
 
 if TYPE_CHECKING:
@@ -77,6 +82,8 @@ class MlflowWriter:
             END: self._end,
             ARTIFACTS: self._log_artifacts,
             CHAMPION: self._champion,
+            TAGS: self._tags,
+            EXPERIMENT_TAGS: self._experiment_tags,
         }
 
     def apply(self, messages: list[Message]) -> None:
@@ -119,6 +126,19 @@ class MlflowWriter:
     def _log_artifacts(self, message: Message) -> None:
         body = message.body
         self._client.log_artifacts(self._run(body["id"], body["tag"]), body["folder"], body["path"])
+
+    def _tags(self, message: Message) -> None:
+        from mlflow.entities import RunTag
+
+        run = self._run(message.body["id"], message.body["tag"])
+        places = {EXPERIMENT_PLACE: self._experiment, RUN_PLACE: run}
+        tags = [RunTag(key, filled(value, places)) for key, value in message.body["tags"].items()]
+        self._client.log_batch(run, tags=tags)
+
+    def _experiment_tags(self, message: Message) -> None:
+        for key, value in message.body["tags"].items():
+            tag = filled(value, {EXPERIMENT_PLACE: self._experiment})
+            self._client.set_experiment_tag(self._experiment, key, tag)
 
     def _champion(self, message: Message) -> None:
         """Register a checkpoint; its alias stays with a holder of the same dataset settings and no lower accuracy."""

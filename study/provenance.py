@@ -1,6 +1,9 @@
-"""Where a result comes from: versions of what computed it, and the project's commit."""
+"""Where a result comes from: versions of what computed it, the project's commit, who ran it and where."""
 
 import functools
+import getpass
+import os
+import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +20,19 @@ def versions() -> dict[str, str]:
     return {**found, "commit": commit} if commit else found
 
 
+def origin() -> dict[str, str]:
+    """The versions, and the user and the machine, in the tags that MLflow's own columns show."""
+    tags = {"mlflow.user": _user(), "host": platform.node(), "mlflow.source.name": "study run", **versions()}
+    return {**tags, "mlflow.source.git.commit": tags["commit"]} if "commit" in tags else tags
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        return str(os.getuid())
+
+
 def trial_tags(settings: dict[str, Any], stage: str, space: str) -> dict[str, str]:
     """The tags that trials are found and grouped by in MLflow."""
     return {
@@ -25,7 +41,7 @@ def trial_tags(settings: dict[str, Any], stage: str, space: str) -> dict[str, st
         "seed": str(settings["seed"]),
         "stage": stage,
         "space": space,
-        **versions(),
+        **origin(),
     }
 
 

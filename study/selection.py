@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bgbias.metrics import TEST, VALIDATION, accuracy, variants_in
+from bgbias.data.layout import MIXED_RAND
+from bgbias.metrics import TEST, VALIDATION, accuracy, at_best, best_epoch_of, bg_gap, variants_in
 
 Metrics = dict[str, float]
 
@@ -64,6 +65,23 @@ def best_epochs(history: Sequence[Metrics]) -> dict[str, int]:
     variants = variants_in(history[-1], VALIDATION) if history else []
     found = {variant: best_epoch(history, variant) for variant in variants}
     return {variant: epoch for variant, epoch in found.items() if epoch is not None}
+
+
+def summary(history: Sequence[Metrics]) -> Metrics:
+    """What a trial is worth on each variant: validation and test accuracy at its best epoch, and which epoch that is.
+
+    Of photographs also BG-Gap at Mixed-Rand's best epoch.
+    """
+    found: Metrics = {}
+    for variant, epoch in best_epochs(history).items():
+        metrics = history[epoch - 1]
+        for name in (accuracy(VALIDATION, variant), accuracy(TEST, variant)):
+            found[at_best(name)] = metrics[name]
+        found[best_epoch_of(variant)] = epoch
+        if variant == MIXED_RAND:
+            gaps = (bg_gap(VALIDATION), bg_gap(TEST))
+            found |= {at_best(name): metrics[name] for name in gaps if name in metrics}
+    return found
 
 
 def variant_order(trials: Iterable[Trial]) -> list[str]:

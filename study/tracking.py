@@ -16,9 +16,13 @@ from study.passwords import without_password
 from study.selection import Row
 
 STUDY, TRIAL, METRICS, END, ARTIFACTS, CHAMPION = "study", "trial", "metrics", "end", "artifacts", "champion"
+TAGS, EXPERIMENT_TAGS = "tags", "experiment_tags"
 
 TRAINING_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
 """Lets MLflow's dashboard open an experiment on its training runs."""
+
+EXPERIMENT_PLACE, RUN_PLACE = "{experiment}", "{run}"
+"""What stands in a tag for the ids that only MLflow knows."""
 
 TAG_PARENT = "mlflow.parentRunId"
 TAG_STUDY = "study_id"
@@ -48,6 +52,13 @@ def check_tracking(uri: str | None) -> None:
         )
 
 
+def filled(text: str, places: dict[str, str]) -> str:
+    """A text with every place replaced by what stands there."""
+    for place, value in places.items():
+        text = text.replace(place, value)
+    return text
+
+
 def anchored(uri: str | None) -> str | None:
     """The tracking URI with an SQLite file's path made absolute, so that it means the same from every folder."""
     prefix, slashes, path = (uri or "").partition(":///")
@@ -74,6 +85,14 @@ class Reporter:
         body = {"experiment": self._experiment, TAG_TRIAL: trial_id, "epoch": epoch, "metrics": metrics}
         self._outbox.put_next(trial_id, epoch, METRICS, **body)
 
+    def summary(self, trial_id: str, metrics: dict[str, float]) -> None:
+        """What a trial came to, unless that was reported before.
+
+        It is logged at step 0: MLflow draws what has no later step as bars, one a run.
+        """
+        body = {"experiment": self._experiment, TAG_TRIAL: trial_id, "epoch": 0, "metrics": metrics}
+        self._outbox.put_next(f"{trial_id}/summary", 0, METRICS, **body)
+
     def end_trial(self, trial_id: str, status: str) -> None:
         """A trial's end: FINISHED, FAILED or KILLED."""
         self._put(END, id=trial_id, tag=TAG_TRIAL, status=status)
@@ -89,6 +108,18 @@ class Reporter:
     def study_artifacts(self, folder: Path, path: str) -> None:
         """A folder to keep with the study's run."""
         self._put(ARTIFACTS, id=self._study, tag=TAG_STUDY, folder=str(folder), path=path)
+
+    def tag_trial(self, trial_id: str, tags: dict[str, str]) -> None:
+        """Tags of a trial's run that are known later than the run."""
+        self._put(TAGS, id=trial_id, tag=TAG_TRIAL, tags=tags)
+
+    def tag_study(self, tags: dict[str, str]) -> None:
+        """Tags of the study's run. In them `EXPERIMENT_PLACE` and `RUN_PLACE` stand for what MLflow numbers the two."""
+        self._put(TAGS, id=self._study, tag=TAG_STUDY, tags=tags)
+
+    def tag_experiment(self, tags: dict[str, str]) -> None:
+        """Tags of the experiment. In them `EXPERIMENT_PLACE` stands for its number."""
+        self._put(EXPERIMENT_TAGS, tags=tags)
 
     def champion(self, model: str, row: Row, path: str) -> None:
         """A trial's artifact that is the best of this study for a variant, which becomes the alias."""

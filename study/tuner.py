@@ -21,8 +21,11 @@ from study.display import console
 from study.errors import TrialsFailedError
 from study.folder import CONFIRM, SEARCH, StudyFolder
 from study.nodes import check_nodes
-from study.provenance import versions
+from study.provenance import origin
 from study.report import write_report
+from study.report.note import experiment_note, study_note
+from study.report.tables import Report
+from study.report.views import views
 from study.run import cached_dataset
 from study.selection import winners
 from study.sender import Sender
@@ -30,6 +33,9 @@ from study.space import SearchSpace, label, load_space
 from study.stage import Stage
 from study.storage import Storage
 from study.tracking import Reporter, check_tracking
+
+NOTE = "mlflow.note.content"
+"""The tag whose Markdown MLflow shows as a description."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,7 @@ def reporting(config: StudyConfig, folder: StudyFolder) -> Iterator[Reporter]:
     """The study's own run in MLflow, from its start to its end."""
     reporter = Reporter(folder.outbox, config.mlflow_experiment, config.study_id)
     params = {"spaces": ", ".join(config.spaces), "trials": config.trials, **config.base(), **config.settings}
-    reporter.study(folder.name, params, {"dataset": config.dataset, **versions()})
+    reporter.study(folder.name, params, {"study": folder.name, "stage": "study", "dataset": config.dataset, **origin()})
     try:
         yield reporter
     except BaseException:
@@ -179,13 +185,24 @@ def reporting(config: StudyConfig, folder: StudyFolder) -> Iterator[Reporter]:
 
 
 def publish(folder: StudyFolder, reporter: Reporter, dataset: str) -> None:
-    """Keep the report and every winner's checkpoint in MLflow, and register the best of each variant under the
-    dataset's name."""
+    """Keep the report and every winner's checkpoint in MLflow, register the best of each variant under the dataset's
+    name, and describe it all where it is looked at."""
     rows = winners(folder.finished(SEARCH))
     for row in rows:
         reporter.trial_artifacts(row.trial, folder.checkpoint(row), f"best/{row.variant}")
-    write_report(folder)
+    for trial in dict.fromkeys(row.trial for row in rows):
+        reporter.tag_trial(trial, {"winner": ", ".join(row.variant for row in rows if row.trial == trial)})
+    report = write_report(folder)
     reporter.study_artifacts(folder.report, "report")
     for variant in dict.fromkeys(row.variant for row in rows):
         best = max((row for row in rows if row.variant == variant), key=lambda row: row.val_accuracy)
         reporter.champion(dataset, best, f"best/{variant}")
+    describe(report, reporter)
+
+
+def describe(report: Report, reporter: Reporter) -> None:
+    """Notes on the study and its experiment, and the experiment's saved views."""
+    shown = views(report)
+    now = time.time_ns() // 1_000_000
+    reporter.tag_study({NOTE: study_note(report, shown)})
+    reporter.tag_experiment({NOTE: experiment_note(report, shown), **dict(view.tag(now) for view in shown)})

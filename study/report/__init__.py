@@ -5,6 +5,7 @@ import json
 from bgbias.errors import SettingError
 from study.folder import StudyFolder
 from study.report import figures
+from study.report.interactive import page
 from study.report.tables import Report, make_report
 
 
@@ -18,5 +19,6 @@ def write_report(folder: StudyFolder) -> Report:
     if not report.rows:
         raise SettingError(f"no trial of {folder.root} has finished: go on with `study resume`")
     figures.draw(report, folder.report)
+    page.write(report, folder.report)
     (folder.report / "report.json").write_text(json.dumps(report.to_json(), indent=1))
     return report

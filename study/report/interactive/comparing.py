@@ -1,0 +1,139 @@
+"""Methods against each other: their ranking on every variant, and what they trade on one for another."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from bgbias.data.dataset import ORIGINAL
+from study.report import analysis
+from study.report.analysis import Ranked, Trade
+from study.report.interactive.drawing import (
+    finished,
+    mark,
+    panels,
+    percents,
+    settings_text,
+    spaces,
+    winner_text,
+)
+from study.report.tables import Report
+
+BAR = 34
+"""Pixels of a bar and what is between it and the next."""
+LABEL = 160
+"""Where the labels end on the axis, in percent."""
+
+
+def ranking(report: Report) -> go.Figure:
+    """Bars: on every variant the methods from best to worst, with 95 % intervals where there are fresh seeds."""
+    count = len(spaces(report))
+    figure, places = panels(report.variants, shared_y=False, row=40 + BAR * count)
+    for variant, place in zip(report.variants, places, strict=True):
+        ranked = analysis.ranking(report, variant)
+        figure.add_trace(_bars(ranked, spaces(report)), **place)
+        figure.add_trace(_labels(ranked), **place)
+        figure.update_yaxes(range=[count - 0.5, -0.5], automargin=True, **place)
+    figure.update_xaxes(range=[0, LABEL], tickvals=[0, 25, 50, 75, 100])
+    return figure
+
+
+def _bars(ranked: Sequence[Ranked], colors: dict[str, str]) -> go.Bar:
+    spreads = [100 * np.array(interval(r)) for r in ranked]
+    return go.Bar(
+        orientation="h",
+        x=percents([r.value for r in ranked]),
+        y=[r.row.space for r in ranked],
+        width=0.75,
+        marker_color=[colors[r.row.space] for r in ranked],
+        error_x={
+            "arrayminus": [below for below, _ in spreads],
+            "array": [above for _, above in spreads],
+            "symmetric": False,
+            "visible": any(spread.any() for spread in spreads),
+            "thickness": 1.2,
+            "width": 3,
+            "color": "black",
+        },
+        hovertext=[winner_text(r.row) + _seeds_text(r) for r in ranked],
+        hoverinfo="text",
+        showlegend=False,
+    )
+
+
+def _labels(ranked: Sequence[Ranked]) -> go.Scatter:
+    return go.Scatter(
+        x=[LABEL] * len(ranked),
+        y=[r.row.space for r in ranked],
+        text=[ranked_text(r) for r in ranked],
+        mode="text",
+        textposition="middle left",
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def interval(ranked: Ranked) -> tuple[float, float]:
+    """How far the 95 % interval over fresh seeds reaches below and above the mean, within [0, 1]; 0 without one."""
+    seeds = ranked.seeds
+    if seeds is None or seeds.low is None or seeds.high is None:
+        return 0.0, 0.0
+    return seeds.mean - max(0.0, seeds.low), min(1.0, seeds.high) - seeds.mean
+
+
+def ranked_text(ranked: Ranked) -> str:
+    """A bar's label, such as `98.8 ± 0.1` for fresh seeds, with their standard deviation, or `98.8` for one run."""
+    spread = f" ± {100 * ranked.seeds.std:.1f}" if ranked.seeds and ranked.seeds.std is not None else ""
+    return f"{100 * ranked.value:.1f}{spread}"
+
+
+def _seeds_text(ranked: Ranked) -> str:
+    if ranked.seeds is None:
+        return ""
+    each = ", ".join(f"{100 * value:.2f}" for value in ranked.seeds.test_accuracies)
+    return f"<br>test on seeds {', '.join(map(str, ranked.seeds.seeds))}: {each} %"
+
+
+def trade_off(report: Report) -> go.Figure:
+    """Dots: every trial's validation accuracy on `original` and on the shifted variant, and the Pareto front of all."""
+    shifted = analysis.shifted_variant(report.config)
+    points = analysis.trades(report.trials, shifted)
+    best = analysis.front(points)
+    figure = go.Figure()
+    figure.add_scatter(
+        x=percents([point.shifted for point in best]),
+        y=percents([point.original for point in best]),
+        mode="lines",
+        line={"color": "#555", "width": 1.5, "dash": "dot"},
+        name="Pareto front",
+        hoverinfo="skip",
+    )
+    for at, (space, color) in enumerate(spaces(report).items()):
+        mine = [point for point in points if point.trial.space == space]
+        leads = [point in best for point in mine]
+        figure.add_scatter(
+            x=percents([point.shifted for point in mine]),
+            y=percents([point.original for point in mine]),
+            mode="markers",
+            marker={
+                "color": color,
+                "symbol": mark(at),
+                "size": [13 if lead else 9 for lead in leads],
+                "line": {"width": [2 if lead else 0 for lead in leads], "color": "black"},
+            },
+            name=space,
+            hovertext=[_trade_text(point, shifted) for point in mine],
+            hoverinfo="text",
+        )
+    figure.update_xaxes(title=f"validation accuracy on {shifted} [%]")
+    figure.update_yaxes(title=f"validation accuracy on {ORIGINAL} [%]")
+    return finished(figure, height=500)
+
+
+def _trade_text(point: Trade, shifted: str) -> str:
+    return (
+        f"<b>{point.trial.space}</b>, trial {point.trial.trial_id}, epoch {point.epoch}"
+        f"<br>{ORIGINAL}: validation {100 * point.original:.2f} %, test {100 * point.test_original:.2f} %"
+        f"<br>{shifted}: validation {100 * point.shifted:.2f} %, test {100 * point.test_shifted:.2f} %"
+        f"<br>{settings_text(point.trial.config)}"
+    )

@@ -1,0 +1,107 @@
+"""What all interactive figures share: colours, panels, texts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from study.report.tables import Report
+from study.selection import Row, Trial
+
+COLORS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
+MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "pentagon")
+PANELS = 3
+"""Panels beside each other."""
+ROW = 250
+"""Height of a row of panels, in pixels."""
+GAP, TOP, BOTTOM = 75, 45, 90
+"""Pixels between two rows, above the first and below the last, where the legend stands."""
+OWN = ("method/", "training/", "model/")
+"""What the settings of a trial begin with that its hover text tells."""
+
+
+def color(at: int) -> str:
+    """The colour of the space or variant at a place in the report."""
+    return COLORS[at % len(COLORS)]
+
+
+def mark(at: int) -> str:
+    """Its marker."""
+    return MARKS[at % len(MARKS)]
+
+
+def spaces(report: Report) -> dict[str, str]:
+    """Every space of a report with its colour, in order."""
+    names = dict.fromkeys(row.space for row in report.rows)
+    return {name: color(at) for at, name in enumerate(names)}
+
+
+def trials_of(report: Report, space: str) -> list[Trial]:
+    """One space's trials."""
+    return [trial for trial in report.trials if trial.space == space]
+
+
+def panels(titles: Sequence[str], *, shared_y: bool, row: int = ROW) -> tuple[go.Figure, list[dict[str, int]]]:
+    """A figure of titled panels in rows, and the place of each.
+
+    Args:
+        shared_y: whether panels of a row have one vertical axis.
+        row: height of a row in pixels.
+    """
+    columns = max(1, min(PANELS, len(titles)))
+    rows = max(1, -(-len(titles) // columns))
+    inside = rows * row + (rows - 1) * GAP
+    figure = make_subplots(
+        rows,
+        columns,
+        subplot_titles=titles,
+        shared_yaxes=shared_y,
+        horizontal_spacing=0.04 if shared_y else 0.16,
+        vertical_spacing=GAP / inside if rows > 1 else 0,
+    )
+    places = [{"row": at // columns + 1, "col": at % columns + 1} for at in range(len(titles))]
+    return finished(figure, inside + TOP + BOTTOM), places
+
+
+def finished(figure: go.Figure, height: int) -> go.Figure:
+    """The figure in the page's style, `height` pixels high."""
+    legend = {"orientation": "h", "y": -(BOTTOM - 35) / (height - TOP - BOTTOM), "yanchor": "top", "x": 0}
+    return figure.update_layout(
+        template="plotly_white",
+        height=height,
+        margin={"l": 70, "r": 25, "t": TOP, "b": BOTTOM},
+        legend=legend,
+        hoverlabel={"align": "left"},
+        font={"size": 12},
+    )
+
+
+def percents(fractions: Sequence[float]) -> list[float]:
+    """Fractions in percent."""
+    return [100 * fraction for fraction in fractions]
+
+
+def short(name: str) -> str:
+    """A setting without what it belongs to: `method/weight` is `weight`."""
+    return name.rpartition("/")[2]
+
+
+def rounded(value: Any) -> str:
+    """A value as it is read."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def settings_text(config: dict[str, Any]) -> str:
+    """A configuration's own settings, one a line."""
+    own = {name: value for name, value in config.items() if name.startswith(OWN) and not name.endswith("/name")}
+    return "<br>".join(f"{short(name)} = {rounded(value)}" for name, value in own.items())
+
+
+def winner_text(row: Row) -> str:
+    """Which checkpoint won a variant, how it does there, and its settings."""
+    return (
+        f"<b>{row.space}</b> on {row.variant}<br>trial {row.trial}, epoch {row.epoch}"
+        f"<br>validation {100 * row.val_accuracy:.2f} %, test {100 * row.test_accuracy:.2f} %"
+        f"<br>{settings_text(row.config)}"
+    )

@@ -1,0 +1,103 @@
+"""How the winners trained, and what more samples do where samples vote."""
+
+import plotly.graph_objects as go
+
+from bgbias.metrics import TEST, VALIDATION
+from study.report import analysis
+from study.report.interactive.drawing import finished, mark, panels, short, spaces, winner_text
+from study.report.tables import Report
+from study.selection import Row, Trial
+
+
+def learning_curves(report: Report) -> go.Figure:
+    """Lines: how each method's winner on a variant trained; validation drawn through, test dotted, and a ring where its
+    checkpoint was taken."""
+    figure, places = panels(report.variants, shared_y=True)
+    trials = {trial.trial_id: trial for trial in report.trials}
+    for space, color in spaces(report).items():
+        for at, row in enumerate(row for row in report.rows if row.space == space):
+            place = places[report.variants.index(row.variant)]
+            for line in _winner_lines(row, trials[row.trial], color):
+                figure.add_trace(line.update(showlegend=at == 0 and line.mode == "lines+markers"), **place)
+    figure.update_xaxes(title_text="epoch", title_standoff=5)
+    figure.update_yaxes(title_text="accuracy [%]", col=1)
+    return figure
+
+
+def _winner_lines(row: Row, trial: Trial, color: str) -> list[go.Scatter]:
+    lines = [
+        go.Scatter(
+            x=[epoch for epoch, _ in points],
+            y=[value for _, value in points],
+            mode=mode,
+            marker_size=4,
+            line={"color": color, "dash": dash, "width": 1.8},
+            name=row.space,
+            legendgroup=row.space,
+            hovertemplate=f"<b>{row.space}</b> {split}, epoch %{{x}}: %{{y:.2f}} %<extra></extra>",
+        )
+        for split, dash, mode in ((VALIDATION, "solid", "lines+markers"), (TEST, "dot", "lines"))
+        if (points := analysis.curve(trial, split, row.variant))
+    ]
+    ring = go.Scatter(
+        x=[row.epoch],
+        y=[100 * row.val_accuracy],
+        mode="markers",
+        marker={"color": color, "size": 11, "symbol": "circle-open", "line": {"width": 2}},
+        legendgroup=row.space,
+        hovertext=[winner_text(row)],
+        hoverinfo="text",
+    )
+    return [*lines, ring]
+
+
+def losses(report: Report) -> go.Figure:
+    """Lines: every term of the training loss, of each method's winner on the shifted variant."""
+    winners = analysis.winners_on(report, analysis.shifted_variant(report.config))
+    terms = list(dict.fromkeys(term for trial in winners for term in analysis.loss_terms(trial)))
+    figure, places = panels([short(term) for term in terms], shared_y=False)
+    named: set[str] = set()
+    for term, place in zip(terms, places, strict=True):
+        for trial in winners:
+            points = [(epoch, m[term]) for epoch, m in enumerate(trial.history, start=1) if term in m]
+            if points:
+                figure.add_scatter(
+                    x=[epoch for epoch, _ in points],
+                    y=[value for _, value in points],
+                    mode="lines+markers",
+                    marker_size=4,
+                    line={"color": spaces(report)[trial.space], "width": 1.8},
+                    name=trial.space,
+                    legendgroup=trial.space,
+                    showlegend=trial.space not in named,
+                    hovertemplate=f"<b>{trial.space}</b>, epoch %{{x}}: %{{y:.4g}}<extra></extra>",
+                    **place,
+                )
+                named.add(trial.space)
+    figure.update_xaxes(title_text="epoch", title_standoff=5)
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def vote_curves(report: Report) -> go.Figure | None:
+    """Lines: test accuracy against the number of samples that vote, of every winner that lets samples vote; a ring at
+    the number that validation chose. None where none does."""
+    curves = [(row, counts) for row in report.rows if (counts := analysis.votes(report, row))]
+    if not curves:
+        return None
+    names = [str(count) for count in sorted({count for _, counts in curves for count in counts})]
+    figure = go.Figure()
+    for row, counts in curves:
+        at = report.variants.index(row.variant)
+        figure.add_scatter(
+            x=[str(count) for count in counts],
+            y=[100 * value for value in counts.values()],
+            mode="lines+markers",
+            marker={"symbol": mark(at), "size": 7},
+            line={"color": spaces(report)[row.space]},
+            name=f"{row.space}, {row.variant}",
+            hovertemplate=f"<b>{row.space}</b> on {row.variant}, %{{x}} samples: %{{y:.2f}} %<extra></extra>",
+        )
+    figure.update_xaxes(type="category", categoryarray=names, title="samples that vote (0: the own embedding alone)")
+    figure.update_yaxes(title="test accuracy [%]")
+    return finished(figure, height=430)

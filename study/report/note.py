@@ -1,0 +1,71 @@
+"""What MLflow's pages say about a study and its experiment, in Markdown."""
+
+from collections.abc import Sequence
+
+from study.report.interactive.page import OVERVIEW
+from study.report.tables import Report
+from study.report.views import View
+from study.tracking import EXPERIMENT_PLACE, RUN_PLACE
+
+MISSING = "-"
+
+
+def study_note(report: Report, views: Sequence[View]) -> str:
+    """What was asked, what was found, and where to look further."""
+    config = report.config
+    spaces = list(dict.fromkeys(row.space for row in report.rows))
+    asked = (
+        f"`{config.dataset}`: {', '.join(f'`{space}`' for space in spaces)}; {len(report.trials)} trials finished, "
+        f"at most {config.epochs} epochs, seed {config.seed}."
+    )
+    run = f"#/experiments/{EXPERIMENT_PLACE}/runs/{RUN_PLACE}"
+    parts = [
+        asked,
+        "Test accuracy [%] of the winners, chosen on validation data:",
+        _winners(report, spaces),
+        *(["Their mean ± standard deviation over fresh seeds:", _seeds(report, spaces)] if report.seed_rows else []),
+        f"**[Interactive figures]({run}/artifacts/report/{OVERVIEW})**: ranking, trade-off, settings, training.",
+        "Compare runs:",
+        "\n".join(f"- [{view.name}]({view_link(view)})" for view in views),
+        f"Find runs: `tags.study = '{report.name}'`, `tags.stage = 'search'` or `'confirm'`, `tags.space = 'erm'`, "
+        "`tags.winner LIKE '%shuffled%'`.",
+    ]
+    return "\n\n".join(parts)
+
+
+def experiment_note(report: Report, views: Sequence[View]) -> str:
+    """How an experiment's runs are laid out, and where its questions are answered."""
+    return "\n\n".join(
+        [
+            f"Studies of `{report.config.dataset}`. A study is a parent run (`tags.stage = 'study'`) that holds the "
+            "report; its trials are its children (`search`, and `confirm` on fresh seeds).",
+            "`best/val/<variant>/accuracy` and `best/test/<variant>/accuracy` are a trial's accuracies at its epoch "
+            "with the highest validation accuracy on that variant. Compare methods and settings on the first; the "
+            "second is for reporting.",
+            "\n".join(f"- [{view.name}]({view_link(view)})" for view in views),
+        ]
+    )
+
+
+def view_link(view: View, experiment: str = EXPERIMENT_PLACE) -> str:
+    """Where a view opens, from the server's root."""
+    return f"#/experiments/{experiment}/runs?viewStateShareKey={view.key}&compareRunsMode=CHART"
+
+
+def _winners(report: Report, spaces: Sequence[str]) -> str:
+    found = {(row.space, row.variant): f"{100 * row.test_accuracy:.2f}" for row in report.rows}
+    return _table(report, spaces, found)
+
+
+def _seeds(report: Report, spaces: Sequence[str]) -> str:
+    spreads = {
+        (row.space, row.variant): f"{100 * row.mean:.2f}" + (f" ± {100 * row.std:.2f}" if row.std is not None else "")
+        for row in report.seed_rows
+    }
+    return _table(report, spaces, spreads)
+
+
+def _table(report: Report, spaces: Sequence[str], cells: dict[tuple[str, str], str]) -> str:
+    head = ["method", *report.variants]
+    rows = [[f"`{space}`", *(cells.get((space, variant), MISSING) for variant in report.variants)] for space in spaces]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
