@@ -4,6 +4,7 @@ It has a process of its own so that neither MLflow's import nor its work ever ho
 process would take turns. Runs as `python -m study.delivery`, see `study.sender` for what it reads and writes.
 """
 
+import contextlib
 import fcntl
 import json
 import sys
@@ -187,4 +188,6 @@ def main(orders: TextIO, answers: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.stdin, sys.stdout)
+    answers = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):  # MLflow prints where a run can be seen
+        main(sys.stdin, answers)
