@@ -37,6 +37,7 @@ TAG_DATASET = "dataset_settings"
 
 BATCH = 200
 METRICS_PER_CALL = 1000
+VERSIONS = 10_000
 RETRY_SECONDS = 2.0
 PATIENCE_SECONDS = 60
 SERVERS = ("http:", "https:", "databricks")
@@ -262,6 +263,17 @@ class MlflowWriter:
             tags={TAG_VALIDATION: repr(body[TAG_VALIDATION]), TAG_DATASET: body[TAG_DATASET], "variant": body["alias"]},
         )
         self._client.set_registered_model_alias(body["model"], body["alias"], version.version)
+        self._settle(body["model"], body["alias"], body[TAG_DATASET])
+
+    def _settle(self, model: str, alias: str, dataset: str) -> None:
+        """Give an alias to the best version of a dataset's settings, which another study may just have registered."""
+        while True:
+            versions = self._client.search_model_versions(f"name = '{model}'", max_results=VERSIONS)
+            rivals = [v for v in versions if (v.tags.get("variant"), v.tags.get(TAG_DATASET)) == (alias, dataset)]
+            best = max(rivals, key=lambda v: (float(v.tags[TAG_VALIDATION]), -int(v.version)))
+            if self._client.get_model_version_by_alias(model, alias).version == best.version:
+                return
+            self._client.set_registered_model_alias(model, alias, best.version)
 
     def _find_experiment(self, message: Message) -> None:
         if self._experiment:
