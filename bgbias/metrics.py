@@ -52,12 +52,13 @@ def best_accuracy(variant: str) -> str:
 
 
 def at_best(metric: str) -> str:
-    """`best/<metric>`: a metric at the epoch with the highest validation accuracy on its variant."""
-    return f"best/{metric}"
+    """`best/<metric>`, such as `best/val.shuffled.accuracy`: a metric at the epoch with the highest validation accuracy
+    on its variant. With dots, MLflow shows all of them together, in one section."""
+    return f"best/{metric.replace('/', '.')}"
 
 
 def best_epoch_of(variant: str) -> str:
-    """`best/val/<variant>/epoch`: that epoch, from 1."""
+    """`best/val.<variant>.epoch`: that epoch, from 1."""
     return at_best(variant_metric(VALIDATION, variant, "epoch"))
 
 

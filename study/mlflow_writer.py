@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
-VALUES_PER_CALL = 1000
-"""MLflow takes no more."""
+VALUES_PER_CALL, VERSIONS = 1000, 10_000
+"""MLflow takes, and gives, no more at a time."""
 
 ANSWER_SECONDS = 30
 """How long a server may take to answer, unless `MLFLOW_HTTP_REQUEST_TIMEOUT` says otherwise."""
@@ -150,6 +150,17 @@ class MlflowWriter:
             return
         version = self._ensure_version(body)
         self._client.set_registered_model_alias(body["model"], body["alias"], version.version)
+        self._settle(body["model"], body["alias"], body[TAG_DATASET])
+
+    def _settle(self, model: str, alias: str, dataset: str) -> None:
+        """Give an alias to the best version of a dataset's settings, which another study may just have registered."""
+        while True:
+            versions = self._client.search_model_versions(f"name = '{model}'", max_results=VERSIONS)
+            rivals = [v for v in versions if (v.tags.get("variant"), v.tags.get(TAG_DATASET)) == (alias, dataset)]
+            best = max(rivals, key=lambda v: (float(v.tags[TAG_VALIDATION]), -int(v.version)))
+            if self._client.get_model_version_by_alias(model, alias).version == best.version:
+                return
+            self._client.set_registered_model_alias(model, alias, best.version)
 
     def _ensure_model(self, name: str) -> None:
         from mlflow.exceptions import MlflowException

@@ -20,11 +20,11 @@ def study_note(report: Report, views: Sequence[View]) -> str:
     )
     run = f"#/experiments/{EXPERIMENT_PLACE}/runs/{RUN_PLACE}"
     parts = [
+        f"**[Interactive figures]({run}/artifacts/report/{OVERVIEW})**: ranking, trade-off, settings, training.",
         asked,
         "Test accuracy [%] of the winners, chosen on validation data:",
         _winners(report, spaces),
         *(["Their mean ± standard deviation over fresh seeds:", _seeds(report, spaces)] if report.seed_rows else []),
-        f"**[Interactive figures]({run}/artifacts/report/{OVERVIEW})**: ranking, trade-off, settings, training.",
         "Compare runs:",
         "\n".join(f"- [{view.name}]({view_link(view)})" for view in views),
         f"Find runs: `tags.study = '{report.name}'`, `tags.stage = 'search'` or `'confirm'`, `tags.space = 'erm'`, "
@@ -39,7 +39,7 @@ def experiment_note(report: Report, views: Sequence[View]) -> str:
         [
             f"Studies of `{report.config.dataset}`. A study is a parent run (`tags.stage = 'study'`) that holds the "
             "report; its trials are its children (`search`, and `confirm` on fresh seeds).",
-            "`best/val/<variant>/accuracy` and `best/test/<variant>/accuracy` are a trial's accuracies at its epoch "
+            "`best/val.<variant>.accuracy` and `best/test.<variant>.accuracy` are a trial's accuracies at its epoch "
             "with the highest validation accuracy on that variant. Compare methods and settings on the first; the "
             "second is for reporting.",
             "\n".join(f"- [{view.name}]({view_link(view)})" for view in views),

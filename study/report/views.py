@@ -21,8 +21,12 @@ from study.report.tables import Report, searched_values
 PREFIX = "mlflow.sharedViewState."
 BAR, LINE, SCATTER, PARALLEL = "BAR", "LINE", "SCATTER", "PARALLEL"
 METRIC, PARAM = "METRIC", "PARAM"
+BY_SPACE = {"mode": "tag", "groupByData": "space"}
 MANY = 1000
 """Runs that a chart shows at most."""
+
+WIDTH = 210
+"""Of a column of the table, in pixels."""
 
 Chart = dict[str, Any]
 
@@ -33,8 +37,9 @@ class View:
 
     key: names it in addresses; runs: MLflow's filter of runs
     charts: each a chart's type and settings
-    columns: of the table, such as `metrics.best/val/shuffled/accuracy`
-    group: the tag by which runs are grouped, and how their metrics are joined: `average` or `max`
+    columns: of the table: what each is of, such as `metrics`, and its name
+    joined: how the metrics of a space's runs become one bar, `average` or `max`; None shows each run. Runs are grouped
+        by their space in any case, since MLflow hides children below parents that are folded.
     """
 
     key: str
@@ -42,7 +47,7 @@ class View:
     runs: str
     charts: Sequence[Chart]
     columns: Sequence[tuple[str, str]]
-    group: tuple[str, str] | None = None
+    joined: str | None = None
 
     def tag(self, created: int) -> tuple[str, str]:
         """The tag of the experiment that holds the view.
@@ -57,28 +62,25 @@ class View:
     def state(self) -> dict[str, Any]:
         """The page's state."""
         section = f"{self.key}-charts"
+        shown = [f"{kind}.`{name}`" for kind, name in self.columns]
         charts = [self._card(at, chart, section) for at, chart in enumerate(self.charts)]
         return {
             "searchFilter": self.runs,
-            "selectedColumns": [f"{kind}.`{name}`" for kind, name in self.columns],
+            "selectedColumns": shown,
+            "columnWidths": dict.fromkeys(shown, WIDTH),
             "compareRunCharts": charts,
             "compareRunSections": [{"uuid": section, "name": self.name, "display": True, "isReordered": True}],
             "isAccordionReordered": True,
             "hideEmptyCharts": True,
+            "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
             "runsHiddenMode": "SHOW_ALL",
-            "groupBy": self._grouping(),
-            "useGroupedValuesInCharts": self.group is not None,
+            "groupBy": {"aggregateFunction": self.joined or "max", "groupByKeys": [BY_SPACE]},
+            "useGroupedValuesInCharts": self.joined is not None,
         }
 
     def _card(self, at: int, chart: Chart, section: str) -> dict[str, Any]:
         fixed = {"deleted": False, "isGenerated": False, "runsCountToCompare": MANY}
         return {"uuid": f"{self.key}-{at}", "metricSectionId": section, **fixed, **chart}
-
-    def _grouping(self) -> dict[str, Any] | None:
-        if self.group is None:
-            return None
-        tag, joined = self.group
-        return {"aggregateFunction": joined, "groupByKeys": [{"mode": "tag", "groupByData": tag}]}
 
 
 def views(report: Report) -> list[View]:
@@ -92,29 +94,30 @@ def views(report: Report) -> list[View]:
             f"tags.stage = '{SEARCH}'",
             [bar(name) for name in validation],
             columns(metrics=validation),
-            group=("space", "max"),
+            joined="max",
         ),
         View(
             "trade-off",
             f"Trade-off: {ORIGINAL} against the others",
             f"tags.stage = '{SEARCH}'",
             list(_trade_offs(report)),
-            columns(tags=["space"], metrics=validation),
+            columns(metrics=validation),
         ),
         View(
             "training",
             "How runs trained",
             f"tags.stage = '{SEARCH}'",
             [line(accuracy(VALIDATION, variant)) for variant in report.variants],
-            columns(tags=["space"], metrics=validation),
+            columns(metrics=validation),
         ),
         *_effects(report, validation),
     ]
     if report.seed_rows:
         runs = f"tags.stage = '{CONFIRM}'"
         name = "Which method is best: mean test accuracy of fresh seeds"
-        shown = columns(metrics=test)
-        found.insert(0, View("seeds", name, runs, [bar(metric) for metric in test], shown, group=("space", "average")))
+        found.insert(
+            0, View("seeds", name, runs, [bar(metric) for metric in test], columns(metrics=test), joined="average")
+        )
     return found
 
 
@@ -123,7 +126,7 @@ def _trade_offs(report: Report) -> Iterable[Chart]:
     others = [variant for variant in report.variants if variant != ORIGINAL]
     for variant in sorted(others, key=lambda variant: variant != shifted):
         x, y = (at_best(accuracy(VALIDATION, v)) for v in (variant, ORIGINAL))
-        yield scatter((x, METRIC), (y, METRIC), f"{ORIGINAL} against {variant}")
+        yield scatter((x, METRIC), (y, METRIC))
 
 
 def _effects(report: Report, metrics: Sequence[str]) -> Iterable[View]:
@@ -132,20 +135,15 @@ def _effects(report: Report, metrics: Sequence[str]) -> Iterable[View]:
         if names:
             last = at_best(accuracy(VALIDATION, analysis.shifted_variant(report.config)))
             lines = {"type": PARALLEL, "selectedParams": names, "selectedMetrics": [last], "showAllRuns": True}
-            dots = [
-                scatter((name, PARAM), (metric, METRIC), f"{name} and {metric.split('/')[2]}")
-                for name in names
-                for metric in metrics
-            ]
+            dots = [scatter((name, PARAM), (metric, METRIC)) for name in names for metric in metrics]
             runs = f"tags.stage = '{SEARCH}' and tags.space = '{space}'"
             title = f"What each hyper-parameter does: {space}"
-            yield View(f"effects-{space}", title, runs, [lines, *dots], columns(params=names, metrics=metrics))
+            yield View(f"effects-{space}", title, runs, [*dots, lines], columns(params=names, metrics=metrics))
 
 
-def columns(tags: Sequence[str] = (), params: Sequence[str] = (), metrics: Sequence[str] = ()) -> list[tuple[str, str]]:
+def columns(*, params: Sequence[str] = (), metrics: Sequence[str] = ()) -> list[tuple[str, str]]:
     """Columns of the table of runs."""
-    named = (("tags", tags), ("params", params), ("metrics", metrics))
-    return [(kind, name) for kind, names in named for name in names]
+    return [*(("params", name) for name in params), *(("metrics", name) for name in metrics)]
 
 
 def bar(metric: str) -> Chart:
@@ -158,7 +156,6 @@ def line(metric: str) -> Chart:
     return {"type": LINE, "metricKey": metric, "selectedMetricKeys": [metric], "xAxisKey": "step"}
 
 
-def scatter(x: tuple[str, str], y: tuple[str, str], name: str) -> Chart:
+def scatter(x: tuple[str, str], y: tuple[str, str]) -> Chart:
     """A dot a run."""
-    axes = {"xaxis": {"key": x[0], "type": x[1]}, "yaxis": {"key": y[0], "type": y[1]}}
-    return {"type": SCATTER, "displayName": name, **axes}
+    return {"type": SCATTER, "xaxis": {"key": x[0], "type": x[1]}, "yaxis": {"key": y[0], "type": y[1]}}

@@ -95,6 +95,35 @@ def test_every_epoch_of_every_variant_is_in_mlflow_once_under_the_loops_names(fi
         assert terms == {"train/loss/cross_entropy"} | penalty
 
 
+def test_each_runs_summary_is_its_accuracy_at_the_epoch_that_validation_selects(finished, runs):
+    folder, _ = finished
+    by_id = {run.data.tags.get("trial_id"): run.data.metrics for run in runs}
+    for trial in folder.trials(SEARCH) + folder.trials(CONFIRM):
+        for variant in PLAIN:
+            accuracies = [metrics[f"val/{variant}/accuracy"] for metrics in trial.history]
+            at = accuracies.index(max(accuracies))
+            logged = by_id[trial.trial_id]
+            assert logged[f"best/val.{variant}.epoch"] == at + 1
+            assert logged[f"best/val.{variant}.accuracy"] == accuracies[at]
+            assert logged[f"best/test.{variant}.accuracy"] == trial.history[at][f"test/{variant}/accuracy"]
+
+
+def test_winners_are_found_by_their_tag_and_the_parent_tells_where_to_look(finished, client, runs):
+    _, printed = finished
+    won = {}
+    for row in printed["rows"]:
+        won.setdefault(row["trial"], []).append(row["variant"])
+    tagged = {run.data.tags["trial_id"]: run.data.tags["winner"] for run in runs if "winner" in run.data.tags}
+    assert tagged == {trial: ", ".join(variants) for trial, variants in won.items()}
+    (parent,) = [run for run in runs if run.data.tags["stage"] == "study"]
+    page = f"#/experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}/artifacts/report/overview.html"
+    assert f"[Interactive figures]({page})" in parent.data.tags["mlflow.note.content"]
+    assert "report/overview.html" in {item.path for item in client.list_artifacts(parent.info.run_id, "report")}
+    experiment = client.get_experiment(parent.info.experiment_id)
+    views = {tag.removeprefix("mlflow.sharedViewState.") for tag in experiment.tags if "sharedViewState" in tag}
+    assert views == {"seeds", "methods", "trade-off", "training", "effects-erm", "effects-gradient_penalty"}
+
+
 def test_aliases_resolve_to_checkpoints_that_evaluate_to_the_recorded_accuracy(finished, client, tmp_path):
     _, printed = finished
     model = client.get_registered_model("colored-digits")

@@ -58,10 +58,11 @@ def test_names_cannot_break_the_page(found):
 
 
 def test_bars_stand_from_best_to_worst_with_the_interval_of_fresh_seeds(found):
-    bars, labels = comparing.ranking(found).data[2:4]
+    figure = comparing.ranking(found)
+    bars = figure.data[1]
     assert list(bars.y) == ["penalty", "erm"]
     assert list(bars.x) == pytest.approx([60.0, 12.0])
-    assert list(labels.text) == ["60.0 ± 0.0", "12.0"]
+    assert list(figure.layout.yaxis2.ticktext) == ["penalty<br>60.0 ± 0.0", "erm<br>12.0"]
     assert "weight = 1e-05" in bars.hovertext[0]
     assert "trial penalty5, epoch 3" in bars.hovertext[0]
 

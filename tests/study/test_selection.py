@@ -1,6 +1,6 @@
 from made import epoch, trial
 
-from study.selection import best_epoch, best_epochs, highest_accuracy, variant_order, winner, winners
+from study.selection import best_epoch, best_epochs, highest_accuracy, summary, variant_order, winner, winners
 
 
 def test_the_best_epoch_is_chosen_on_validation_and_never_on_test():
@@ -65,3 +65,21 @@ def test_winners_hold_every_space_on_every_variant_it_was_judged_on():
 
 def test_trials_without_an_epoch_win_nothing():
     assert winners([trial("a", [])]) == []
+
+
+def test_a_summary_holds_each_variants_accuracies_at_its_selected_epoch():
+    history = [
+        {**epoch(original=(0.9, 0.8), mixed_rand=(0.3, 0.2)), "val/bg_gap": 0.5, "test/bg_gap": 0.6},
+        {**epoch(original=(0.7, 0.9), mixed_rand=(0.6, 0.4)), "val/bg_gap": 0.1, "test/bg_gap": 0.2},
+    ]
+    assert summary(history) == {
+        "best/val.original.accuracy": 0.9,
+        "best/test.original.accuracy": 0.8,
+        "best/val.original.epoch": 1,
+        "best/val.mixed_rand.accuracy": 0.6,
+        "best/test.mixed_rand.accuracy": 0.4,
+        "best/val.mixed_rand.epoch": 2,
+        "best/val.bg_gap": 0.1,
+        "best/test.bg_gap": 0.2,
+    }
+    assert summary([]) == {}

@@ -19,10 +19,8 @@ from study.report.interactive.drawing import (
 )
 from study.report.tables import Report
 
-BAR = 34
+BAR = 40
 """Pixels of a bar and what is between it and the next."""
-LABEL = 160
-"""Where the labels end on the axis, in percent."""
 
 
 def ranking(report: Report) -> go.Figure:
@@ -32,9 +30,10 @@ def ranking(report: Report) -> go.Figure:
     for variant, place in zip(report.variants, places, strict=True):
         ranked = analysis.ranking(report, variant)
         figure.add_trace(_bars(ranked, spaces(report)), **place)
-        figure.add_trace(_labels(ranked), **place)
-        figure.update_yaxes(range=[count - 0.5, -0.5], automargin=True, **place)
-    figure.update_xaxes(range=[0, LABEL], tickvals=[0, 25, 50, 75, 100])
+        names = [r.row.space for r in ranked]
+        labels = [f"{r.row.space}<br>{ranked_text(r)}" for r in ranked]
+        figure.update_yaxes(range=[count - 0.5, -0.5], tickvals=names, ticktext=labels, automargin=True, **place)
+    figure.update_xaxes(range=[0, 102], tickvals=[0, 25, 50, 75, 100])
     return figure
 
 
@@ -57,18 +56,6 @@ def _bars(ranked: Sequence[Ranked], colors: dict[str, str]) -> go.Bar:
         },
         hovertext=[winner_text(r.row) + _seeds_text(r) for r in ranked],
         hoverinfo="text",
-        showlegend=False,
-    )
-
-
-def _labels(ranked: Sequence[Ranked]) -> go.Scatter:
-    return go.Scatter(
-        x=[LABEL] * len(ranked),
-        y=[r.row.space for r in ranked],
-        text=[ranked_text(r) for r in ranked],
-        mode="text",
-        textposition="middle left",
-        hoverinfo="skip",
         showlegend=False,
     )
 

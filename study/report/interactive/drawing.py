@@ -57,7 +57,7 @@ def panels(titles: Sequence[str], *, shared_y: bool, row: int = ROW) -> tuple[go
         columns,
         subplot_titles=titles,
         shared_yaxes=shared_y,
-        horizontal_spacing=0.04 if shared_y else 0.16,
+        horizontal_spacing=0.04 if shared_y else 0.17,
         vertical_spacing=GAP / inside if rows > 1 else 0,
     )
     places = [{"row": at // columns + 1, "col": at % columns + 1} for at in range(len(titles))]

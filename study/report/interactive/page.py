@@ -46,7 +46,7 @@ def write(report: Report, folder: Path) -> Path:
 def page(report: Report) -> str:
     """The HTML of all figures."""
     shown = sections(report)
-    links = "".join(f'<a href="#{section.key}">{escape(section.title)}</a>' for section in shown)
+    links = " ".join(f'<a href="#{section.key}">{escape(section.title)}</a>' for section in shown)
     config = report.config
     about = (
         f"{len(report.trials)} finished trials on {config.dataset}, at most {config.epochs} epochs, seed {config.seed}"
