@@ -13,7 +13,8 @@ from study import dashboard
 from study.config import StudyConfig
 from study.folder import StudyFolder
 from study.searches import gathered
-from study.tracking import Reporter, Sender
+from study.sender import Sender
+from study.tracking import Reporter
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_a_server_that_listens_everywhere_is_found_on_loopback(host, expected):
 
 
 def test_the_server_listens_where_it_is_told(folder):
-    command = dashboard.command("sqlite:///x", folder.root, "127.0.0.1", 5001)
+    command = dashboard.command(folder.root, "127.0.0.1", 5001)
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert command[command.index("--port") + 1] == "5001"
 

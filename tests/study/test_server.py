@@ -14,7 +14,8 @@ from mlflow import MlflowClient
 from servers import mlflow_server, postgres_binaries, postgres_database, unprivileged
 
 from study.selection import winner
-from study.tracking import Reporter, Sender
+from study.sender import Sender
+from study.tracking import Reporter
 
 USERS = {"anna": 0.9, "ben": 0.8}
 """By user, the accuracy that their study reaches."""
