@@ -69,7 +69,9 @@ class Sender:
             now = len(self._outbox)
             if now != remaining:
                 remaining, since = now, time.monotonic()
-            if time.monotonic() - since > (PATIENCE_SECONDS if self.problem else STALL_SECONDS):
+            waited = time.monotonic() - since
+            if waited > (PATIENCE_SECONDS if self.problem else STALL_SECONDS):
+                self.problem = self.problem or f"nothing arrived for {waited:.0f} seconds"
                 return
 
     def _watch(self) -> None:
@@ -82,7 +84,8 @@ class Sender:
                     self._process = None
             if code == 0:
                 return
-            self._hear({"problem": f"the sending process ended with code {code}"})
+            if not self._given_up.is_set():
+                self._hear({"problem": f"the sending process ended with code {code}"})
             self._given_up.wait(RESTART_SECONDS)
 
     def _launch(self) -> "subprocess.Popen[str]":

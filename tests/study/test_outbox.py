@@ -3,6 +3,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+import pytest
+
+from study.errors import OutboxError
 from study.outbox import Outbox
 
 
@@ -48,3 +51,48 @@ def test_a_rejected_message_is_kept_apart_with_why(tmp_path):
     outbox.close()
     with closing(sqlite3.connect(tmp_path / "box.sqlite")) as database:
         assert database.execute("SELECT body, reason FROM rejected").fetchall() == [('{"id": "gone"}', "no such run")]
+
+
+def test_a_line_takes_each_position_once_even_after_it_was_sent(tmp_path):
+    outbox = Outbox(tmp_path / "box.sqlite")
+    for position in (1, 2):
+        outbox.put_next("a", position, "metrics", epoch=position)
+    outbox.drop(outbox.first(10))
+    outbox.close()
+    again = Outbox(tmp_path / "box.sqlite")
+    for line, position in (("a", 2), ("a", 1), ("a", 3), ("b", 1)):
+        again.put_next(line, position, "metrics", trial=line, epoch=position)
+    assert [message.body for message in again.first(10)] == [{"trial": "a", "epoch": 3}, {"trial": "b", "epoch": 1}]
+    again.close()
+
+
+def test_a_full_disk_is_told_in_a_line_and_nothing_put_before_is_lost(tmp_path):
+    outbox = Outbox(tmp_path / "box.sqlite")
+    (pages,) = outbox._database.execute("PRAGMA page_count").fetchone()
+    outbox._database.execute(f"PRAGMA max_page_count = {pages + 3}")
+
+    def fill():
+        for number in range(1000):
+            outbox.put_next("a", number, "metrics", text=1000 * "x")
+
+    with pytest.raises(OutboxError, match=r"cannot write .*box.sqlite \(database or disk is full\): free space"):
+        fill()
+    put = len(outbox)
+    assert put > 0
+    outbox._database.execute("PRAGMA max_page_count = 1000")
+    outbox.put_next("a", put, "metrics", text="the one that failed")
+    assert len(outbox) == put + 1
+    outbox.tidy()
+    outbox.close()
+
+
+def test_the_log_is_folded_into_the_file_while_others_have_it_open(tmp_path):
+    outbox, other = Outbox(tmp_path / "box.sqlite"), Outbox(tmp_path / "box.sqlite")
+    for number in range(100):
+        other.put("metrics", number=number)
+    outbox.tidy()
+    alone = sqlite3.connect(f"file:{tmp_path / 'box.sqlite'}?immutable=1", uri=True)
+    assert alone.execute("SELECT count(*) FROM message").fetchone() == (100,)
+    alone.close()
+    other.close()
+    outbox.close()

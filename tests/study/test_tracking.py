@@ -60,6 +60,29 @@ def test_what_mlflow_refuses_is_put_aside_and_the_rest_arrives(store, client, tm
     assert "no run has the tag trial_id=nobody" in capsys.readouterr().err
 
 
+def test_one_refused_epoch_does_not_take_its_neighbours_along(store, client, tmp_path, capsys):
+    reporter = report(tmp_path / "box", "neighbours", "one")
+    for number, key in ((2, "val/original/accuracy"), (3, "not@allowed"), (4, "val/original/accuracy")):
+        reporter.metrics("one-t", number, {key: 0.5})
+    reporter.close()
+    assert send(store, tmp_path / "box") == 0
+    (run,) = client.search_runs([client.get_experiment_by_name("neighbours").experiment_id], "tags.trial_id = 'one-t'")
+    history = client.get_metric_history(run.info.run_id, "val/original/accuracy")
+    assert [metric.step for metric in history] == [1, 2, 4]
+    assert capsys.readouterr().err.count("MLflow refused a report") == 1
+
+
+def test_a_run_that_goes_on_keeps_its_parameters_and_takes_new_ones(store, client, tmp_path, capsys):
+    for params in ({"trials": 8}, {"trials": 9, "epochs": 3}):
+        reporter = Reporter(tmp_path / "box", "parameters", "one")
+        reporter.study("my study", params, {})
+        reporter.close()
+        assert send(store, tmp_path / "box") == 0
+    (run,) = client.search_runs([client.get_experiment_by_name("parameters").experiment_id])
+    assert run.data.params == {"trials": "8", "epochs": "3"}
+    assert "refused" not in capsys.readouterr().err
+
+
 def test_going_on_writes_into_the_same_runs(store, client, tmp_path):
     for _ in range(2):
         report(tmp_path / "box", "again", "one").close()
