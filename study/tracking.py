@@ -164,6 +164,7 @@ class MlflowWriter:
 
     def __init__(self, tracking_uri: str, artifacts: Path) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the outbox tries again
         from mlflow import MlflowClient  # takes seconds to import, which the study need not wait for
 
