@@ -10,10 +10,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from bgbias.data.dataset import ORIGINAL
 from bgbias.data.datasets import find_dataset
-from bgbias.metrics import TEST, VALIDATION, accuracies_at, accuracy, train_loss
+from bgbias.metrics import TEST, VALIDATION, accuracies_at, accuracy, chosen, train_loss
 from study.config import StudyConfig
 from study.report.tables import Report, SeedRow, searched_values, spans_decades
-from study.selection import Row, Trial, best_epoch, highest_accuracy
+from study.selection import Metrics, Row, Trial, best_epoch, highest_accuracy
 
 FEWEST_TRIALS = 4
 """Below so many trials no importance is told."""
@@ -148,5 +148,14 @@ def curve(trial: Trial, split: str, variant: str) -> list[tuple[int, float]]:
 
 def votes(report: Report, row: Row) -> dict[int, float]:
     """By number of samples, the test accuracy of a winner that lets samples vote; empty for other methods."""
+    return accuracies_at(_metrics(report, row), TEST, row.variant)
+
+
+def chosen_samples(report: Report, row: Row) -> float | None:
+    """How many samples validation chose to let vote, at a winner's epoch; None for methods without samples."""
+    return _metrics(report, row).get(chosen("samples"))
+
+
+def _metrics(report: Report, row: Row) -> Metrics:
     trial = next(trial for trial in report.trials if trial.trial_id == row.trial)
-    return accuracies_at(dict(trial.history[row.epoch - 1]), TEST, row.variant)
+    return trial.history[row.epoch - 1]

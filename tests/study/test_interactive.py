@@ -95,6 +95,7 @@ def test_effects_show_each_trial_in_each_settings_panel(found):
     assert len(figure.data) == 2 * 2
     assert sorted(figure.data[3].x) == pytest.approx([1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
     assert figure.layout.xaxis2.type == "log"
+    assert list(figure.layout.xaxis.categoryarray) == ["a", "b"]
 
 
 def test_learning_curves_mark_the_epoch_of_the_checkpoint(found):
@@ -104,8 +105,9 @@ def test_learning_curves_mark_the_epoch_of_the_checkpoint(found):
 
 def test_only_voting_methods_have_a_section_on_samples(found):
     assert training.vote_curves(found) is None
-    counts = {f"test/shuffled/accuracy_at/{n}": 0.5 + n / 100 for n in (0, 1, 2, 4)}
+    counts = {f"test/shuffled/accuracy_at/{n}": 0.5 + n / 100 for n in (0, 1, 2, 4)} | {"val/chosen/samples": 2.0}
     flow = report([trial("f", [{**epoch(shuffled=(0.5, 0.5)), **counts}], space="flow")])
     (line,) = training.vote_curves(flow).data
     assert (list(line.x), list(line.y)) == (["0", "1", "2", "4"], pytest.approx([50, 51, 52, 54]))
+    assert list(line.marker.size) == [7, 7, 13, 7]
     assert "samples" in [section.key for section in page.sections(flow)]

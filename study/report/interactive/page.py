@@ -103,7 +103,7 @@ def sections(report: Report) -> list[Section]:
     ]
     votes = training.vote_curves(report)
     if votes is not None:
-        text = "Test accuracy of the winners at every number of samples, from one pass."
+        text = "Test accuracy of the winners at every number of samples, from one pass; larger: validation's choice."
         found.append(Section("samples", "Number of samples", text, [("", votes)]))
     return found
 

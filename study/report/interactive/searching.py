@@ -20,6 +20,8 @@ from study.report.interactive.drawing import (
 from study.report.tables import Report, searched_values, spans_decades
 from study.selection import Trial, best_epoch, highest_accuracy
 
+LONGEST = 12
+"""Letters of a category's name at most."""
 FEW = 8
 """So many different whole numbers at most are told one by one on an axis."""
 
@@ -56,7 +58,12 @@ def axis(label: str, values: Sequence[Any]) -> dict[str, Any]:
     if not analysis.are_numbers(values):
         names = sorted({str(value) for value in values})
         places = [names.index(str(value)) for value in values]
-        return {"label": label, "values": places, "tickvals": list(range(len(names))), "ticktext": names}
+        return {
+            "label": label,
+            "values": places,
+            "tickvals": list(range(len(names))),
+            "ticktext": [cut(n) for n in names],
+        }
     if spans_decades(values):
         logs = [math.log10(value) for value in values]
         ends, room = (min(logs), max(logs)), (max(logs) - min(logs)) / 10
@@ -66,6 +73,11 @@ def axis(label: str, values: Sequence[Any]) -> dict[str, Any]:
     found = {"label": label, "values": list(values)}
     whole = all(isinstance(value, int) for value in values) and len(set(values)) <= FEW
     return {**found, "tickvals": sorted(set(values))} if whole else found
+
+
+def cut(name: str) -> str:
+    """A name that leaves room for its neighbours."""
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 
 def importance(report: Report, space: str) -> go.Figure | None:
@@ -116,10 +128,16 @@ def effects(report: Report, space: str) -> go.Figure | None:
                 hoverinfo="text",
                 **place,
             )
-        if spans_decades([trial.config.get(name) for trial in trials]):
-            figure.update_xaxes(type="log", dtick=1, tickformat="~g", **place)
+        figure.update_xaxes(_scale([trial.config.get(name) for trial in trials]), **place)
     figure.update_yaxes(title_text="validation accuracy [%]", col=1)
     return figure
+
+
+def _scale(values: Sequence[Any]) -> dict[str, Any]:
+    if not analysis.are_numbers(values):
+        names = sorted({str(value) for value in values})
+        return {"type": "category", "categoryarray": names, "range": [-0.6, len(names) - 0.4]}
+    return {"type": "log", "dtick": 1, "tickformat": "~g"} if spans_decades(values) else {}
 
 
 def shown(value: Any) -> Any:

@@ -75,13 +75,13 @@ def losses(report: Report) -> go.Figure:
                 )
                 named.add(trial.space)
     figure.update_xaxes(title_text="epoch", title_standoff=5)
-    figure.update_yaxes(rangemode="tozero")
+    figure.update_yaxes(rangemode="tozero", tickformat="~g")
     return figure
 
 
 def vote_curves(report: Report) -> go.Figure | None:
-    """Lines: test accuracy against the number of samples that vote, of every winner that lets samples vote; a ring at
-    the number that validation chose. None where none does."""
+    """Lines: test accuracy against the number of samples that vote, of every winner that lets samples vote; larger
+    where validation chose the number. None where none does."""
     curves = [(row, counts) for row in report.rows if (counts := analysis.votes(report, row))]
     if not curves:
         return None
@@ -89,11 +89,12 @@ def vote_curves(report: Report) -> go.Figure | None:
     figure = go.Figure()
     for row, counts in curves:
         at = report.variants.index(row.variant)
+        taken = analysis.chosen_samples(report, row)
         figure.add_scatter(
             x=[str(count) for count in counts],
             y=[100 * value for value in counts.values()],
             mode="lines+markers",
-            marker={"symbol": mark(at), "size": 7},
+            marker={"symbol": mark(at), "size": [13 if count == taken else 7 for count in counts]},
             line={"color": spaces(report)[row.space]},
             name=f"{row.space}, {row.variant}",
             hovertemplate=f"<b>{row.space}</b> on {row.variant}, %{{x}} samples: %{{y:.2f}} %<extra></extra>",
