@@ -4,9 +4,13 @@ import os
 import subprocess
 import sys
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
+from running import OPTIONS, outcome, run
 
 from study import cli
+from study.folder import StudyFolder
 
 
 @pytest.fixture
@@ -38,3 +42,26 @@ def mounted(tmp_path):
     yield mount
     if os.path.ismount(disk):
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory):
+    """What comes of the study of `OPTIONS` on this machine when nothing happens to it."""
+    root = tmp_path_factory.mktemp("undisturbed") / "study"
+    run("run", *OPTIONS, "--output", root)
+    return outcome(StudyFolder(root))
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """A bucket of a real S3 server on loopback, as a URI; what it asks for is in the environment."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    secrets = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in secrets.items():
+            patch.setenv(name, value)
+        boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1").create_bucket(Bucket="bucket")
+        yield f"s3://bucket/studies?scheme=http&endpoint_override={host}:{port}&region=us-east-1"
+    server.stop()

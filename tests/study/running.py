@@ -16,6 +16,9 @@ from study.selection import winners
 
 STUDY = str(Path(sys.executable).with_name("study"))
 PATIENCE = 280
+TRIALS = 3
+OPTIONS = ("dynamic_replacement", "--trials", TRIALS, "--epochs", 6, "--max-concurrent", 1)
+"""Of a study that is the same every time, since it runs one trial at a time."""
 
 
 def run(*arguments, **options):

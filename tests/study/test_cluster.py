@@ -6,15 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import boto3
 import pytest
 from clusters import Cluster
-from moto.server import ThreadedMotoServer
-from running import PATIENCE, check_mlflow, outcome, run, started, trial_of, wait_until
+from running import OPTIONS, PATIENCE, TRIALS, check_mlflow, outcome, run, started, trial_of, wait_until
 
 from study.folder import SEARCH, StudyFolder
-
-OPTIONS = ("dynamic_replacement", "--trials", 3, "--epochs", 6, "--max-concurrent", 1)
 
 
 @pytest.fixture(scope="module")
@@ -23,40 +19,19 @@ def secrets():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", "a-token-of-this-test-only-0123456789")
-        patch.setenv("AWS_ACCESS_KEY_ID", "somebody")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         patch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
         yield patch
 
 
 @pytest.fixture(scope="module")
-def s3(secrets):  # noqa: ARG001 - in the environment
-    """A bucket of a real S3 server on loopback, as a URI."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1").create_bucket(Bucket="bucket")
-    yield f"s3://bucket/studies?scheme=http&endpoint_override={host}:{port}&region=us-east-1"
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def cluster(secrets):  # noqa: ARG001 - in the environment
+def cluster(secrets, s3):  # noqa: ARG001 - in the environment
     made = Cluster()
     made.add()
     yield made
     made.shut_down()
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    """What comes of the study on this machine alone."""
-    root = tmp_path_factory.mktemp("alone") / "study"
-    run("run", *OPTIONS, "--output", root)
-    return outcome(StudyFolder(root))
-
-
-def test_a_lost_nodes_trial_goes_on_on_another_node(cluster, tmp_path, alone):
+def test_a_lost_nodes_trial_goes_on_on_another_node(cluster, tmp_path, undisturbed):
     folder = StudyFolder(tmp_path / "study")
     (first,) = cluster.nodes[1:]
     with started("run", *OPTIONS, "--address", cluster.address, "--output", folder.root) as process:
@@ -67,16 +42,16 @@ def test_a_lost_nodes_trial_goes_on_on_another_node(cluster, tmp_path, alone):
         wait_until(second.trains, process)
         _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
-    assert outcome(folder) == alone
-    check_mlflow(folder, 3)
+    assert outcome(folder) == undisturbed
+    check_mlflow(folder, TRIALS)
 
 
-def test_a_submitted_study_keeps_its_checkpoints_in_s3_and_ends_the_same(cluster, s3, tmp_path, alone):
+def test_a_submitted_study_keeps_its_checkpoints_in_s3_and_ends_the_same(cluster, s3, tmp_path, undisturbed):
     folder = StudyFolder(tmp_path / "study")
     options = ("--storage", s3, "--output", folder.root)
     shown = run("submit", "--address", cluster.jobs, "--follow", "run", *OPTIONS, *options)
     assert "Ray ready" in shown
-    assert outcome(folder) == alone
+    assert outcome(folder) == undisturbed
     assert not (folder.root / "checkpoints").exists()
 
 

@@ -3,10 +3,8 @@
 import shutil
 from pathlib import Path
 
-import boto3
 import pytest
 import torch
-from moto.server import ThreadedMotoServer
 
 from bgbias.config import RunConfig
 from bgbias.errors import CheckpointError, SettingError
@@ -18,20 +16,6 @@ from study.storage import Storage, anchored, joined
 from study.trial_store import TrialStore, patiently
 
 CONFIG = RunConfig.from_flat({"dataset/name": "colored-digits", "method/name": "dynamic_replacement"})
-
-
-@pytest.fixture(scope="module")
-def s3():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    secrets = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in secrets.items():
-            patch.setenv(name, value)
-        boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1").create_bucket(Bucket="bucket")
-        yield f"s3://bucket/studies?scheme=http&endpoint_override={host}:{port}&region=us-east-1"
-    server.stop()
 
 
 @pytest.fixture(params=["folder", "file", "s3"])

@@ -5,19 +5,9 @@ import signal
 import time
 
 import pytest
-from running import PATIENCE, check_mlflow, kill_worker, outcome, run, started, trial_of, wait_until
+from running import OPTIONS, PATIENCE, TRIALS, check_mlflow, kill_worker, outcome, run, started, trial_of, wait_until
 
 from study.folder import SEARCH, StudyFolder
-
-TRIALS = 3
-OPTIONS = ("dynamic_replacement", "--trials", TRIALS, "--epochs", 6, "--max-concurrent", 1)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    root = tmp_path_factory.mktemp("undisturbed") / "study"
-    run("run", *OPTIONS, "--output", root)
-    return outcome(StudyFolder(root))
 
 
 def check(folder, undisturbed):
