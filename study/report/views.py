@@ -25,9 +25,6 @@ BY_SPACE = {"mode": "tag", "groupByData": "space"}
 MANY = 1000
 """Runs that a chart shows at most."""
 
-WIDTH = 210
-"""Of a column of the table, in pixels."""
-
 Chart = dict[str, Any]
 
 
@@ -67,12 +64,10 @@ class View:
         return {
             "searchFilter": self.runs,
             "selectedColumns": shown,
-            "columnWidths": dict.fromkeys(shown, WIDTH),
             "compareRunCharts": charts,
             "compareRunSections": [{"uuid": section, "name": self.name, "display": True, "isReordered": True}],
             "isAccordionReordered": True,
             "hideEmptyCharts": True,
-            "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
             "runsHiddenMode": "SHOW_ALL",
             "groupBy": {"aggregateFunction": self.joined or "max", "groupByKeys": [BY_SPACE]},
             "useGroupedValuesInCharts": self.joined is not None,
@@ -152,8 +147,9 @@ def bar(metric: str) -> Chart:
 
 
 def line(metric: str) -> Chart:
-    """A line a run, over epochs."""
-    return {"type": LINE, "metricKey": metric, "selectedMetricKeys": [metric], "xAxisKey": "step"}
+    """A line a run, over epochs, as it was measured."""
+    own = {"xAxisKey": "step", "useGlobalXaxisKey": False, "lineSmoothness": 0, "useGlobalLineSmoothing": False}
+    return {"type": LINE, "metricKey": metric, "selectedMetricKeys": [metric], **own}
 
 
 def scatter(x: tuple[str, str], y: tuple[str, str]) -> Chart:
