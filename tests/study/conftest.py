@@ -41,7 +41,7 @@ def mounted(tmp_path):
 
     yield mount
     if os.path.ismount(disk):
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @pytest.fixture(scope="session")
