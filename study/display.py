@@ -1,13 +1,17 @@
 """Two consoles: what happens is told on standard error, so that standard output holds results and nothing else."""
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+WIDE = 160
+"""Columns of what is no terminal: files and logs, which would else get tables of 80 columns, cut short."""
+
 console = Console(stderr=True, highlight=False)
-results = Console(highlight=False)
+results = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 
 
 def percent(fraction: float) -> str:
