@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from safetensors.torch import save_file
 from bgbias import checkpoint
 from bgbias.data.compose import unit
 from bgbias.data.dataset import ORIGINAL
-from bgbias.evaluation.challenge import BackgroundChallenge, Verdict
+from bgbias.evaluation.accuracy import Predictions
+from bgbias.evaluation.challenge import BackgroundChallenge, Verdict, challenge_of
 from bgbias.evaluation.evaluate import CHALLENGE
 from bgbias.metrics import ACCURACY, TEST, variant_metric
 from study.display import console, percent
@@ -28,13 +30,16 @@ KEY = "key"
 SHOWN_BACKGROUNDS = 8
 
 
-def run(folder: Path, trained: Trained) -> Verdict:
+def run(folder: Path, trained: Trained, found: Mapping[str, Predictions]) -> Verdict:
     """Put every test foreground on every background until one fools it.
 
     What is known is kept beside the checkpoint's files, so that a stopped run goes on and a finished one is not
     repeated.
+
+    Args:
+        found: the predictions on every variant, by `<split>/<variant>`
     """
-    challenge = BackgroundChallenge(trained.config.method, trained.module, trained.dataset.test[ORIGINAL])
+    challenge = begun(trained, found)
     state = folder / STATE
     key = fingerprint(folder, trained)
     restore(challenge, state, key)
@@ -53,6 +58,12 @@ def run(folder: Path, trained: Trained) -> Verdict:
                 saved = time.monotonic()
     save(challenge, state, key)
     return challenge.verdict()
+
+
+def begun(trained: Trained, found: Mapping[str, Predictions]) -> BackgroundChallenge:
+    """The challenge of the test set, which knows what was answered on its variants."""
+    of_test = {name: found[f"{TEST}/{name}"] for name in trained.dataset.test}
+    return challenge_of(trained.config.method, trained.module, trained.dataset.test, of_test)
 
 
 def fingerprint(folder: Path, trained: Trained) -> str:

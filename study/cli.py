@@ -208,12 +208,12 @@ def evaluate(
     process.set_up(threads)
     trained = single.load_trained(checkpoint, dataset, data, device)
     found: dict[str, Any] = {"checkpoint": str(checkpoint.absolute()), "dataset": trained.dataset.name}
-    found["metrics"] = single.evaluate_trained(trained)
+    predictions, found["metrics"] = single.evaluate_trained(trained)
     if challenge:
         from study import challenge as background_challenge
 
         try:
-            verdict = background_challenge.run(checkpoint, trained)
+            verdict = background_challenge.run(checkpoint, trained, predictions)
         except KeyboardInterrupt:
             raise StudyInterruptedError("stopped: the same command goes on") from None
         found["metrics"] |= background_challenge.metrics(verdict)

@@ -12,6 +12,7 @@ from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, DatasetSpec
 from bgbias.data.datasets import find_dataset
 from bgbias.errors import CheckpointError, SettingError
+from bgbias.evaluation.accuracy import Predictions
 from bgbias.evaluation.evaluate import judge
 from bgbias.metrics import VALIDATION, accuracy
 from bgbias.progress import Tracker, tracked_by
@@ -135,9 +136,8 @@ def described(spec: DatasetSpec) -> str:
     return ", ".join(f"{field.name}={getattr(spec, field.name)}" for field in fields(spec))  # type: ignore[arg-type]
 
 
-def evaluate_trained(trained: Trained) -> Metrics:
-    """The metrics of every variant, as they were reported after the checkpoint's epoch."""
+def evaluate_trained(trained: Trained) -> tuple[dict[str, Predictions], Metrics]:
+    """The predictions on every variant, and their metrics as they were reported after the checkpoint's epoch."""
     config = trained.config
     with config.training.arithmetic(trained.device):
-        _, metrics = judge(config.method, trained.module, trained.dataset, config.evaluation)
-    return metrics
+        return judge(config.method, trained.module, trained.dataset, config.evaluation)

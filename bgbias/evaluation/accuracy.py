@@ -28,12 +28,14 @@ class Predictions:
 
     label, prediction: [N] int64 on the CPU
     loss: mean cross-entropy; None where an answer is the worst of many
+    logits: [N, K] float on the CPU, from which the prediction comes; empty where an answer is the worst of many
     at: by number of samples, what a vote over so many says, [N] int64; empty where the method draws none
     """
 
     label: Tensor
     prediction: Tensor
     loss: float | None
+    logits: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
     at: Mapping[int, Tensor] = field(default_factory=dict)
 
 
@@ -54,6 +56,7 @@ def predict(method: Method, module: nn.Module, variant: Variant) -> Predictions:
         label=label.cpu(),
         prediction=logits.argmax(dim=1).cpu(),
         loss=F.cross_entropy(logits, label).item(),
+        logits=logits.cpu(),
         at={samples: torch.cat(found) for samples, found in votes.items()},
     )
 

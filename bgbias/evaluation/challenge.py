@@ -2,16 +2,19 @@
 
 A foreground is vulnerable if any background changes its answer. That is decided exactly: a robust foreground is seen
 on all backgrounds, a vulnerable one until the first that fools it. What can be saved is the tries before that hit, so
-the backgrounds that look most dangerous are tried first.
+the backgrounds that look most dangerous are tried first. What looks dangerous is learned from the answers so far, and
+from answers on variants that put the same foregrounds on the same backgrounds, which are there anyway.
 Source: K. Xiao et al., "Noise or Signal", 2020 (arXiv 2006.09994), section 5.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from bgbias.data.dataset import Variant, batch_size
+from bgbias.data.dataset import ORIGINAL, Variant, batch_size
+from bgbias.evaluation.accuracy import Predictions
 from bgbias.evaluation.statistics import wilson_interval
 from bgbias.methods.method import Method
 from bgbias.randomness import stream
@@ -19,8 +22,13 @@ from bgbias.randomness import stream
 ROBUST = -1
 LOOK_AHEAD = 8
 """How many backgrounds a foreground must have withstood for each that is chosen for it at once."""
-CURIOSITY = 0.3
+CURIOSITY = 0.1
 """How much chance is in the order of tries, in units of the logits' spread; it falls as a background is tried."""
+TELLING = 16
+"""A foreground's tries beyond these are not learned from: they tell little more, and would fill the memory."""
+FRONT_SHRINKAGE, EFFECT_SHRINKAGE, SWEEPS = 1.0, 2.0, 6
+"""In answers: how many would have to speak against a foreground's being like its class, and a background's having no
+effect, to outweigh that; and how often the two are fitted in turn."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +80,7 @@ class BackgroundChallenge:
 
     variant: its N foregrounds are put on each of its M backgrounds; lies on the module's device
 
-    The order of tries rests on a guess: logits(foreground, background) = front(foreground) + effect(background). Both
-    are running means over what was answered so far, and the background with the least guessed margin comes next.
+    The order of tries rests on a guess, see `additive_fit`: the background with the least guessed margin comes next.
     """
 
     def __init__(self, method: Method, module: nn.Module, variant: Variant) -> None:
@@ -84,7 +91,18 @@ class BackgroundChallenge:
         outputs = self._answer(torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)).shape[1]
         self._tried = torch.zeros(n, m, dtype=torch.bool)
         self._fooled_by, self._wrong = torch.full((n,), ROBUST), self.label.clone()
-        self._front, self._effect = RunningMean(n, outputs), RunningMean(m, outputs)
+        self._fronts, self._backs = torch.zeros(2, 0, dtype=torch.int64)
+        self._logits = torch.zeros(0, outputs)
+
+    def hear(self, fronts: Tensor, backs: Tensor, logits: Tensor) -> None:
+        """Learn what to try first from answers on pairs, or on pictures much like them. They decide nothing.
+
+        Args:
+            fronts, backs: [P] int64; logits: [P, K] float; all on the CPU
+        """
+        self._fronts = torch.cat([self._fronts, fronts])
+        self._backs = torch.cat([self._backs, backs])
+        self._logits = torch.cat([self._logits, logits])
 
     @property
     def undecided(self) -> Tensor:
@@ -102,12 +120,15 @@ class BackgroundChallenge:
 
     def round(self) -> None:
         """Try every undecided foreground on the backgrounds that look most dangerous for it."""
+        m = self._tried.shape[1]
+        front, effect = additive_fit(self.label, m, self._fronts, self._backs, self._logits)
+        doubt = CURIOSITY * front.std() / (1 + torch.bincount(self._backs, minlength=m)).sqrt()
         for fronts in self.undecided.split(self._size):
             withstood = int(self._tried[fronts[0]].sum())
-            left = self._tried.shape[1] - withstood
-            chance = torch.randn(len(fronts), len(self._effect.count), generator=stream(0, "challenge", withstood))
-            danger = self._danger(fronts) + self._doubt() * chance
-            chosen = danger.topk(max(1, min(left, withstood // LOOK_AHEAD))).indices
+            chance = torch.randn(len(fronts), m, generator=stream(0, "challenge", withstood))
+            danger = -margins(front[fronts], effect, self.label[fronts]) + doubt * chance
+            danger = danger.masked_fill(self._tried[fronts], -torch.inf)
+            chosen = danger.topk(max(1, min(m - withstood, withstood // LOOK_AHEAD))).indices
             for backs in chosen.T.split(max(1, self._size // len(fronts))):
                 self._try(fronts.repeat(len(backs)), backs.flatten())
 
@@ -117,32 +138,15 @@ class BackgroundChallenge:
             "tried": self._tried,
             "fooled_by": self._fooled_by,
             "wrong": self._wrong,
-            **{f"front_{name}": value for name, value in vars(self._front).items()},
-            **{f"effect_{name}": value for name, value in vars(self._effect).items()},
+            "fronts": self._fronts,
+            "backs": self._backs,
+            "logits": self._logits,
         }
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Go on as if never stopped."""
         self._tried, self._fooled_by, self._wrong = state["tried"], state["fooled_by"], state["wrong"]
-        for prefix, means in (("front", self._front), ("effect", self._effect)):
-            means.total, means.count = state[f"{prefix}_total"], state[f"{prefix}_count"]
-
-    def _danger(self, fronts: Tensor) -> Tensor:
-        """How dangerous each background looks for these foregrounds ([P] int64): [P, M], -inf where it was tried."""
-        guess = self._front.mean()[fronts][:, None] + self._effects()
-        own = self.label[fronts][:, None, None].expand(-1, self._tried.shape[1], 1)
-        margin = guess.gather(2, own)[..., 0] - guess.scatter(2, own, -torch.inf).amax(dim=2)
-        return (-margin).masked_fill(self._tried[fronts], -torch.inf)
-
-    def _doubt(self) -> Tensor:
-        """How little is known of each background's effect: [M], in logits."""
-        known = self._front.mean()[self._front.count[:, 0] > 0]
-        spread = known.std() if len(known) else torch.ones(())
-        return CURIOSITY * spread / (1 + self._effect.count[:, 0]).sqrt()
-
-    def _effects(self) -> Tensor:
-        effect = self._effect.mean(zeros=1)
-        return effect - effect.mean(dim=0)
+        self._fronts, self._backs, self._logits = state["fronts"], state["backs"], state["logits"]
 
     def _try(self, fronts: Tensor, backs: Tensor) -> None:
         """Answer the pairs ([P] int64 each) of foregrounds that nothing fooled yet, and note what they tell."""
@@ -151,11 +155,10 @@ class BackgroundChallenge:
         if not len(fronts):
             return
         logits = self._answer(fronts, backs)
-        answer, effect = logits.argmax(dim=1), self._effects()
-        own = torch.where(self._front.count[fronts] > 0, self._front.mean()[fronts], logits - effect[backs])
-        self._effect.add(backs, logits - own)
-        self._front.add(fronts, logits - effect[backs])
+        telling = self._tried[fronts].sum(dim=1) < TELLING
+        self.hear(fronts[telling], backs[telling], logits[telling])
         self._tried[fronts, backs] = True
+        answer = logits.argmax(dim=1)
         wrong = (answer != self.label[fronts]).nonzero()[:, 0].flip(0)
         self._fooled_by[fronts[wrong]], self._wrong[fronts[wrong]] = backs[wrong], answer[wrong]
 
@@ -167,20 +170,52 @@ class BackgroundChallenge:
         return self._method.predict(self._module, batch.image).float().cpu()
 
 
-class RunningMean:
-    """Means of rows that come one by one.
+def challenge_of(
+    method: Method, module: nn.Module, variants: Mapping[str, Variant], found: Mapping[str, Predictions]
+) -> BackgroundChallenge:
+    """The challenge of `original`'s foregrounds, which has heard what was answered on the split's other variants.
 
-    total: [R, K]; count: [R, 1]
+    Args:
+        variants: of a split, by name; found: the predictions on them
     """
+    original = variants[ORIGINAL]
+    challenge = BackgroundChallenge(method, module, original)
+    for name, variant in variants.items():
+        backs = variant.assignment.cpu()
+        same = len(variant) == len(original) and len(variant.backgrounds) == len(original.backgrounds)
+        if same and (backs >= 0).all():
+            challenge.hear(torch.arange(len(backs)), backs, found[name].logits)
+    return challenge
 
-    def __init__(self, rows: int, width: int) -> None:
-        self.total, self.count = torch.zeros(rows, width), torch.zeros(rows, 1)
 
-    def add(self, row: Tensor, value: Tensor) -> None:
-        """Count [P, K] values into rows [P] int64."""
-        self.total.index_add_(0, row, value)
-        self.count.index_add_(0, row, torch.ones(len(row), 1))
+def additive_fit(label: Tensor, m: int, fronts: Tensor, backs: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits(foreground, background) guessed as front(foreground) + effect(background), fitted to P answers.
 
-    def mean(self, zeros: int = 0) -> Tensor:
-        """[R, K], as if each row had begun with so many zeros; a row without any is 0."""
-        return self.total / (self.count + zeros).clamp(min=1)
+    Ridge regression: a front is drawn to the mean of its class by `FRONT_SHRINKAGE`, an effect to 0 by
+    `EFFECT_SHRINKAGE`; both are fitted in turn, `SWEEPS` times.
+
+    Args:
+        label: [N] int64; m: backgrounds; fronts, backs: [P] int64; logits: [P, K] float
+
+    Returns:
+        [N, K] fronts and [M, K] effects; of what was never answered, the mean of the class and 0.
+    """
+    n, k = len(label), logits.shape[1]
+    classes = int(label.max()) + 1
+    front, effect = torch.zeros(n, k), torch.zeros(m, k)
+    asked, shown = (torch.bincount(index, minlength=size)[:, None] for index, size in ((fronts, n), (backs, m)))
+    of_class = torch.bincount(label[fronts], minlength=classes)[:, None].clamp(min=1)
+    for _ in range(SWEEPS):
+        alone = logits - effect[backs]
+        mean = torch.zeros(classes, k).index_add_(0, label[fronts], alone) / of_class
+        summed = torch.zeros(n, k).index_add_(0, fronts, alone)
+        front = (summed + FRONT_SHRINKAGE * mean[label]) / (asked + FRONT_SHRINKAGE)
+        effect = torch.zeros(m, k).index_add_(0, backs, logits - front[fronts]) / (shown + EFFECT_SHRINKAGE)
+    return front, effect
+
+
+def margins(front: Tensor, effect: Tensor, label: Tensor) -> Tensor:
+    """By how much the label's guessed logit exceeds the highest other: [P, M], of [P, K] fronts and [M, K] effects."""
+    guess = front[:, None] + effect
+    own = label[:, None, None].expand(-1, len(effect), 1)
+    return guess.gather(2, own)[..., 0] - guess.scatter(2, own, -torch.inf).amax(dim=2)

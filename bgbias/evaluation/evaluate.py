@@ -8,7 +8,7 @@ from torch import nn
 from bgbias.components import CHECKED
 from bgbias.data.dataset import ORIGINAL, Dataset, Variant
 from bgbias.evaluation.accuracy import Predictions, predict, summarise
-from bgbias.evaluation.challenge import BackgroundChallenge
+from bgbias.evaluation.challenge import BackgroundChallenge, challenge_of
 from bgbias.evaluation.saliency import object_saliency
 from bgbias.methods.method import Method
 from bgbias.metrics import OBJECT_SALIENCY, TEST, VALIDATION, variant_metric
@@ -50,12 +50,12 @@ def evaluate(method: Method, module: nn.Module, dataset: Dataset, *, challenge: 
 
     challenge: whether the Background Challenge is one more variant
     """
-    found = {}
+    found: dict[str, Predictions] = {}
     for split, variants in splits(dataset).items():
-        for name, variant in variants.items():
-            found[f"{split}/{name}"] = predict(method, module, variant)
+        answers = {name: predict(method, module, variant) for name, variant in variants.items()}
         if challenge and ORIGINAL in variants:
-            found[f"{split}/{CHALLENGE}"] = worst_answers(method, module, variants[ORIGINAL])
+            answers[CHALLENGE] = worst_answers(challenge_of(method, module, variants, answers))
+        found |= {f"{split}/{name}": answer for name, answer in answers.items()}
     return found
 
 
@@ -64,9 +64,8 @@ def splits(dataset: Dataset) -> dict[str, Mapping[str, Variant]]:
     return {VALIDATION: dataset.validation, TEST: dataset.test}
 
 
-def worst_answers(method: Method, module: nn.Module, variant: Variant) -> Predictions:
+def worst_answers(challenge: BackgroundChallenge) -> Predictions:
     """For each foreground a wrong answer that some background provokes, or the right one if none does."""
-    challenge = BackgroundChallenge(method, module, variant)
     while len(challenge.undecided):
         challenge.round()
     verdict = challenge.verdict()

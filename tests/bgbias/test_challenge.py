@@ -8,7 +8,15 @@ from torch import nn
 
 from bgbias.data.compose import unit
 from bgbias.data.dataset import Variant
-from bgbias.evaluation.challenge import ROBUST, BackgroundChallenge, Verdict
+from bgbias.evaluation.accuracy import Predictions
+from bgbias.evaluation.challenge import (
+    ROBUST,
+    BackgroundChallenge,
+    Verdict,
+    additive_fit,
+    challenge_of,
+    margins,
+)
 from bgbias.evaluation.evaluate import evaluate
 from bgbias.methods.dynamic_replacement import DynamicReplacement
 from bgbias.methods.erm import Erm
@@ -86,6 +94,49 @@ def test_dangerous_backgrounds_are_found_early():
     assert verdict.accuracy == 0
     assert (verdict.fooled_by == 77).all()
     assert verdict.passes < 6 * n
+
+
+def test_what_was_heard_is_tried_first_and_decides_nothing():
+    """Each foreground is fooled by one background of two hundred, and a variant has shown which."""
+    n, m = 50, 200
+    logits = torch.zeros(n, m, 2)
+    logits[:, :, 0] = 1.0
+    logits[:, 77, 1] = 9.0
+    variant = numbered(n, m, torch.zeros(n, dtype=torch.int64))
+    shown = variant.assigned(torch.arange(n) * 3)
+    heard = Predictions(variant.foregrounds.label, torch.zeros(n), None, logits[torch.arange(n), torch.arange(n) * 3])
+    assert (heard.logits[:, 1] > 1).sum() == 0
+    shown.assignment[7], heard.logits[7] = 77, logits[7, 77]
+    table = Table(logits)
+    found = {"original": heard, "mixed": heard}
+    verdict = finished(challenge_of(Erm(), table, {"original": variant, "mixed": shown}, found))
+    assert (verdict.fooled_by == 77).all()
+    assert verdict.passes == len(table.asked) - 1 == n
+
+
+def test_the_guess_worked_by_hand():
+    """One answer of a foreground on a background: both give way until neither can."""
+    label = torch.tensor([0, 0, 1])
+    zero = torch.tensor([0])
+    front, effect = additive_fit(label, 2, zero, zero, torch.tensor([[3.0, 0.0]]))
+    assert front[0].tolist() == front[1].tolist()
+    assert front[2].tolist() == effect[1].tolist() == [0.0, 0.0]
+    # sweep 1: front 3, effect 0 / 3; its residual is 0, so nothing changes any more
+    assert front[0].tolist() == [3.0, 0.0]
+    assert effect[0].tolist() == [0.0, 0.0]
+
+
+def test_additive_logits_are_recovered_up_to_a_constant():
+    rng = torch.Generator().manual_seed(0)
+    label = torch.arange(30) % 3
+    front, effect = torch.randn(30, 3, generator=rng), torch.randn(20, 3, generator=rng)
+    fronts, backs = torch.cartesian_prod(torch.arange(30), torch.arange(20)).T
+    guessed_front, guessed_effect = additive_fit(label, 20, fronts, backs, front[fronts] + effect[backs])
+    expected = front[:, None] + effect
+    assert ((guessed_front[:, None] + guessed_effect) - expected).abs().max() < 0.5
+    shown = margins(front, effect, label)
+    by_hand = expected[4, 5, label[4]] - max(float(expected[4, 5, k]) for k in range(3) if k != label[4])
+    assert shown[4, 5] == by_hand
 
 
 def test_stopping_and_going_on_equals_never_stopping():
