@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from ray.tune import TuneError
 from rich.markup import escape
 
 from bgbias import foundation
@@ -18,7 +19,7 @@ from bgbias.training import choose_device
 from study.cluster import ray_session
 from study.config import StudyConfig
 from study.display import console
-from study.errors import TrialsFailedError
+from study.errors import OutboxError, TrialsFailedError
 from study.folder import CONFIRM, SEARCH, StudyFolder
 from study.nodes import check_nodes
 from study.provenance import origin
@@ -89,12 +90,26 @@ def tidy(folder: StudyFolder, config: StudyConfig) -> None:
 
 
 def attempt(work: Callable[[], None]) -> str | None:
-    """Do a stage's work; why it failed, if every trial of it did."""
+    """Do a stage's work; why it failed, if every trial of it did.
+
+    Raises:
+        OutboxError: its reports cannot be kept on disk.
+    """
     try:
         work()
     except TrialsFailedError as error:
         return str(error)
+    except TuneError as error:  # Ray puts what a callback raised into its own error's text
+        raise behind(error, OutboxError) from None
     return None
+
+
+def behind(error: BaseException, kind: type[Exception]) -> BaseException:
+    """The error of a kind during whose handling this one was raised, or else this one."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, kind):
+        found = found.__context__
+    return found or error
 
 
 def plan(config: StudyConfig) -> Plan:
