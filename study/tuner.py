@@ -93,21 +93,21 @@ def attempt(work: Callable[[], None]) -> str | None:
     """Do a stage's work; why it failed, if every trial of it did.
 
     Raises:
-        OutboxError: its reports cannot be kept on disk.
+        OutboxError, OSError: its record or its reports cannot be kept on disk.
     """
     try:
         work()
     except TrialsFailedError as error:
         return str(error)
     except TuneError as error:  # Ray puts what a callback raised into its own error's text
-        raise behind(error, OutboxError) from None
+        raise behind(error, OutboxError, OSError) from None
     return None
 
 
-def behind(error: BaseException, kind: type[Exception]) -> BaseException:
-    """The error of a kind during whose handling this one was raised, or else this one."""
+def behind(error: BaseException, *kinds: type[Exception]) -> BaseException:
+    """The error of one of some kinds during whose handling this one was raised, or else this one."""
     found: BaseException | None = error
-    while found is not None and not isinstance(found, kind):
+    while found is not None and not isinstance(found, kinds):
         found = found.__context__
     return found or error
 

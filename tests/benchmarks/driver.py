@@ -38,7 +38,7 @@ from study.search import RecordedSearch
 from study.space import SearchSpace
 from study.storage import Storage
 from study.trainable import ENVIRONMENT, EPOCH, TRIAL
-from study.tuner import sending
+from study.tuner import reporting, sending
 
 EPOCHS, WORKERS, METRICS = 3, 2, 20
 OBJECTIVE = "original"
@@ -155,7 +155,7 @@ def study_seconds(trials: int, scratch: Path) -> float:
     folder = StudyFolder(scratch / "study")
     folder.create(config)
     stage.TrialTrainable = Nothing  # type: ignore[misc]
-    with sending(config, folder):
+    with sending(config, folder), reporting(config, folder):
         started = time.perf_counter()
         stage.Stage(config, folder, SEARCH, "erm", OBJECTIVE).search(SPACE.pinned({}, config.dataset))
         seconds = time.perf_counter() - started
