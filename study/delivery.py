@@ -7,6 +7,7 @@ process would take turns. Runs as `python -m study.delivery`, see `study.sender`
 import contextlib
 import fcntl
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -25,6 +26,9 @@ WINDOW = 1000
 
 LANES = 3
 """Calls to a server at a time: while it works on one, the next is made ready."""
+
+POLITENESS = 10
+"""How far the process steps back where the study's own work waits for a core."""
 
 GATHER_SECONDS = 1.0
 RETRY_SECONDS = 2.0
@@ -188,6 +192,7 @@ def main(orders: TextIO, answers: TextIO) -> None:
 
 
 if __name__ == "__main__":
+    os.nice(POLITENESS)
     answers = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # MLflow prints where a run can be seen
         main(sys.stdin, answers)
