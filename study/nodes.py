@@ -60,10 +60,12 @@ def storage_probe(storage: str) -> Iterator[Storage]:
     opened = Storage(storage)
     try:
         leave_note(opened, DRIVER)
-        yield opened
-        opened.delete(PROBES)
     except OSError as error:
         raise SettingError(f"--storage {storage} cannot be used from here ({error}): mend it or give another") from None
+    try:
+        yield opened
+    finally:
+        opened.delete(PROBES)
 
 
 def leave_note(storage: Storage, name: str) -> None:
