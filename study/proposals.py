@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from bgbias.randomness import derive
 from study.selection import Trial, highest_accuracy
@@ -64,6 +65,18 @@ class Seeds:
         """Nothing is learned."""
 
 
+class KnowingTPE(optuna.samplers.TPESampler):
+    """TPE that is told the space, which Optuna's would look for in all trials each time anew."""
+
+    def __init__(self, space: Mapping[str, BaseDistribution], seed: int, random_trials: int) -> None:
+        super().__init__(seed=seed, n_startup_trials=random_trials)
+        self._space = dict(sorted(space.items()))
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:  # noqa: ARG002
+        """The whole space: a study's trials all have the same settings."""
+        return self._space if trial.number else {}
+
+
 class OptunaProposals:
     """TPE over a space, seeded, in a journal file that Optuna and its dashboard can open.
 
@@ -97,7 +110,7 @@ class OptunaProposals:
     def propose(self, trial_id: str, number: int) -> dict[str, Any]:
         """What TPE draws with the number's own seed, after all that is known."""
         seed = derive(self._seed, "search", number) % 2**32
-        self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=self._random)
+        self._study.sampler = KnowingTPE(self._params, seed, self._random)
         trial = self._study.ask(self._params)
         self._asked[trial_id] = trial
         return dict(trial.params)
@@ -115,7 +128,7 @@ class OptunaProposals:
         """A failure, which TPE leaves out."""
         self._study.tell(self._asked.pop(trial_id), state=TrialState.FAIL)
 
-    def _told(self, params: Mapping[str, Any], value: float, epochs: int) -> optuna.trial.FrozenTrial:
+    def _told(self, params: Mapping[str, Any], value: float, epochs: int) -> FrozenTrial:
         pruned = epochs < self._epochs
         return create_trial(
             state=TrialState.PRUNED if pruned else TrialState.COMPLETE,

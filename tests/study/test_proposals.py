@@ -6,6 +6,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from search_spaces.dynamic_replacement import SPACE
+from study import proposals as proposing
 from study.proposals import OptunaProposals, Seeds
 
 
@@ -66,6 +67,14 @@ def test_a_record_of_trials_leads_to_the_proposals_of_a_search_that_never_stoppe
     assert [t.config for t in before + after] == [t.config for t in whole]
     same = [(t.number, t.state, t.params, t.value, t.intermediate_values) for t in opened(tmp_path / "whole")]
     assert [(t.number, t.state, t.params, t.value, t.intermediate_values) for t in opened(tmp_path / "stopped")] == same
+
+
+def test_knowing_the_space_changes_nothing_that_tpe_draws(tmp_path, monkeypatch):
+    """Past the 4 random trials, against Optuna's own way of finding the space in the trials."""
+    ours = search(tmp_path / "ours", range(20))
+    tpe = optuna.samplers.TPESampler
+    monkeypatch.setattr(proposing, "KnowingTPE", lambda _, seed, many: tpe(seed=seed, n_startup_trials=many))
+    assert [t.config for t in search(tmp_path / "theirs", range(20))] == [t.config for t in ours]
 
 
 def test_an_unfinished_trial_is_taken_up_under_its_own_settings(tmp_path):
