@@ -9,10 +9,13 @@ import time
 import webbrowser
 from pathlib import Path
 
+from rich.markup import escape
+
 from study.config import StudyConfig
 from study.display import console
 from study.errors import ExtraMissingError
 from study.folder import StudyFolder
+from study.passwords import without_password
 
 SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 MLFLOW_PORT, OPTUNA_PORT = 5000, 8080
@@ -29,7 +32,7 @@ def serve(folder: StudyFolder, config: StudyConfig, host: str, port: int, browse
     uri = folder.tracking_uri(config)
     if uri.startswith("http"):
         page = uri.rstrip("/") + "/" + study_page(uri, config)
-        console.print(f"this study reports to a server of its own: {page}", soft_wrap=True)
+        console.print(f"this study reports to a server of its own: {without_password(page)}", soft_wrap=True)
         if browser:
             open_browser(page)
         return
@@ -70,7 +73,8 @@ def study_page(uri: str, config: StudyConfig) -> str:
         asked = f"tags.study_id = '{config.study_id}'"
         runs = client.search_runs([experiment.experiment_id], asked, max_results=1)
     except MlflowException as error:
-        console.print(f"[yellow]the study's page cannot be looked up ({str(error).splitlines()[0]})[/]", soft_wrap=True)
+        reason = without_password(str(error).splitlines()[0])
+        console.print(f"[yellow]the study's page cannot be looked up ({escape(reason)})[/]", soft_wrap=True)
         return ""
     page = f"#/experiments/{experiment.experiment_id}"
     return f"{page}/runs/{runs[0].info.run_id}" if runs else page

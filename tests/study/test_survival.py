@@ -4,7 +4,6 @@ import shutil
 import signal
 import time
 
-import pytest
 from running import OPTIONS, PATIENCE, TRIALS, check_mlflow, kill_worker, outcome, run, started, trial_of, wait_until
 
 from study.folder import SEARCH, StudyFolder
@@ -24,16 +23,21 @@ def truncate_newest_state(folder, trial):
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_study_says_how_to_go_on_and_does_so_as_if_never_stopped(number, tmp_path, undisturbed):
-    folder = StudyFolder(tmp_path / "study")
-    with started("run", *OPTIONS, "--output", folder.root) as process:
-        wait_until(lambda: trial_of(folder, number=3, epochs=2), process)
+def stop(number, folder, epochs, *command):
+    """Run a command until the study's third trial has so many epochs, then send it a signal."""
+    with started(*command) as process:
+        wait_until(lambda: trial_of(folder, number=3, epochs=epochs), process)
         process.send_signal(number)
         _, errors = process.communicate(timeout=100)
     assert process.returncode == 130
     assert "`study resume" in errors.strip().splitlines()[-1]
-    assert 1 <= len(folder.finished(SEARCH)) < TRIALS
+    assert len(folder.finished(SEARCH)) == TRIALS - 1
+
+
+def test_a_study_that_is_stopped_twice_goes_on_as_if_never_stopped(tmp_path, undisturbed):
+    folder = StudyFolder(tmp_path / "study")
+    stop(signal.SIGINT, folder, 1, "run", *OPTIONS, "--output", folder.root)
+    stop(signal.SIGTERM, folder, 4, "resume", folder.root)
     run("resume", folder.root)
     check(folder, undisturbed)
 
