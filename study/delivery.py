@@ -27,8 +27,8 @@ WINDOW = 1000
 LANES = 3
 """Calls to a server at a time: while it works on one, the next is made ready."""
 
-POLITENESS = 10
-"""How far the process steps back where the study's own work waits for a core."""
+POLITENESS = 19
+"""How far the process steps back where trials wait for a core: further than they, which Ray puts at 15."""
 
 GATHER_SECONDS = 1.0
 RETRY_SECONDS = 2.0
