@@ -98,13 +98,13 @@ def _open_when_ready(page: str, host: str, port: int) -> None:
 
 
 def open_browser(page: str) -> None:
-    """Open a page in a browser with windows, if this session has one."""
+    """Open a page in a browser with windows, if there is one."""
     if "BROWSER" in os.environ or has_windows():
         webbrowser.open(page)
 
 
 def has_windows() -> bool:
-    """Whether this session can show windows: where it cannot, a browser would take over the terminal."""
+    """Whether windows can be shown here: where they cannot, a browser would take over the terminal."""
     return sys.platform in ("darwin", "win32") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
 
 

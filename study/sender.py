@@ -89,7 +89,7 @@ class Sender:
             self._given_up.wait(RESTART_SECONDS)
 
     def _launch(self) -> "subprocess.Popen[str]":
-        """Start the process in a session of its own, where Ctrl-C does not reach it."""
+        """Start the process in a group of its own, where Ctrl-C does not reach it."""
         with self._lock:
             process = self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "study.delivery"],
