@@ -191,8 +191,15 @@ def main(orders: TextIO, answers: TextIO) -> None:
         outbox.close()
 
 
-if __name__ == "__main__":
+def step_back() -> None:
+    """Leave the cores to others: within the session of this process, and as a session among others on Linux."""
     os.nice(POLITENESS)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(POLITENESS))
+
+
+if __name__ == "__main__":
+    step_back()
     answers = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # MLflow prints where a run can be seen
         main(sys.stdin, answers)

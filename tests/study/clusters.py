@@ -1,5 +1,6 @@
 """A Ray cluster of several nodes, each with processes of its own on this machine, that can be lost."""
 
+import contextlib
 import os
 import re
 import signal
@@ -41,8 +42,10 @@ class Node:
         return any("Trainable" in command for command in descendants(self._process.pid).values())
 
     def lose(self):
-        """As if the machine had lost its power."""
-        os.killpg(self._process.pid, signal.SIGKILL)
+        """As if the machine had lost its power: its workers, which might work on for a second, die first."""
+        for own in reversed([self._process.pid, *descendants(self._process.pid)]):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(own, signal.SIGKILL)
         self._process.wait()
 
 
@@ -58,19 +61,20 @@ class Cluster:
 
     def add(self, **options):
         """One more node, once the head knows of it."""
-        before = self.cpus()
         self.nodes.append(Node(f"--address={self.address}", "--num-cpus=1", **options))
-        wait_until(lambda: self.cpus() > before)
+        self._wait()
         return self.nodes[-1]
 
     def lose(self, node):
         """Lose a node, until the head knows of it."""
-        before = self.cpus()
-        self.nodes.remove(node)
         node.lose()
-        wait_until(lambda: self.cpus() < before)
+        self.nodes.remove(node)
+        self._wait()
 
-    def cpus(self):
+    def _wait(self):
+        wait_until(lambda: self._cpus() == len(self.nodes) - 1)
+
+    def _cpus(self):
         asked = subprocess.run(
             [RAY, "status", f"--address={self.address}"], capture_output=True, text=True, check=False
         )
