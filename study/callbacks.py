@@ -3,7 +3,7 @@
 Ray pickles callbacks, so what they open is opened in `setup`.
 """
 
-import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from study.provenance import trial_tags
 from study.selection import Metrics, each_ones_best, highest_accuracy, summary, winners
 from study.storage import Storage
 from study.tracking import Reporter
-from study.trainable import ENVIRONMENT, EPOCH, SETTINGS, TRIAL
+from study.trainable import ENVIRONMENT, EPOCH, TRIAL
 from study.trial_store import TrialStore
 
 UNLIMITED = -1
@@ -45,14 +45,15 @@ class Recorder(Callback):  # type: ignore[misc]
         self._keeping = self._folder.finished(self._stage, self._space)
         self._epochs: dict[str, int] = {}
         self._failures: dict[str, int] = {}
+        self._aside = ThreadPoolExecutor(1)
 
     def on_trial_start(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
-        name, settings = trial.config[TRIAL], trial.config[SETTINGS]
+        name = trial.config[TRIAL]
         self._folder.mend_trial(name)
         record = self._folder.trial(name)
         self._epochs[name] = len(record.history)
-        tags = {"study": self._folder.name, **trial_tags(settings, self._stage, self._space)}
-        self._reporter.trial(name, f"{self._space}-{record.number:04d}", settings, tags)
+        tags = {"study": self._folder.name, **trial_tags(record.config, self._stage, self._space)}
+        self._reporter.trial(name, f"{self._space}-{record.number:04d}", record.config, tags)
 
     def on_trial_result(self, trial: RayTrial, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
         name, epoch, metrics = trial.config[TRIAL], result[EPOCH], own_metrics(result)
@@ -83,8 +84,7 @@ class Recorder(Callback):  # type: ignore[misc]
         self._reporter.summary(record.trial_id, summary(record.history))
         self._reporter.end_trial(record.trial_id, "FINISHED")
         self._folder.finish_trial(record.trial_id)
-        with contextlib.suppress(OSError):  # what is left does no harm, and goes at the study's end
-            store.delete()
+        self._aside.submit(store.delete)  # what cannot be deleted does no harm, and goes at the study's end
 
     def on_trial_error(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
         if trial.config[TRIAL] not in self._epochs:
@@ -96,6 +96,7 @@ class Recorder(Callback):  # type: ignore[misc]
             if trial.config[TRIAL] in self._epochs and not trial.is_finished():
                 self._reporter.end_trial(trial.config[TRIAL], "KILLED")
         self._reporter.close()
+        self._aside.shutdown()
 
     def _give_up(self, name: str, reason: str) -> None:
         self._folder.fail_trial(name, reason)

@@ -1,7 +1,9 @@
 """The sender's process: takes an outbox's messages to MLflow, in order for every run, several runs at a time.
 
 It has a process of its own so that neither MLflow's import nor its work ever holds up the study: threads of one
-process would take turns. Runs as `python -m study.delivery`, see `study.sender` for what it reads and writes.
+process would take turns. For the same reason it hardly writes to the outbox: whoever has started it drops what it says
+is sent, and so never waits for a lock of a process that steps back. Runs as `python -m study.delivery`, see
+`study.sender` for what it reads and writes.
 """
 
 import contextlib
@@ -81,14 +83,16 @@ class Delivery:
     def __init__(self, outbox: Outbox, tracking_uri: str, artifacts: Path, tell: Callable[..., None]) -> None:
         """
         Args:
-            tell: called with `problem=` a line when sending fails, `problem=None` when it goes on, and
-                `refused=` a line for what is put aside.
+            tell: called with `problem=` a line when sending fails, `problem=None` when it goes on, `refused=` a line
+                for what is put aside, and `sent=` numbers of messages.
         """
         self._outbox, self._uri, self._artifacts, self._tell = outbox, tracking_uri, artifacts, tell
         self._finish, self._leave, self._wake = threading.Event(), threading.Event(), threading.Event()
         self._pool = ThreadPoolExecutor(LANES if tracking_uri.startswith(SERVERS) else 1)
         self._mlflow: MlflowWriter | None = None
         self._problem: str | None = None
+        self._past = 0
+        self._sent: set[int] = set()
 
     def finish(self) -> None:
         """Stop once everything is sent."""
@@ -105,10 +109,11 @@ class Delivery:
         while not self._leave.is_set():
             pause = GATHER_SECONDS
             try:
-                messages = self._outbox.first(WINDOW)
+                messages = self._outbox.first(WINDOW, self._past)
                 if not messages and self._finish.is_set():
                     break
-                self._send(messages)
+                self._send([message for message in messages if message.number not in self._sent])
+                self._pass(messages)
                 self._outbox.tidy()
                 self._report(None)
                 if len(messages) == WINDOW or (messages and self._finish.is_set()):
@@ -125,6 +130,12 @@ class Delivery:
             self._tell(problem=problem)
         self._problem = problem
 
+    def _pass(self, messages: list[Message]) -> None:
+        """All of these are sent, unless it was told to stop."""
+        if messages and not self._leave.is_set():
+            self._past = messages[-1].number
+            self._sent.clear()
+
     def _send(self, messages: list[Message]) -> None:
         if not messages:
             return
@@ -133,6 +144,9 @@ class Delivery:
             trouble = threading.Event()
             sending = [self._pool.submit(self._send_lane, self._mlflow, lane, trouble) for lane in lanes]
             wait(sending)
+            sent = self._sent.intersection(message.number for lane in lanes for call in lane for message in call)
+            if sent:
+                self._tell(sent=sorted(sent))
             for lane_sent in sending:
                 lane_sent.result()
             if self._leave.is_set():
@@ -160,7 +174,7 @@ class Delivery:
                 return
             self._tell(refused=first_line(error))
             self._outbox.reject(call[0], first_line(error))
-        self._outbox.drop(call)
+        self._sent.update(message.number for message in call)
 
 
 def first_line(error: Exception) -> str:
@@ -174,7 +188,8 @@ def main(orders: TextIO, answers: TextIO) -> None:
     given = json.loads(orders.readline())
 
     def tell(**what: Any) -> None:
-        print(json.dumps(what), file=answers, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # nobody listens any more, and the orders have ended too
+            os.write(answers.fileno(), json.dumps(what).encode() + b"\n")
 
     with Path(given["outbox"] + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a sender whose study was killed may be in its last call
@@ -192,10 +207,10 @@ def main(orders: TextIO, answers: TextIO) -> None:
 
 
 def step_back() -> None:
-    """Leave the cores to others: within the session of this process, and as a session among others on Linux."""
+    """Leave the cores to the driver and the trials, which take them back at once when they need them."""
     os.nice(POLITENESS)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(POLITENESS))
+    if sys.platform == "linux":
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 if __name__ == "__main__":

@@ -69,19 +69,18 @@ class Outbox:
             if moved.rowcount:
                 database.execute("INSERT INTO message (sent_at, kind, body) VALUES (?, ?, ?)", row)
 
-    def first(self, count: int) -> list[Message]:
-        """The oldest messages, `count` at most."""
-        query = "SELECT number, sent_at, kind, body FROM message ORDER BY number LIMIT ?"
+    def first(self, count: int, after: int = 0) -> list[Message]:
+        """The oldest messages, `count` at most, whose number is above `after`."""
+        query = "SELECT number, sent_at, kind, body FROM message WHERE number > ? ORDER BY number LIMIT ?"
         with self._use() as database:
-            rows = database.execute(query, (count,)).fetchall()
+            rows = database.execute(query, (after, count)).fetchall()
         return [Message(number, sent_at, kind, json.loads(body)) for number, sent_at, kind, body in rows]
 
-    def drop(self, messages: Iterable[Message]) -> None:
+    def drop(self, numbers: Iterable[int]) -> None:
         """Forget messages: they have arrived."""
-        numbers = [(message.number,) for message in messages]
         with self._use() as database:
             database.execute("BEGIN IMMEDIATE")
-            database.executemany("DELETE FROM message WHERE number = ?", numbers)
+            database.executemany("DELETE FROM message WHERE number = ?", [(number,) for number in numbers])
 
     def reject(self, message: Message, reason: str) -> None:
         """Put a message aside that can never arrive, with why."""

@@ -3,6 +3,7 @@
 Ray keeps nothing that a study needs: both begin with what the study's folder holds.
 """
 
+import json
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -54,7 +55,7 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
         else:
             return str(Searcher.FINISHED)
         self._own[trial_id] = name
-        return {TRIAL: name, SETTINGS: settings}
+        return {TRIAL: name, SETTINGS: json.dumps(settings)}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Learn from a trial's end."""

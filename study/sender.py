@@ -7,10 +7,12 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 
 from study.display import console
+from study.errors import OutboxError
 from study.outbox import Outbox
 
 PATIENCE_SECONDS = 60
@@ -23,7 +25,8 @@ class Sender:
     """Sends an outbox's messages to MLflow from a process of its own, which is started again if it dies.
 
     The process reads a line of JSON that says what to send where, and then at most one more line: send what is left and
-    end. The end of its input ends it at once. It writes lines of JSON: `problem`, a text or null, and `refused`.
+    end. The end of its input ends it at once. It writes lines of JSON: `problem`, a text or null, `refused`, a text,
+    and `sent`, the numbers of messages, which are then dropped here.
     """
 
     def __init__(self, outbox_file: Path, tracking_uri: str, artifacts: Path) -> None:
@@ -34,6 +37,7 @@ class Sender:
         self._outbox = Outbox(outbox_file)
         order = {"outbox": str(outbox_file), "tracking_uri": tracking_uri, "artifacts": str(artifacts)}
         self._order = json.dumps(order) + "\n"
+        self._sent: list[int] = []
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
         self._finishing = threading.Event()
@@ -89,7 +93,8 @@ class Sender:
             self._given_up.wait(RESTART_SECONDS)
 
     def _launch(self) -> "subprocess.Popen[str]":
-        """Start the process in a group of its own, where Ctrl-C does not reach it."""
+        """Start the process in a group of its own, where Ctrl-C does not reach it, but in this session, within which
+        Linux weighs priorities."""
         with self._lock:
             process = self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "study.delivery"],
@@ -97,21 +102,30 @@ class Sender:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
-                start_new_session=True,
+                process_group=0,
             )
             _write(process, self._order + (FINISH if self._finishing.is_set() else ""))
             if self._given_up.is_set():
                 process.kill()
         return process
 
-    def _hear(self, said: dict[str, str | None]) -> None:
+    def _hear(self, said: dict[str, Any]) -> None:
         refused, problem = said.get("refused"), said.get("problem")
+        if "sent" in said:
+            self._drop(said["sent"])
+            return
         if refused is not None:
             console.print(f"[yellow]MLflow refused a report: {escape(refused)}[/]", soft_wrap=True)
             return
         if problem is not None and self.problem is None:
             console.print(f"[yellow]MLflow cannot be reached, the study goes on ({escape(problem)})[/]", soft_wrap=True)
         self.problem = problem
+
+    def _drop(self, sent: list[int]) -> None:
+        self._sent += sent
+        with contextlib.suppress(OutboxError):  # a full disk: they go with the next
+            self._outbox.drop(self._sent)
+            self._sent = []
 
 
 def _write(process: "subprocess.Popen[str]", text: str) -> None:

@@ -1,5 +1,6 @@
 """One trial: an epoch per step, reported under the metrics' own names."""
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from study.storage import Storage
 from study.trial_store import TrialStore
 
 ENVIRONMENT, TRIAL, SETTINGS = "environment", "trial", "settings"
-"""Keys of what Ray hands to a trial: what all share, the trial's own name, and its flat configuration."""
+"""Keys of what Ray hands to a trial: what all share, the trial's own name, and its flat configuration.
+
+The last is JSON: of a number Ray would keep statistics, as of a metric.
+"""
 EPOCH = "epoch"
 
 
@@ -31,7 +35,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         environment = config[ENVIRONMENT]
         set_up(max(1, int(environment["cpus"])))
         self._objective = environment["objective"]
-        run = RunConfig.from_flat(config[SETTINGS])
+        run = RunConfig.from_flat(json.loads(config[SETTINGS]))
         dataset = cached_dataset(run.dataset, run.data)
         self._scratch = tempfile.TemporaryDirectory(prefix="bgbias-trial-")
         self._run = Run(run, dataset, choose_device(environment["device"]), Path(self._scratch.name))

@@ -18,8 +18,9 @@ def test_messages_come_out_in_order_and_stay_until_dropped(tmp_path):
     assert [message.body for message in messages] == [{"epoch": 0}, {"epoch": 1}, {"epoch": 2}]
     assert outbox.first(3) == messages
     assert before - 1 <= messages[0].sent_at <= time.time() * 1000
-    outbox.drop(messages[:2])
+    outbox.drop(message.number for message in messages[:2])
     assert [message.body["epoch"] for message in outbox.first(10)] == [2, 3, 4]
+    assert [message.body["epoch"] for message in outbox.first(10, after=messages[2].number)] == [3, 4]
     assert len(outbox) == 3
     outbox.close()
 
@@ -57,7 +58,7 @@ def test_a_line_takes_each_position_once_even_after_it_was_sent(tmp_path):
     outbox = Outbox(tmp_path / "box.sqlite")
     for position in (1, 2):
         outbox.put_next("a", position, "metrics", epoch=position)
-    outbox.drop(outbox.first(10))
+    outbox.drop(message.number for message in outbox.first(10))
     outbox.close()
     again = Outbox(tmp_path / "box.sqlite")
     for line, position in (("a", 2), ("a", 1), ("a", 3), ("b", 1)):

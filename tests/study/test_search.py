@@ -1,3 +1,4 @@
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -78,13 +79,13 @@ def empty(tmp_path):
 def test_a_trial_is_recorded_before_ray_hears_of_it(empty):
     suggested = stage(empty, Seeds([7, 8])).suggest("ray-1")
     (recorded,) = empty.trials(SEARCH, "erm")
-    assert suggested == {"trial": recorded.trial_id, "settings": recorded.config}
+    assert suggested == {"trial": recorded.trial_id, "settings": json.dumps(recorded.config)}
     assert (recorded.config["seed"], recorded.config["method/name"], recorded.finished) == (7, "erm", False)
 
 
 def test_a_stage_has_so_many_trials_and_no_more(empty):
     search = stage(empty, Seeds([7, 8]))
-    assert [search.suggest(name)["settings"]["seed"] for name in ("ray-1", "ray-2")] == [7, 8]
+    assert [json.loads(search.suggest(name)["settings"])["seed"] for name in ("ray-1", "ray-2")] == [7, 8]
     assert search.suggest("ray-3") == search.FINISHED
 
 
@@ -94,8 +95,8 @@ def test_unfinished_trials_come_first_and_finished_ones_not_again(empty):
     empty.finish_trial(done)
     again = stage(empty, Seeds([7, 8, 9]))
     first, second = again.suggest("ray-a"), again.suggest("ray-b")
-    assert (first["trial"], first["settings"]["seed"]) == (begun, 8)
-    assert second["settings"]["seed"] == 9
+    assert (first["trial"], json.loads(first["settings"])["seed"]) == (begun, 8)
+    assert json.loads(second["settings"])["seed"] == 9
     assert again.suggest("ray-c") == again.FINISHED
 
 
