@@ -118,7 +118,7 @@ def main(
     timers.wrap(Watcher, "on_trial_result", "show")
     timers.wrap(Watcher, "on_trial_complete", "show")
     timers.wrap(Recorder, "on_trial_complete", "record", counts=True)
-    timers.wrap(RecordedSearch, "suggest", "search, Optuna's sampling included")
+    timers.wrap(RecordedSearch, "suggest", "proposing, Optuna's sampling included")
     timers.wrap(RecordedSearch, "on_trial_complete", "study")
     timers.wrap(OptunaProposals, "propose", "Optuna's sampling")
     ray.init("local", num_cpus=WORKERS, log_to_driver=False, include_dashboard=False)
