@@ -144,9 +144,6 @@ class Delivery:
             trouble = threading.Event()
             sending = [self._pool.submit(self._send_lane, self._mlflow, lane, trouble) for lane in lanes]
             wait(sending)
-            sent = self._sent.intersection(message.number for lane in lanes for call in lane for message in call)
-            if sent:
-                self._tell(sent=sorted(sent))
             for lane_sent in sending:
                 lane_sent.result()
             if self._leave.is_set():
@@ -174,7 +171,9 @@ class Delivery:
                 return
             self._tell(refused=first_line(error))
             self._outbox.reject(call[0], first_line(error))
-        self._sent.update(message.number for message in call)
+        numbers = [message.number for message in call]
+        self._sent.update(numbers)
+        self._tell(sent=numbers)
 
 
 def first_line(error: Exception) -> str:
