@@ -3,7 +3,9 @@
 Ray pickles callbacks, so what they open is opened in `setup`.
 """
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +15,19 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bgbias.errors import CheckpointError
-from bgbias.metrics import TEST, TRAIN, VALIDATION
+from bgbias.metrics import best_accuracy
 from study.display import console, percent
 from study.folder import SEARCH, StudyFolder
 from study.provenance import trial_tags
-from study.selection import Metrics, each_ones_best, highest_accuracy, summary, winners
+from study.selection import Trial, each_ones_best, highest_accuracy, summary, winners
 from study.storage import Storage
 from study.tracking import Reporter
-from study.trainable import ENVIRONMENT, EPOCH, TRIAL
+from study.trainable import ENVIRONMENT, EPOCH, METRICS, SETTINGS, TRIAL
 from study.trial_store import TrialStore
 
 UNLIMITED = -1
 FAILURES = 3
 """How often in a row a trial is tried again without one more epoch."""
-METRIC_PREFIXES = (f"{TRAIN}/", f"{VALIDATION}/", f"{TEST}/")
 
 
 class Recorder(Callback):  # type: ignore[misc]
@@ -43,25 +44,25 @@ class Recorder(Callback):  # type: ignore[misc]
         self._folder = StudyFolder(root)
         self._reporter = Reporter(self._folder.outbox, experiment, study_id)
         self._keeping = self._folder.finished(self._stage, self._space)
-        self._epochs: dict[str, int] = {}
+        self._running: dict[str, Trial] = {}
         self._failures: dict[str, int] = {}
         self._aside = ThreadPoolExecutor(1)
 
     def on_trial_start(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
         name = trial.config[TRIAL]
         self._folder.mend_trial(name)
-        record = self._folder.trial(name)
-        self._epochs[name] = len(record.history)
+        record = self._running[name] = self._folder.trial(name)
         tags = {"study": self._folder.name, **trial_tags(record.config, self._stage, self._space)}
         self._reporter.trial(name, f"{self._space}-{record.number:04d}", record.config, tags)
 
     def on_trial_result(self, trial: RayTrial, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
-        name, epoch, metrics = trial.config[TRIAL], result[EPOCH], own_metrics(result)
-        if epoch <= self._epochs[name]:
+        name, epoch, metrics = trial.config[TRIAL], result[EPOCH], json.loads(result[METRICS])
+        record = self._running[name]
+        if epoch <= len(record.history):
             return  # trained again after an interruption, to the same numbers
         self._reporter.metrics(name, epoch, metrics)
         self._folder.add_epoch(name, epoch, metrics)
-        self._epochs[name] = epoch
+        self._running[name] = replace(record, history=[*record.history, metrics])
         self._failures[name] = 0
 
     def on_trial_recover(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
@@ -70,10 +71,10 @@ class Recorder(Callback):  # type: ignore[misc]
         trial.max_failures = UNLIMITED if self._failures[name] < FAILURES else 0
 
     def on_trial_complete(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
-        record = self._folder.trial(trial.config[TRIAL])
+        record = self._running.pop(trial.config[TRIAL])
         rivals = [*self._keeping, record]
         rows = winners(rivals) if self._stage == SEARCH else each_ones_best(rivals)
-        store = TrialStore(Storage(trial.config[ENVIRONMENT]["storage"]), record.trial_id)
+        store = TrialStore(Storage(json.loads(trial.config[ENVIRONMENT])["storage"]), record.trial_id)
         try:
             self._folder.keeper(self._stage).offer(record, store.fetch, rows)
         except (CheckpointError, OSError) as error:
@@ -87,13 +88,13 @@ class Recorder(Callback):  # type: ignore[misc]
         self._aside.submit(store.delete)  # what cannot be deleted does no harm, and goes at the study's end
 
     def on_trial_error(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
-        if trial.config[TRIAL] not in self._epochs:
+        if trial.config[TRIAL] not in self._running:
             self.on_trial_start(trial)  # it failed before it could start
         self._give_up(trial.config[TRIAL], Path(trial.error_file).read_text())
 
     def on_experiment_end(self, trials: list[RayTrial], **info: Any) -> None:  # noqa: ARG002
         for trial in trials:
-            if trial.config[TRIAL] in self._epochs and not trial.is_finished():
+            if trial.config[TRIAL] in self._running and not trial.is_finished():
                 self._reporter.end_trial(trial.config[TRIAL], "KILLED")
         self._reporter.close()
         self._aside.shutdown()
@@ -131,13 +132,13 @@ class Watcher(Callback):  # type: ignore[misc]
         self._show()
 
     def on_trial_complete(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
-        record = self._folder.trial(trial.config[TRIAL])
-        found = highest_accuracy(record.history, self._objective)
+        settings, result = json.loads(trial.config[SETTINGS]), trial.last_result
+        found = result[best_accuracy(self._objective)]
         self._best = max(self._best, found)
-        searched = " ".join(f"{key.split('/')[-1]}={_short(record.config[key])}" for key in self._searched)
+        searched = " ".join(f"{key.split('/')[-1]}={_short(settings[key])}" for key in self._searched)
         self._progress.console.print(
             f"[dim]{self._title}[/] {percent(found)} on {self._objective} (validation)"
-            f" after {len(record.history)} epochs  [dim]{escape(searched)}[/]",
+            f" after {result[EPOCH]} epochs  [dim]{escape(searched)}[/]",
             soft_wrap=True,
         )
         self._end(trial)
@@ -160,11 +161,6 @@ class Watcher(Callback):  # type: ignore[misc]
     def _show(self) -> None:
         running = f"  running at epoch {' '.join(map(str, self._running.values()))}" if self._running else ""
         self._progress.update(self._task, description=f"{self._title}  best {percent(self._best)}{running}")
-
-
-def own_metrics(result: dict[str, Any]) -> Metrics:
-    """The run's own metrics among everything Ray adds."""
-    return {key: value for key, value in result.items() if key.startswith(METRIC_PREFIXES)}
 
 
 def _short(value: Any) -> str:

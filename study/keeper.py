@@ -52,7 +52,7 @@ class StudyKeeper:
             fetch: copies the checkpoint of an epoch to a folder, which appears whole or not at all.
             rows: everything of the trial's space that is to be kept now.
         """
-        wins = {self.path(row.space, row.trial, row.epoch) for row in rows}
+        wins = {self.path(*found) for found in {(row.space, row.trial, row.epoch) for row in rows}}
         for epoch in set(best_epochs(trial.history).values()):
             target = self.path(trial.space, trial.trial_id, epoch)
             if target in wins and not target.exists():

@@ -1,5 +1,6 @@
 """One stage of a study: the search of one space, or its winner on fresh seeds."""
 
+import json
 import signal
 import tempfile
 import warnings
@@ -61,7 +62,7 @@ class Stage:
             warnings.simplefilter("ignore")
             results = tune.Tuner(
                 tune.with_resources(TrialTrainable, resources),
-                param_space={ENVIRONMENT: self._environment()},
+                param_space={ENVIRONMENT: json.dumps(self._environment())},
                 tune_config=tune.TuneConfig(
                     search_alg=search,
                     scheduler=scheduler,

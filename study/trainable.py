@@ -1,7 +1,12 @@
-"""One trial: an epoch per step, reported under the metrics' own names."""
+"""One trial: an epoch per step.
+
+Of every number that Ray is given or told it keeps statistics, over and over, in the driver. So all but the few that it
+decides by go through it as JSON.
+"""
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +17,21 @@ from bgbias.metrics import best_accuracy
 from bgbias.training import choose_device
 from study.process import set_up
 from study.run import Run, cached_dataset
-from study.selection import highest_accuracy
+from study.selection import Metrics, highest_accuracy
 from study.storage import Storage
 from study.trial_store import TrialStore
 
 ENVIRONMENT, TRIAL, SETTINGS = "environment", "trial", "settings"
-"""Keys of what Ray hands to a trial: what all share, the trial's own name, and its flat configuration.
+"""Keys of what Ray hands to a trial: what all share, as JSON, the trial's own name, and its flat configuration, as
+JSON."""
+EPOCH, METRICS = "epoch", "metrics"
+"""Keys of what a trial tells Ray: how many epochs it has, and the last one's metrics, as JSON."""
 
-The last is JSON: of a number Ray would keep statistics, as of a metric.
-"""
-EPOCH = "epoch"
+
+def told(history: Sequence[Metrics], objective: str, *, done: bool) -> dict[str, Any]:
+    """What Ray hears of a trial after an epoch; on the objective's variant, the highest validation accuracy so far."""
+    best = highest_accuracy(history, objective)
+    return {METRICS: json.dumps(history[-1]), EPOCH: len(history), best_accuracy(objective): best, "done": done}
 
 
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
@@ -32,7 +42,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        environment = config[ENVIRONMENT]
+        environment = json.loads(config[ENVIRONMENT])
         set_up(max(1, int(environment["cpus"])))
         self._objective = environment["objective"]
         run = RunConfig.from_flat(json.loads(config[SETTINGS]))
@@ -54,8 +64,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             run.epoch()
             self._store.save(run)
         self._reported = len(run.history)
-        best = highest_accuracy(run.history, self._objective)
-        return {**run.history[-1], EPOCH: len(run.history), best_accuracy(self._objective): best, "done": run.done}
+        return told(run.history, self._objective, done=run.done)
 
     def cleanup(self) -> None:
         self._scratch.cleanup()

@@ -1,12 +1,15 @@
 """One file per method; each defines one `Method`."""
 
 import sys
+from collections.abc import Mapping
+from functools import cache
 
 from bgbias.components import discover, find
 from bgbias.methods.method import Method
 
 
-def methods() -> dict[str, type[Method]]:
+@cache
+def methods() -> Mapping[str, type[Method]]:
     """Every method by its name."""
     return discover(sys.modules[__name__], Method)
 

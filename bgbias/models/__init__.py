@@ -1,12 +1,15 @@
 """One file per model; each defines one `Model`."""
 
 import sys
+from collections.abc import Mapping
+from functools import cache
 
 from bgbias.components import discover, find
 from bgbias.models.model import Model
 
 
-def models() -> dict[str, type[Model]]:
+@cache
+def models() -> Mapping[str, type[Model]]:
     """Every model by its name."""
     return discover(sys.modules[__name__], Model)
 

@@ -7,6 +7,7 @@ counted from the first trial's end to the last's. Takes about 4 minutes on two f
 """
 
 import functools
+import json
 import logging
 import os
 import tempfile
@@ -36,9 +37,10 @@ from study.config import StudyConfig
 from study.folder import SEARCH, StudyFolder
 from study.proposals import OptunaProposals
 from study.search import RecordedSearch
+from study.selection import Metrics
 from study.space import SearchSpace
 from study.storage import Storage
-from study.trainable import ENVIRONMENT, EPOCH, TRIAL
+from study.trainable import ENVIRONMENT, EPOCH, TRIAL, told
 from study.tuner import reporting, sending
 
 EPOCHS, WORKERS, METRICS = 3, 2, 20
@@ -50,27 +52,31 @@ class Nothing(tune.Trainable):  # type: ignore[misc]
     """A trial that reports made-up numbers, the last the best, and stores a checkpoint of a few bytes if it is to."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._config, self._epoch = config, 0
+        self._config, self._history = config, list[Metrics]()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.setup(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        self._epoch += 1
-        if TRIAL in self._config and self._epoch == EPOCHS:
-            self._store()
-        value = (time.time_ns() % 997 + self._epoch * 1000) / 4000
+        epoch = len(self._history) + 1
+        value = (time.time_ns() % 997 + epoch * 1000) / 4000
         accuracies = {f"{split}/v{i}/accuracy": value for split in ("val", "test") for i in range(METRICS // 2)}
         own = {f"{split}/{OBJECTIVE}/accuracy": value for split in ("val", "test")}
-        done = self._epoch == EPOCHS
-        return {**accuracies, **own, EPOCH: self._epoch, best_accuracy(OBJECTIVE): value, "done": done}
+        self._history.append({**accuracies, **own})
+        done = epoch == EPOCHS
+        if TRIAL not in self._config:
+            return {**self._history[-1], EPOCH: epoch, best_accuracy(OBJECTIVE): value, "done": done}
+        if done:
+            self._store()
+        return told(self._history, OBJECTIVE, done=done)
 
     def _store(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "model.safetensors").write_bytes(b"nothing")
             seal(Path(folder))
-            Storage(self._config[ENVIRONMENT]["storage"]).put(Path(folder), f"{self._config[TRIAL]}/epoch/{EPOCHS}")
+            storage = Storage(json.loads(self._config[ENVIRONMENT])["storage"])
+            storage.put(Path(folder), f"{self._config[TRIAL]}/epoch/{EPOCHS}")
 
 
 class Timers:

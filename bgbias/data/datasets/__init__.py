@@ -1,12 +1,15 @@
 """One file per dataset; each defines one `DatasetSpec`."""
 
 import sys
+from collections.abc import Mapping
+from functools import cache
 
 from bgbias.components import discover, find
 from bgbias.data.dataset import DatasetSpec
 
 
-def datasets() -> dict[str, type[DatasetSpec]]:
+@cache
+def datasets() -> Mapping[str, type[DatasetSpec]]:
     """Every dataset by its name."""
     return discover(sys.modules[__name__], DatasetSpec)
 

@@ -1,6 +1,8 @@
 """Conditional normalizing flows, on normflows; one file per family, each defines one `FlowFamily`."""
 
 import sys
+from collections.abc import Mapping
+from functools import cache
 
 import normflows as nf
 
@@ -8,7 +10,8 @@ from bgbias.components import discover, find
 from bgbias.models.flows.family import FlowFamily
 
 
-def flow_families() -> dict[str, type[FlowFamily]]:
+@cache
+def flow_families() -> Mapping[str, type[FlowFamily]]:
     """Every family by its name."""
     return discover(sys.modules[__name__], FlowFamily)
 
