@@ -48,7 +48,7 @@ def comparison(report: Report) -> Figure:
         rows = [row for row in report.rows if row.space == space]
         places = [report.variants.index(row.variant) + (at - (len(names) - 1) / 2) * width for row in rows]
         bars = axes.bar(places, [100 * row.test_accuracy for row in rows], width * 0.92, label=space)
-        axes.bar_label(bars, fmt="%.1f", fontsize=7, padding=1)
+        axes.bar_label(bars, fmt="%.1f", fontsize=7, label_type="center", color="white")
         for row, place in zip(rows, places, strict=True):
             for found in report.seed_rows:
                 if (found.space, found.variant) == (space, row.variant) and found.repeats(row.config):
