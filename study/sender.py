@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -80,21 +81,30 @@ class Sender:
 
     def _watch(self) -> None:
         while not self._given_up.is_set():
-            with self._launch() as process:
-                for line in process.stdout or ():
-                    self._hear(json.loads(line))
-                code = process.wait()
-                with self._lock:
-                    self._process = None
+            try:
+                code = self._run_process()
+                problem = f"the sending process ended with code {code}"
+            except OSError as error:
+                code, problem = None, f"the sending process did not start: {error}"
             if code == 0:
                 return
             if not self._given_up.is_set():
-                self._hear({"problem": f"the sending process ended with code {code}"})
+                self._hear({"problem": problem})
             self._given_up.wait(RESTART_SECONDS)
+
+    def _run_process(self) -> int:
+        """Start the process and hear it out; its exit code."""
+        with self._launch() as process:
+            for line in process.stdout or ():
+                self._hear(json.loads(line))
+            code = process.wait()
+            with self._lock:
+                self._process = None
+        return code
 
     def _launch(self) -> "subprocess.Popen[str]":
         """Start the process in a group of its own, where Ctrl-C does not reach it, but in this session, within which
-        Linux weighs priorities."""
+        Linux weighs priorities. Its environment is a copy: Ray may be changing this process's own at that moment."""
         with self._lock:
             process = self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "study.delivery"],
@@ -103,6 +113,7 @@ class Sender:
                 stderr=subprocess.DEVNULL,
                 text=True,
                 process_group=0,
+                env=os.environ.copy(),
             )
             _write(process, self._order + (FINISH if self._finishing.is_set() else ""))
             if self._given_up.is_set():

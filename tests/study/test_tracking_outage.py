@@ -214,6 +214,21 @@ def test_a_run_made_by_a_request_that_nobody_waited_for_goes_away(server, tmp_pa
     check_all_there_once(server, 4)
 
 
+def test_a_sending_process_that_could_not_be_started_is_started_later(server, tmp_path, monkeypatch):
+    box = tmp_path / "box"
+    reporter = begin(box)
+    put_epochs(reporter, range(1, 4))
+    end(reporter)
+    sender = Sender(box, server.uri, tmp_path)
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", str(tmp_path / "nothing"))
+        sender.start()
+        wait_until(lambda: sender.problem is not None)
+        assert sender.problem.startswith("the sending process did not start: ")
+    assert sender.finish() == 0
+    check_all_there_once(server, 3)
+
+
 def test_a_sending_process_whose_study_died_ends(tmp_path):
     order = {"outbox": str(tmp_path / "box"), "tracking_uri": "http://127.0.0.1:9", "artifacts": str(tmp_path)}
     begin(tmp_path / "box").close()
