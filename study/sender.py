@@ -82,19 +82,21 @@ class Sender:
     def _watch(self) -> None:
         while not self._given_up.is_set():
             try:
-                code = self._run_process()
-                problem = f"the sending process ended with code {code}"
+                process = self._launch()
             except OSError as error:
-                code, problem = None, f"the sending process did not start: {error}"
-            if code == 0:
-                return
+                problem = f"the sending process did not start: {error}"
+            else:
+                code = self._listen(process)
+                if code == 0:
+                    return
+                problem = f"the sending process ended with code {code}"
             if not self._given_up.is_set():
                 self._hear({"problem": problem})
             self._given_up.wait(RESTART_SECONDS)
 
-    def _run_process(self) -> int:
-        """Start the process and hear it out; its exit code."""
-        with self._launch() as process:
+    def _listen(self, process: "subprocess.Popen[str]") -> int:
+        """Hear the process out; its exit code."""
+        with process:
             for line in process.stdout or ():
                 self._hear(json.loads(line))
             code = process.wait()
