@@ -10,6 +10,7 @@ import torch
 from bgbias import checkpoint
 from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, DatasetSpec
+from bgbias.evaluation.accuracy import Predictions
 from bgbias.evaluation.evaluate import judge
 from bgbias.foundation import classifier_weights
 from bgbias.training import Trainer
@@ -30,15 +31,17 @@ class Run:
         self.history: list[Metrics] = []
 
     def epoch(self) -> Metrics:
-        """Train one epoch, evaluate it, and keep its checkpoint as long as it is worth it."""
+        """Train one epoch, judge it if it is one of those to be judged, and keep its checkpoint as long as it is worth
+        it."""
         trainer = self.trainer
-        trained = trainer.train_epoch()
-        with self.config.training.arithmetic(trainer.device):
-            predictions, judged = judge(trainer.method, trainer.module, trainer.encoded, self.config.evaluation)
-        metrics = {**trained, **judged}
+        metrics, predictions = trainer.train_epoch(), dict[str, Predictions]()
         self.history.append(metrics)
         epoch = len(self.history)
-        checkpoint.save(self.keeper.path(epoch), self.config, epoch, metrics, self.trainer.module, predictions)
+        if self.done or epoch % self.config.evaluation.every == 0:
+            with self.config.training.arithmetic(trainer.device):
+                predictions, judged = judge(trainer.method, trainer.module, trainer.encoded, self.config.evaluation)
+            metrics |= judged
+        checkpoint.save(self.keeper.path(epoch), self.config, epoch, metrics, trainer.module, predictions)
         self.keeper.prune(self.history)
         return metrics
 

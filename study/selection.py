@@ -62,8 +62,7 @@ def highest_accuracy(history: Sequence[Metrics], variant: str) -> float:
 
 def best_epochs(history: Sequence[Metrics]) -> dict[str, int]:
     """Each variant's best epoch."""
-    variants = variants_in(history[-1], VALIDATION) if history else []
-    found = {variant: best_epoch(history, variant) for variant in variants}
+    found = {variant: best_epoch(history, variant) for variant in variants_of(history)}
     return {variant: epoch for variant, epoch in found.items() if epoch is not None}
 
 
@@ -84,9 +83,14 @@ def summary(history: Sequence[Metrics]) -> Metrics:
     return found
 
 
+def variants_of(history: Sequence[Metrics]) -> list[str]:
+    """The variants that any epoch was judged on: those of the first that was judged."""
+    return next((variants for metrics in history if (variants := variants_in(metrics, VALIDATION))), [])
+
+
 def variant_order(trials: Iterable[Trial]) -> list[str]:
     """All variants that any trial was judged on, in the order they were first met, longest list first."""
-    lists = sorted((variants_in(t.history[-1], VALIDATION) for t in trials if t.history), key=len, reverse=True)
+    lists = sorted((variants_of(trial.history) for trial in trials), key=len, reverse=True)
     return list(dict.fromkeys(variant for variants in lists for variant in variants))
 
 
@@ -106,7 +110,7 @@ def winner(trials: Sequence[Trial], variant: str) -> Row | None:
         epoch=epoch,
         val_accuracy=metrics[validation],
         test_accuracy=metrics[test],
-        oracle_test_accuracy=max(m[test] for t, _ in judged for m in t.history),
+        oracle_test_accuracy=max(m[test] for t, _ in judged for m in t.history if test in m),
         config=trial.config,
     )
 

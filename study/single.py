@@ -14,7 +14,7 @@ from bgbias.data.datasets import find_dataset
 from bgbias.errors import CheckpointError, SettingError
 from bgbias.evaluation.accuracy import Predictions
 from bgbias.evaluation.evaluate import judge
-from bgbias.metrics import VALIDATION, accuracy
+from bgbias.metrics import VALIDATION, accuracy, variants_in
 from bgbias.progress import Tracker, tracked_by
 from bgbias.randomness import stream
 from bgbias.training import build_module, choose_device
@@ -38,13 +38,11 @@ def train(config: RunConfig, device: str, output: Path) -> tuple[Path, Metrics]:
     run = Run(config, dataset, chosen, output)
     output.mkdir(parents=True, exist_ok=True)
     with Progress(console=console) as progress, tracked_by(counted_by(progress)):
-        task = progress.add_task("training", total=config.training.epochs)
+        task, shown = progress.add_task("training", total=config.training.epochs), ""
         while not (run.history and run.done):
             metrics = run.epoch()
-            shown = "  ".join(
-                f"{variant} {percent(metrics[accuracy(VALIDATION, variant)])}"
-                for variant in run.trainer.dataset.validation
-            )
+            judged = variants_in(metrics, VALIDATION)
+            shown = "  ".join(f"{name} {percent(metrics[accuracy(VALIDATION, name)])}" for name in judged) or shown
             progress.update(task, advance=1, description=f"training  {shown}")
     return output / str(len(run.history)), run.history[-1]
 

@@ -1,7 +1,9 @@
 """All that a model is judged on, in one go."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import nn
 
@@ -19,14 +21,17 @@ CHALLENGE = "challenge"
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
 class Evaluation:
-    """What a model is judged on after every epoch.
+    """When a model is judged, and on what.
 
+    every: after so many epochs each time, and after the last; checkpoints are chosen among these epochs alone. A number
+        beyond the epochs leaves the last one, so that nothing is chosen
     challenge: whether the Background Challenge is one more variant, `challenge`; it costs up to as many answers as
         there are pairs of foregrounds and backgrounds
     saliency: whether `<split>/<variant>/object_saliency` is told, the mean share of the input gradient that lies on
         the object, over at most 1,000 pictures of each variant
     """
 
+    every: Annotated[int, Field(ge=1)] = 1
     challenge: bool = False
     saliency: bool = False
 

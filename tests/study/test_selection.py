@@ -28,6 +28,15 @@ def test_each_variant_has_its_own_best_epoch():
     assert best_epochs([]) == {}
 
 
+def test_epochs_that_were_not_judged_are_passed_over():
+    history = [{"train/loss/x": 1.0}, epoch(shuffled=(0.5, 0.9)), {"train/loss/x": 0.5}]
+    assert best_epochs(history) == {"shuffled": 2}
+    row = winner([trial("a", history)], "shuffled")
+    assert (row.epoch, row.test_accuracy, row.oracle_test_accuracy) == (2, 0.9, 0.9)
+    assert variant_order([trial("a", history), trial("b", history[:1])]) == ["shuffled"]
+    assert winners([trial("b", history[:1])]) == []
+
+
 def test_the_winner_is_chosen_on_validation_with_the_oracle_apart():
     trials = [
         trial("a", [epoch(shuffled=(0.6, 0.9))]),
