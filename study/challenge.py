@@ -41,7 +41,7 @@ def run(folder: Path, trained: Trained, found: Mapping[str, Predictions]) -> Ver
     """
     challenge = begun(trained, found)
     state = folder / STATE
-    key = fingerprint(folder, trained)
+    key = fingerprint(folder, trained, challenge)
     restore(challenge, state, key)
     columns = (TextColumn("Background Challenge: {task.description}"), BarColumn(), TimeElapsedColumn())
     with (
@@ -66,11 +66,12 @@ def begun(trained: Trained, found: Mapping[str, Predictions]) -> BackgroundChall
     return challenge_of(trained.config.method, trained.module, trained.dataset.test, of_test)
 
 
-def fingerprint(folder: Path, trained: Trained) -> str:
-    """What tells this challenge from any other: the weights, and the foregrounds and backgrounds."""
+def fingerprint(folder: Path, trained: Trained, challenge: BackgroundChallenge) -> str:
+    """What tells this challenge from any other: the weights, the foregrounds and backgrounds, what a state holds."""
     variant = trained.dataset.test[ORIGINAL]
     digest = hashlib.sha256((folder / checkpoint.MODEL).read_bytes())
     described = [trained.dataset.name, str(trained.config.data), len(variant), len(variant.backgrounds)]
+    described += sorted(challenge.state())
     digest.update(json.dumps(described).encode())
     return digest.hexdigest()
 
@@ -110,6 +111,7 @@ def to_json(verdict: Verdict, trained: Trained) -> dict[str, Any]:
         "foregrounds": len(verdict.label),
         "backgrounds": backgrounds,
         "passes": verdict.passes,
+        "gradients": verdict.gradients,
         "fewest_passes": verdict.fewest_passes(backgrounds),
         "fooled": [
             {

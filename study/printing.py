@@ -62,7 +62,10 @@ def print_challenge(found: dict[str, Any]) -> None:
     table.add_row("all", f"{percent(found['accuracy'])}  (95 %: {percent(low)} to {percent(high)})", style="bold")
     results.print(table)
     pairs = found["foregrounds"] * found["backgrounds"]
-    results.print(f"{found['passes']} of {pairs} pairs answered; {found['fewest_passes']} could prove it at best")
+    results.print(
+        f"{found['passes']} of {pairs} pairs answered, {found['gradients']} of them with their gradient; "
+        f"{found['fewest_passes']} could prove it at best"
+    )
 
 
 def print_saliency(found: dict[str, Any]) -> None:

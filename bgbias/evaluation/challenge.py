@@ -3,7 +3,8 @@
 A foreground is vulnerable if any background changes its answer. That is decided exactly: a robust foreground is seen
 on all backgrounds, a vulnerable one until the first that fools it. What can be saved is the tries before that hit, so
 the backgrounds that look most dangerous are tried first. What looks dangerous is learned from the answers so far, and
-from answers on variants that put the same foregrounds on the same backgrounds, which are there anyway.
+from answers on variants that put the same foregrounds on the same backgrounds, which are there anyway; and of the few
+foregrounds that withstand the first tries, from the gradients of their next ones.
 Source: K. Xiao et al., "Noise or Signal", 2020 (arXiv 2006.09994), section 5.
 """
 
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from bgbias.data.dataset import ORIGINAL, Variant, batch_size
 from bgbias.evaluation.accuracy import Predictions
+from bgbias.evaluation.guess import additive_fit, continued_margins, margins
+from bgbias.evaluation.saliency import images_in_a_pass
 from bgbias.evaluation.statistics import wilson_interval
 from bgbias.methods.method import Method
 from bgbias.randomness import stream
@@ -26,9 +29,11 @@ CURIOSITY = 0.1
 """How much chance is in the order of tries, in units of the logits' spread; it falls as a background is tried."""
 TELLING = 16
 """A foreground's tries beyond these are not learned from: they tell little more, and would fill the memory."""
-FRONT_SHRINKAGE, EFFECT_SHRINKAGE, SWEEPS = 1.0, 2.0, 6
-"""In answers: how many would have to speak against a foreground's being like its class, and a background's having no
-effect, to outweigh that; and how often the two are fitted in turn."""
+STEEP = range(3, 9)
+"""At which of a foreground's tries, counted from 0, the gradient is taken too. It costs about two answers each time,
+so it is for those that the first tries did not decide."""
+STEEP_SHARE = 20
+"""It is for the first 1/20 of the backgrounds alone: of ten, all may as well be tried."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,14 @@ class Verdict:
     fooled_by: [N] int64, the first background found that changes the answer, or `ROBUST`
     answer:    [N] int64, the answer on it; the label where robust
     passes:    how many pictures were answered
+    gradients: of how many of these the gradient was taken too
     """
 
     label: Tensor
     fooled_by: Tensor
     answer: Tensor
     passes: int
+    gradients: int
 
     @property
     def robust(self) -> Tensor:
@@ -80,12 +87,13 @@ class BackgroundChallenge:
 
     variant: its N foregrounds are put on each of its M backgrounds; lies on the module's device
 
-    The order of tries rests on a guess, see `additive_fit`: the background with the least guessed margin comes next.
+    The background with the least guessed margin comes next. The guess is the mean of `additive_fit`'s and of
+    `continued_margins` from each try whose gradient was taken.
     """
 
     def __init__(self, method: Method, module: nn.Module, variant: Variant) -> None:
         self._method, self._module, self._variant = method, module.eval(), variant
-        self._size = batch_size(variant)
+        self._size, self._steep_size = batch_size(variant), images_in_a_pass(variant.foregrounds.image)
         self.label = variant.foregrounds.label.cpu()
         n, m = len(variant), len(variant.backgrounds)
         outputs = self._answer(torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)).shape[1]
@@ -93,6 +101,7 @@ class BackgroundChallenge:
         self._fooled_by, self._wrong = torch.full((n,), ROBUST), self.label.clone()
         self._fronts, self._backs = torch.zeros(2, 0, dtype=torch.int64)
         self._logits = torch.zeros(0, outputs)
+        self._continued, self._gradients = torch.zeros(n, m), torch.zeros(n, dtype=torch.int64)
 
     def hear(self, fronts: Tensor, backs: Tensor, logits: Tensor) -> None:
         """Learn what to try first from answers on pairs, or on pictures much like them. They decide nothing.
@@ -116,7 +125,8 @@ class BackgroundChallenge:
 
     def verdict(self) -> Verdict:
         """What was found; final once nothing is undecided."""
-        return Verdict(self.label, self._fooled_by.clone(), self._wrong.clone(), int(self._tried.sum()))
+        passes, gradients = int(self._tried.sum()), int(self._gradients.sum())
+        return Verdict(self.label, self._fooled_by.clone(), self._wrong.clone(), passes, gradients)
 
     def round(self) -> None:
         """Try every undecided foreground on the backgrounds that look most dangerous for it."""
@@ -126,7 +136,8 @@ class BackgroundChallenge:
         for fronts in self.undecided.split(self._size):
             withstood = int(self._tried[fronts[0]].sum())
             chance = torch.randn(len(fronts), m, generator=stream(0, "challenge", withstood))
-            danger = -margins(front[fronts], effect, self.label[fronts]) + doubt * chance
+            guess = margins(front[fronts], effect, self.label[fronts]) + self._continued[fronts]
+            danger = doubt * chance - guess / (1 + self._gradients[fronts])[:, None]
             danger = danger.masked_fill(self._tried[fronts], -torch.inf)
             chosen = danger.topk(max(1, min(m - withstood, withstood // LOOK_AHEAD))).indices
             for backs in chosen.T.split(max(1, self._size // len(fronts))):
@@ -141,20 +152,30 @@ class BackgroundChallenge:
             "fronts": self._fronts,
             "backs": self._backs,
             "logits": self._logits,
+            "continued": self._continued,
+            "gradients": self._gradients,
         }
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Go on as if never stopped."""
         self._tried, self._fooled_by, self._wrong = state["tried"], state["fooled_by"], state["wrong"]
         self._fronts, self._backs, self._logits = state["fronts"], state["backs"], state["logits"]
+        self._continued, self._gradients = state["continued"], state["gradients"]
 
     def _try(self, fronts: Tensor, backs: Tensor) -> None:
         """Answer the pairs ([P] int64 each) of foregrounds that nothing fooled yet, and note what they tell."""
         open_ = self._fooled_by[fronts] == ROBUST
         fronts, backs = fronts[open_], backs[open_]
-        if not len(fronts):
-            return
-        logits = self._answer(fronts, backs)
+        tries = self._tried[fronts].sum(dim=1)
+        last = min(STEEP.stop, self._tried.shape[1] // STEEP_SHARE)
+        steep = (tries >= STEEP.start) & (tries < last)
+        for kind, size, answer in ((~steep, self._size, self._answer), (steep, self._steep_size, self._continue)):
+            for pairs in kind.nonzero()[:, 0].split(size):
+                if len(pairs):
+                    self._note(fronts[pairs], backs[pairs], answer(fronts[pairs], backs[pairs]))
+
+    def _note(self, fronts: Tensor, backs: Tensor, logits: Tensor) -> None:
+        """Pairs ([P] int64 each) were answered with logits [P, K]."""
         telling = self._tried[fronts].sum(dim=1) < TELLING
         self.hear(fronts[telling], backs[telling], logits[telling])
         self._tried[fronts, backs] = True
@@ -168,6 +189,17 @@ class BackgroundChallenge:
         device = self._variant.assignment.device
         batch = self._variant.batch(fronts.to(device), backs.to(device))
         return self._method.predict(self._module, batch.image).float().cpu()
+
+    def _continue(self, fronts: Tensor, backs: Tensor) -> Tensor:
+        """Logits [P, K] of pairs, on the CPU; their gradients are kept."""
+        device = self._variant.assignment.device
+        logits, margin = continued_margins(
+            self._method, self._module, self._variant, fronts.to(device), backs.to(device)
+        )
+        if margin is not None:
+            self._continued.index_add_(0, fronts, margin.float().cpu())
+            self._gradients.index_add_(0, fronts, torch.ones_like(fronts))
+        return logits.cpu()
 
 
 def challenge_of(
@@ -186,36 +218,3 @@ def challenge_of(
         if same and (backs >= 0).all():
             challenge.hear(torch.arange(len(backs)), backs, found[name].logits)
     return challenge
-
-
-def additive_fit(label: Tensor, m: int, fronts: Tensor, backs: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits(foreground, background) guessed as front(foreground) + effect(background), fitted to P answers.
-
-    Ridge regression: a front is drawn to the mean of its class by `FRONT_SHRINKAGE`, an effect to 0 by
-    `EFFECT_SHRINKAGE`; both are fitted in turn, `SWEEPS` times.
-
-    Args:
-        label: [N] int64; m: backgrounds; fronts, backs: [P] int64; logits: [P, K] float
-
-    Returns:
-        [N, K] fronts and [M, K] effects; of what was never answered, the mean of the class and 0.
-    """
-    n, k = len(label), logits.shape[1]
-    classes = int(label.max()) + 1
-    front, effect = torch.zeros(n, k), torch.zeros(m, k)
-    asked, shown = (torch.bincount(index, minlength=size)[:, None] for index, size in ((fronts, n), (backs, m)))
-    of_class = torch.bincount(label[fronts], minlength=classes)[:, None].clamp(min=1)
-    for _ in range(SWEEPS):
-        alone = logits - effect[backs]
-        mean = torch.zeros(classes, k).index_add_(0, label[fronts], alone) / of_class
-        summed = torch.zeros(n, k).index_add_(0, fronts, alone)
-        front = (summed + FRONT_SHRINKAGE * mean[label]) / (asked + FRONT_SHRINKAGE)
-        effect = torch.zeros(m, k).index_add_(0, backs, logits - front[fronts]) / (shown + EFFECT_SHRINKAGE)
-    return front, effect
-
-
-def margins(front: Tensor, effect: Tensor, label: Tensor) -> Tensor:
-    """By how much the label's guessed logit exceeds the highest other: [P, M], of [P, K] fronts and [M, K] effects."""
-    guess = front[:, None] + effect
-    own = label[:, None, None].expand(-1, len(effect), 1)
-    return guess.gather(2, own)[..., 0] - guess.scatter(2, own, -torch.inf).amax(dim=2)

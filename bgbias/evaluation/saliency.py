@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bgbias.data.dataset import Variant, batch_size, spread
 from bgbias.methods.method import Method
+from bgbias.types import Rows
 
 PASS_PIXELS = 1 << 19
 """How many pixels the pictures of one backward pass may have together."""
@@ -87,7 +88,7 @@ def scores(logits: Tensor) -> Tensor:
     return logits - logits.mean(dim=1, keepdim=True)
 
 
-def images_in_a_pass(image: Tensor) -> int:
+def images_in_a_pass(image: Rows) -> int:
     """How many such images ([B, C, H, W]) a backward pass may hold, >= 1."""
     return max(1, PASS_PIXELS // math.prod(image.shape[2:]))
 

@@ -51,6 +51,7 @@ def main(
     print(f"{n} foregrounds on {m} backgrounds, challenge accuracy {100 * verdict.accuracy:.1f} %, on {trained.device}")
     print(f"  fewest answers that prove it {fewest:7d}")
     print(f"  ours                         {verdict.passes:7d}  {verdict.passes / fewest:.2f} times (aim: at most 1.3)")
+    print(f"    with their gradient        {verdict.gradients:7d}  of these, each for about two answers more")
     print(f"  reference order              {reference_passes:7d}  {reference_passes / fewest:.2f} times")
     ratio = reference_seconds / our_seconds
     print(f"  seconds: ours {our_seconds:.1f}, reference {reference_seconds:.1f}, {ratio:.1f} times")

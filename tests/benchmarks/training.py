@@ -56,7 +56,9 @@ def main(
     batch_size: Annotated[int, typer.Option(help="pictures")] = 256,
     steps: Annotated[int, typer.Option(help="batches of a round")] = 10,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    compiled: Annotated[bool, typer.Option("--compile", help="torch.compile too; its first call takes minutes")] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="torch.compile too; its first call takes minutes")
+    ] = False,
 ) -> None:
     set_up(1)
     chosen = choose_device(device)

@@ -11,11 +11,10 @@ from bgbias.data.dataset import Variant
 from bgbias.evaluation.accuracy import Predictions
 from bgbias.evaluation.challenge import (
     ROBUST,
+    STEEP,
     BackgroundChallenge,
     Verdict,
-    additive_fit,
     challenge_of,
-    margins,
 )
 from bgbias.evaluation.evaluate import evaluate
 from bgbias.methods.dynamic_replacement import DynamicReplacement
@@ -96,6 +95,27 @@ def test_dangerous_backgrounds_are_found_early():
     assert verdict.passes < 6 * n
 
 
+class SumOfPixels(nn.Module):
+    """Class 1 is answered where the pixels sum to more than a half."""
+
+    def forward(self, image):
+        return torch.stack([torch.full((len(image),), 0.5), image.sum(dim=(1, 2, 3))], dim=1)
+
+
+def test_what_shows_beside_an_object_is_found_along_the_gradient():
+    """Each background is lit in one pixel, and each object leaves another pixel free: one background fools each."""
+    n = 150
+    image, lit = torch.zeros(n, 1, 1, n), torch.cat([torch.eye(n), torch.zeros(1, n)])[:, None, None]
+    free = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+    mask = ~torch.eye(n, dtype=torch.bool)[free][:, None, None]
+    front = Foregrounds(image, mask, torch.zeros(n, dtype=torch.int64), torch.arange(n))
+    variant = Variant(front, Backgrounds(lit, torch.zeros(n, dtype=torch.int64)), torch.full((n,), OWN_BACKGROUND))
+    verdict = finished(BackgroundChallenge(Erm(), SumOfPixels(), variant))
+    assert torch.equal(verdict.fooled_by, free)
+    assert verdict.passes < n * (STEEP.start + 2)
+    assert 0 < verdict.gradients < 2 * n
+
+
 def test_what_was_heard_is_tried_first_and_decides_nothing():
     """Each foreground is fooled by one background of two hundred, and a variant has shown which."""
     n, m = 50, 200
@@ -112,31 +132,6 @@ def test_what_was_heard_is_tried_first_and_decides_nothing():
     verdict = finished(challenge_of(Erm(), table, {"original": variant, "mixed": shown}, found))
     assert (verdict.fooled_by == 77).all()
     assert verdict.passes == len(table.asked) - 1 == n
-
-
-def test_the_guess_worked_by_hand():
-    """One answer of a foreground on a background: both give way until neither can."""
-    label = torch.tensor([0, 0, 1])
-    zero = torch.tensor([0])
-    front, effect = additive_fit(label, 2, zero, zero, torch.tensor([[3.0, 0.0]]))
-    assert front[0].tolist() == front[1].tolist()
-    assert front[2].tolist() == effect[1].tolist() == [0.0, 0.0]
-    # sweep 1: front 3, effect 0 / 3; its residual is 0, so nothing changes any more
-    assert front[0].tolist() == [3.0, 0.0]
-    assert effect[0].tolist() == [0.0, 0.0]
-
-
-def test_additive_logits_are_recovered_up_to_a_constant():
-    rng = torch.Generator().manual_seed(0)
-    label = torch.arange(30) % 3
-    front, effect = torch.randn(30, 3, generator=rng), torch.randn(20, 3, generator=rng)
-    fronts, backs = torch.cartesian_prod(torch.arange(30), torch.arange(20)).T
-    guessed_front, guessed_effect = additive_fit(label, 20, fronts, backs, front[fronts] + effect[backs])
-    expected = front[:, None] + effect
-    assert ((guessed_front[:, None] + guessed_effect) - expected).abs().max() < 0.5
-    shown = margins(front, effect, label)
-    by_hand = expected[4, 5, label[4]] - max(float(expected[4, 5, k]) for k in range(3) if k != label[4])
-    assert shown[4, 5] == by_hand
 
 
 def test_stopping_and_going_on_equals_never_stopping():
@@ -172,6 +167,7 @@ def test_accuracies_and_interval_of_a_verdict_worked_by_hand():
         fooled_by=torch.tensor([ROBUST, 2, 0, 2]),
         answer=torch.tensor([0, 1, 0, 0]),
         passes=9,
+        gradients=0,
     )
     assert verdict.accuracy == 0.25
     assert [verdict.class_accuracy(label) for label in (0, 1)] == [0.5, 0.0]

@@ -6,15 +6,24 @@ from bgbias.checkpoint import read_right
 from bgbias.config import RunConfig
 from bgbias.metrics import IMAGES_PER_SECOND
 from study.run import Run
+from study.storage import Storage
+from study.trial_store import TrialStore
+
+
+def fresh(digits, scratch, **settings):
+    names = {"dataset/name": "colored-digits", "method/name": "erm"}
+    return Run(RunConfig.from_flat({**names, **settings}), digits, torch.device("cpu"), scratch)
 
 
 def finished(digits, scratch, every, epochs=5):
-    settings = {"dataset/name": "colored-digits", "method/name": "erm", "training/epochs": epochs}
-    config = RunConfig.from_flat({**settings, "evaluation/every": every})
-    run = Run(config, digits, torch.device("cpu"), scratch)
+    run = fresh(digits, scratch, **{"training/epochs": epochs, "evaluation/every": every})
     while not (run.history and run.done):
         run.epoch()
     return run
+
+
+def timeless(metrics):
+    return {name: value for name, value in metrics.items() if name != IMAGES_PER_SECOND}
 
 
 def test_judging_seldom_changes_nothing_but_when(load, tmp_path):
@@ -24,7 +33,7 @@ def test_judging_seldom_changes_nothing_but_when(load, tmp_path):
     judged = [any(name.startswith(("val/", "test/")) for name in metrics) for metrics in seldom]
     assert judged == [False, True, False, True, True]
     for one, other in zip(always, seldom, strict=True):
-        assert other == {name: one[name] for name in other} | {IMAGES_PER_SECOND: other[IMAGES_PER_SECOND]}
+        assert timeless(other) == {name: one[name] for name in timeless(other)}
     assert seldom[1].keys() == seldom[4].keys() == always[0].keys()
 
 
@@ -36,9 +45,22 @@ def test_beyond_the_epochs_the_last_alone_is_judged_and_kept(load, tmp_path):
 
 
 def test_a_run_whose_loss_is_lost_is_judged_at_once(load, tmp_path):
-    settings = {"dataset/name": "colored-digits", "method/name": "erm", "training/learning_rate": 1e30}
-    config = RunConfig.from_flat({**settings, "evaluation/every": 100})
-    run = Run(config, load("colored-digits"), torch.device("cpu"), tmp_path)
+    run = fresh(load("colored-digits"), tmp_path, **{"training/learning_rate": 1e30, "evaluation/every": 100})
     run.epoch()
     assert run.done
     assert "val/original/accuracy" in run.history[-1]
+
+
+def test_a_run_goes_on_from_an_epoch_that_was_not_judged(load, tmp_path):
+    digits, store = load("colored-digits"), TrialStore(Storage(str(tmp_path / "storage")), "a")
+    settings = {"training/epochs": 4, "evaluation/every": 2}
+    stopped = fresh(digits, tmp_path / "here", **settings)
+    for _ in range(3):
+        stopped.epoch()
+        store.save(stopped)
+    resumed = fresh(digits, tmp_path / "there", **settings)
+    store.load(resumed)
+    assert sorted(folder.name for folder in (tmp_path / "there").iterdir()) == ["2", "3"]
+    resumed.epoch()
+    straight = finished(digits, tmp_path / "straight", every=2, epochs=4)
+    assert list(map(timeless, resumed.history)) == list(map(timeless, straight.history))
