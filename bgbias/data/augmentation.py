@@ -231,7 +231,7 @@ def jitter(image: Tensor, factor: Tensor, order: Tensor) -> Tensor:
         kind = step[:, None, None, None]
         grey = torch.einsum("bchw,c->bhw", image, luma)[:, None]
         other = torch.where(kind == SATURATION, grey, grey.mean(dim=(2, 3), keepdim=True) * (kind == CONTRAST))
-        image = (f * image + (1 - f) * other).clamp_(0, 1)
+        image = torch.lerp(other, image, f).clamp_(0, 1)
     return image
 
 
