@@ -8,13 +8,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bgbias.metrics import VALIDATION, accuracy
+from study.report.significance import SIGNIFICANT
 from study.report.tables import Report, searched_values, spans_decades
 from study.selection import Trial, best_epoch, highest_accuracy
 
 matplotlib.use("Agg")
 
 DPI = 150
-COMPARISON, CURVES, SETTINGS = "comparison.png", "curves.png", "settings.png"
+COMPARISON, CURVES, SETTINGS, DIFFERENCES = "comparison.png", "curves.png", "settings.png", "differences.png"
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
@@ -25,6 +26,8 @@ def draw(report: Report, folder: Path) -> list[Path]:
         (CURVES, curves(report)),
         (SETTINGS, settings(report)),
     ]
+    if report.comparisons:
+        drawn.append((DIFFERENCES, differences(report)))
     paths = []
     for name, figure in drawn:
         figure.savefig(folder / name, dpi=DPI)
@@ -60,6 +63,34 @@ def comparison(report: Report) -> Figure:
     axes.set_ylabel("test accuracy [%]")
     axes.set_title(f"{report.config.dataset}: test accuracy of validation-selected checkpoints")
     figure.legend(loc="outside lower center", ncols=min(4, len(names)), frameon=False)
+    return figure
+
+
+def differences(report: Report) -> Figure:
+    """Intervals: by how many points each space's fresh seeds are above the baseline's on each variant. Full marks are
+    significant after Holm's correction."""
+    variants = list(dict.fromkeys(row.variant for row in report.comparisons))
+    compared = [space for space in spaces(report) if any(row.space == space for row in report.comparisons)]
+    figure = Figure(figsize=(7.5, 1.4 + 0.16 * len(variants) * (len(compared) + 1)), layout="constrained")
+    axes = figure.subplots()
+    step = 1 / (len(compared) + 1)
+    for at, space in enumerate(compared):
+        rows = [row for row in report.comparisons if row.space == space]
+        places = [variants.index(row.variant) + (at - (len(compared) - 1) / 2) * step for row in rows]
+        color = f"C{spaces(report).index(space)}"
+        axes.hlines(
+            places, [100 * row.low for row in rows], [100 * row.high for row in rows], color=color, linewidth=1.8
+        )
+        filled = [color if row.holm < SIGNIFICANT else "white" for row in rows]
+        values = [100 * row.difference for row in rows]
+        axes.scatter(values, places, s=34, color=filled, edgecolors=color, linewidths=1.5, zorder=3)
+        axes.plot([], [], "o-", color=color, label=space)
+    axes.axvline(0, color="0.4", linewidth=0.8)
+    axes.set_yticks(range(len(variants)), variants)
+    axes.set_ylim(len(variants) - 0.5, -0.5)
+    axes.set_xlabel(f"test accuracy, points above {report.comparisons[0].baseline}, 95 % interval over images")
+    axes.set_title(f"{report.config.dataset}: full marks: p < {SIGNIFICANT} after Holm", fontsize=10)
+    figure.legend(loc="outside lower center", ncols=min(4, len(compared)), frameon=False)
     return figure
 
 

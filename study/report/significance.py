@@ -12,7 +12,7 @@ from bgbias.metrics import TEST
 from study.folder import CONFIRM, StudyFolder
 from study.selection import Trial, each_ones_best
 
-CONFIDENCE, RESAMPLES, SEED = 0.95, 9999, 0
+CONFIDENCE, SIGNIFICANT, RESAMPLES, SEED = 0.95, 0.05, 9999, 0
 BASELINE = "erm"
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

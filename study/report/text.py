@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
+from study.report.significance import SIGNIFICANT
 from study.report.tables import GapRow, Report, SeedRow
 
 MISSING = "-"
-SIGNIFICANT = 0.05
 
 
 def main_table(report: Report) -> Table:
