@@ -3,7 +3,7 @@
 config.json             the run's configuration, epoch and metrics
 model.safetensors       the module's weights
 predictions.safetensors by `<split>/<variant>` the answer to every image, int16, and by `<split>/<variant>/label` the
-                        right one
+                        right one; empty where the epoch was not judged
 sha256.json             the seal: a checksum of each of these
 """
 

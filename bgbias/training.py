@@ -138,10 +138,10 @@ class Trainer:
             return self.method.encode(self.module, self.dataset, stream(self.seed, "encode"))
 
     def train_epoch(self) -> dict[str, float]:
-        """Train on every example once, in random order, and choose on validation data what predicting needs.
+        """Train on every example once, in random order.
 
         Returns:
-            `train/loss/<term>`: the mean over the epoch's examples; `train/images_per_second`; `val/chosen/<what>`.
+            `train/loss/<term>`: the mean over the epoch's examples; `train/images_per_second`.
         """
         n = len(self.encoded.train)
         order = torch.randperm(n, generator=stream(self.seed, "order", self.epoch)).to(self.device)
@@ -160,9 +160,13 @@ class Trainer:
         losses = {train_loss(term): total.item() / n for term, total in totals.items()}
         seconds = time.perf_counter() - started
         self.epoch += 1
+        return {**losses, IMAGES_PER_SECOND: n / seconds}
+
+    def calibrate(self) -> dict[str, float]:
+        """Choose on validation data what predicting needs: `val/chosen/<what>`."""
         with self.training.arithmetic(self.device):
             made = self.method.calibrate(self.module, self.encoded.validation)
-        return {**losses, IMAGES_PER_SECOND: n / seconds, **{chosen(what): value for what, value in made.items()}}
+        return {chosen(what): value for what, value in made.items()}
 
     def step(self, index: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         """Train on the examples at `index` ([B] int64); the detached terms of the loss."""

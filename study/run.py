@@ -38,9 +38,10 @@ class Run:
         self.history.append(metrics)
         epoch = len(self.history)
         if self.done or epoch % self.config.evaluation.every == 0:
+            chosen = trainer.calibrate()
             with self.config.training.arithmetic(trainer.device):
                 predictions, judged = judge(trainer.method, trainer.module, trainer.encoded, self.config.evaluation)
-            metrics |= judged
+            metrics |= {**chosen, **judged}
         checkpoint.save(self.keeper.path(epoch), self.config, epoch, metrics, trainer.module, predictions)
         self.keeper.prune(self.history)
         return metrics

@@ -118,10 +118,12 @@ def named(trial: RayTrial) -> SimpleNamespace:
     return SimpleNamespace(trial_id=trial.config[TRIAL])
 
 
-def make_scheduler(folder: StudyFolder, space: str, objective: str, epochs: int) -> RecordedHalving:
+def make_scheduler(folder: StudyFolder, space: str, objective: str, epochs: int, every: int) -> RecordedHalving:
     """Asynchronous successive halving on validation accuracy: after a fifth of the epochs, and again after three
-    fifths, the worse two thirds of what has come that far stop.
+    fifths, the worse two thirds of what has come that far stop. Trials that are judged only after `every` epochs, which
+    may be more than a fifth, stop then, and again after three times as many.
 
     Source: L. Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2018 (arXiv 1810.05934).
     """
-    return RecordedHalving(folder, space, objective, max_t=epochs, grace_period=max(1, epochs // 5), reduction_factor=3)
+    first = min(epochs, max(every, epochs // 5))
+    return RecordedHalving(folder, space, objective, max_t=epochs, grace_period=first, reduction_factor=3)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ray import tune
 
+from bgbias.config import RunConfig
 from study.callbacks import UNLIMITED, Recorder, Watcher
 from study.config import StudyConfig
 from study.errors import StudyInterruptedError, TrialsFailedError
@@ -41,8 +42,10 @@ class Stage:
         if not space.params:
             self._fit(Seeds([config.seed]), fixed)
             return
-        journal, epochs = self.folder.journal(self.space), config.epochs
-        scheduler = make_scheduler(self.folder, self.space, self.objective, epochs) if config.early_stopping else None
+        journal, epochs, scheduler = self.folder.journal(self.space), config.epochs, None
+        if config.early_stopping:
+            every = RunConfig.from_flat(fixed).evaluation.every
+            scheduler = make_scheduler(self.folder, self.space, self.objective, epochs, every)
         self._fit(OptunaProposals(space, self.objective, journal, epochs, config.trials, config.seed), fixed, scheduler)
 
     def confirm(self) -> None:

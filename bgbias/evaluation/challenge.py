@@ -4,7 +4,7 @@ A foreground is vulnerable if any background changes its answer. That is decided
 on all backgrounds, a vulnerable one until the first that fools it. What can be saved is the tries before that hit, so
 the backgrounds that look most dangerous are tried first. What looks dangerous is learned from the answers so far, and
 from answers on variants that put the same foregrounds on the same backgrounds, which are there anyway; and of the few
-foregrounds that withstand the first tries, from the gradients of their next ones.
+foregrounds that withstand the first tries, where there are many backgrounds, from the gradients of their next ones.
 Source: K. Xiao et al., "Noise or Signal", 2020 (arXiv 2006.09994), section 5.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bgbias.data.dataset import ORIGINAL, Variant, batch_size
 from bgbias.evaluation.accuracy import Predictions
-from bgbias.evaluation.guess import additive_fit, continued_margins, margins
+from bgbias.evaluation.guess import additive_fit, continued, margins, slopes
 from bgbias.evaluation.saliency import images_in_a_pass
 from bgbias.evaluation.statistics import wilson_interval
 from bgbias.methods.method import Method
@@ -30,10 +30,10 @@ CURIOSITY = 0.1
 TELLING = 16
 """A foreground's tries beyond these are not learned from: they tell little more, and would fill the memory."""
 STEEP = range(3, 9)
-"""At which of a foreground's tries, counted from 0, the gradient is taken too. It costs about two answers each time,
-so it is for those that the first tries did not decide."""
+"""At which of a foreground's tries, counted from 0, the gradient is taken too. That costs about two answers each time,
+and a look at all backgrounds for each batch of them, so it is for those that the first tries did not decide."""
 STEEP_SHARE = 20
-"""It is for the first 1/20 of the backgrounds alone: of ten, all may as well be tried."""
+"""And for the first 1/20 of the backgrounds alone: of ten, all may as well be tried."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class BackgroundChallenge:
 
     variant: its N foregrounds are put on each of its M backgrounds; lies on the module's device
 
-    The background with the least guessed margin comes next. The guess is the mean of `additive_fit`'s and of
-    `continued_margins` from each try whose gradient was taken.
+    The background with the least guessed margin comes next. The guess is the mean of `additive_fit`'s and of what is
+    `continued` from each try whose gradient was taken.
     """
 
     def __init__(self, method: Method, module: nn.Module, variant: Variant) -> None:
@@ -152,7 +152,7 @@ class BackgroundChallenge:
             "fronts": self._fronts,
             "backs": self._backs,
             "logits": self._logits,
-            "continued": self._continued,
+            "continued": self._continued[self._steep],
             "gradients": self._gradients,
         }
 
@@ -160,7 +160,14 @@ class BackgroundChallenge:
         """Go on as if never stopped."""
         self._tried, self._fooled_by, self._wrong = state["tried"], state["fooled_by"], state["wrong"]
         self._fronts, self._backs, self._logits = state["fronts"], state["backs"], state["logits"]
-        self._continued, self._gradients = state["continued"], state["gradients"]
+        self._gradients = state["gradients"]
+        self._continued.zero_()[self._steep] = state["continued"]
+
+    @property
+    def _steep(self) -> Tensor:
+        """[n] int64: the undecided foregrounds that gradients were taken of."""
+        undecided = self.undecided
+        return undecided[self._gradients[undecided] > 0]
 
     def _try(self, fronts: Tensor, backs: Tensor) -> None:
         """Answer the pairs ([P] int64 each) of foregrounds that nothing fooled yet, and note what they tell."""
@@ -169,10 +176,9 @@ class BackgroundChallenge:
         tries = self._tried[fronts].sum(dim=1)
         last = min(STEEP.stop, self._tried.shape[1] // STEEP_SHARE)
         steep = (tries >= STEEP.start) & (tries < last)
-        for kind, size, answer in ((~steep, self._size, self._answer), (steep, self._steep_size, self._continue)):
-            for pairs in kind.nonzero()[:, 0].split(size):
-                if len(pairs):
-                    self._note(fronts[pairs], backs[pairs], answer(fronts[pairs], backs[pairs]))
+        for pairs, answer in ((~steep, self._answer), (steep, self._answer_and_continue)):
+            if pairs.any():
+                self._note(fronts[pairs], backs[pairs], answer(fronts[pairs], backs[pairs]))
 
     def _note(self, fronts: Tensor, backs: Tensor, logits: Tensor) -> None:
         """Pairs ([P] int64 each) were answered with logits [P, K]."""
@@ -190,16 +196,21 @@ class BackgroundChallenge:
         batch = self._variant.batch(fronts.to(device), backs.to(device))
         return self._method.predict(self._module, batch.image).float().cpu()
 
-    def _continue(self, fronts: Tensor, backs: Tensor) -> Tensor:
-        """Logits [P, K] of pairs, on the CPU; their gradients are kept."""
-        device = self._variant.assignment.device
-        logits, margin = continued_margins(
-            self._method, self._module, self._variant, fronts.to(device), backs.to(device)
-        )
-        if margin is not None:
-            self._continued.index_add_(0, fronts, margin.float().cpu())
+    def _answer_and_continue(self, fronts: Tensor, backs: Tensor) -> Tensor:
+        """Logits [P, K] of pairs, on the CPU; of those that are right, what follows for other backgrounds is kept."""
+        device, few = self._variant.assignment.device, self._steep_size
+        parts = [
+            slopes(self._method, self._module, self._variant, some.to(device), behind.to(device))
+            for some, behind in zip(fronts.split(few), backs.split(few), strict=True)
+        ]
+        logits = torch.cat([part[0] for part in parts]).cpu()
+        slope, start = [part[1] for part in parts if part[1] is not None], torch.cat([part[2] for part in parts])
+        if slope:
+            right = (logits.argmax(dim=1) == self.label[fronts]).to(device)
+            margin = continued(self._variant, torch.cat(slope)[right], start[right])
+            self._continued.index_add_(0, fronts[right.cpu()], margin.cpu())
             self._gradients.index_add_(0, fronts, torch.ones_like(fronts))
-        return logits.cpu()
+        return logits
 
 
 def challenge_of(

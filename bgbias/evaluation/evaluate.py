@@ -23,8 +23,8 @@ CHALLENGE = "challenge"
 class Evaluation:
     """When a model is judged, and on what.
 
-    every: after so many epochs each time, and after the last; checkpoints are chosen among these epochs alone. A number
-        beyond the epochs leaves the last one, so that nothing is chosen
+    every: after so many epochs each time, and after the last of those asked for; checkpoints are chosen among these
+        epochs alone. A number beyond the epochs leaves the last one, so that nothing is chosen
     challenge: whether the Background Challenge is one more variant, `challenge`; it costs up to as many answers as
         there are pairs of foregrounds and backgrounds
     saliency: whether `<split>/<variant>/object_saliency` is told, the mean share of the input gradient that lies on

@@ -49,19 +49,19 @@ def margins(front: Tensor, effect: Tensor, label: Tensor) -> Tensor:
     return guess.gather(2, own)[..., 0] - guess.scatter(2, own, -torch.inf).amax(dim=2)
 
 
-def continued_margins(
+def slopes(
     method: Method, module: nn.Module, variant: Variant, fronts: Tensor, backs: Tensor
-) -> tuple[Tensor, Tensor | None]:
-    """Answers on P pairs, and each pair's margin continued along its gradient to the foreground on every background.
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Answers on P pairs, and how their margins hang on what is seen of the background.
 
-    With x the pair's picture, x' the same foreground on another background and f = the label's logit - logsumexp of the
-    others', that is f(x) + <df / dx, x' - x>, where x' and x differ in the background alone.
+    The margin is the label's logit - logsumexp of the others'.
 
     Args:
         variant: lies on the module's device; fronts, backs: [P] int64 there
 
     Returns:
-        Logits [P, K], and margins [P, M]; None where the method's answers have no gradient.
+        Logits [P, K]; the margin's gradient [P, C, H, W], 0 on the foreground, or None where the method's answers have
+        none; and what the margin would be without any background if it were linear, [P].
     """
     batch = variant.batch(fronts, backs)
     image = batch.image.detach().requires_grad_()
@@ -70,11 +70,21 @@ def continued_margins(
     margin = logits.gather(1, own)[:, 0] - logits.scatter(1, own, -torch.inf).logsumexp(dim=1)
     found = torch.autograd.grad(margin.sum(), image, allow_unused=True)[0] if logits.requires_grad else None
     if found is None:
-        return logits.detach(), None
-    gradient = found * ~batch.mask
-    here = margin.detach() - (gradient * batch.image).flatten(1).sum(dim=1)
-    along = [
-        torch.einsum("pchw,mchw->pm", gradient, unit(variant.backgrounds.image[some]).expand(-1, *image.shape[1:]))
-        for some in torch.arange(len(variant.backgrounds), device=fronts.device).split(batch_size(variant))
-    ]
-    return logits.detach(), here[:, None] + torch.cat(along, dim=1)
+        return logits.detach(), None, margin.detach()
+    slope = found * ~batch.mask
+    return logits.detach(), slope, margin.detach() - (slope * batch.image).flatten(1).sum(dim=1)
+
+
+def continued(variant: Variant, slope: Tensor, start: Tensor) -> Tensor:
+    """Margins continued along their gradients to every background: start + <slope, background>, [P, M] float32.
+
+    Args:
+        slope: [P, C, H, W]; start: [P]; both as `slopes` has them, on the variant's device
+    """
+    chunks = torch.arange(len(variant.backgrounds), device=slope.device).split(batch_size(variant))
+    with torch.autocast(slope.device.type, enabled=False):
+        rise = [
+            torch.einsum("pchw,mchw->pm", slope, unit(variant.backgrounds.image[some]).expand(-1, *slope.shape[1:]))
+            for some in chunks
+        ]
+    return start[:, None] + torch.cat(rise, dim=1)

@@ -63,8 +63,8 @@ class FlowEmbedding(Method):
     settling: in [0, 1), the share of the epochs at the end in which the embedding stays as it is, so that the flow
         learns moves that do not change any more
     vote: `majority`, `mean_probability` or `reproduced` (`bgbias.voting`)
-    max_samples: >= 1, a power of two; after each epoch the number of samples is chosen among 0, 1, 2, 4, ... up to it
-        by the mean accuracy on the validation variants that a background was pasted in, fewer winning a tie
+    max_samples: >= 1, a power of two; before each judging the number of samples is chosen among 0, 1, 2, 4, ... up to
+        it by the mean accuracy on the validation variants that a background was pasted in, fewer winning a tie
     temperature: > 0, of sampling: the noise is multiplied by it
 
     Source: "Mitigating image background bias in DNN" (2022), flow-based background embedding manipulation.

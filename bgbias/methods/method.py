@@ -69,7 +69,7 @@ class Method(Component):
         return self.predict(module, image), {}
 
     def calibrate(self, module: nn.Module, validation: Mapping[str, Variant]) -> dict[str, float]:  # noqa: ARG002
-        """After each epoch: choose on validation data what predicting needs, and keep it in the module.
+        """Before each judging: choose on validation data what predicting needs, and keep it in the module.
 
         Returns:
             What was chosen, by name.

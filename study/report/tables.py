@@ -171,9 +171,9 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def searched_values(trials: Sequence[Trial]) -> list[str]:
-    """The settings that differ between trials, sorted."""
-    names = sorted({name for trial in trials for name in trial.config})
-    return [name for name in names if len({str(trial.config.get(name)) for trial in trials}) > 1]
+    """The settings that differ between trials of a space, sorted; not those that an older version's trials lack."""
+    names = {name for trial in trials for name in trial.config if all(name in other.config for other in trials)}
+    return sorted(name for name in names if len({str(trial.config[name]) for trial in trials}) > 1)
 
 
 def spans_decades(values: Sequence[Any]) -> bool:

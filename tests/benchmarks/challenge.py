@@ -62,7 +62,10 @@ def compare(checkpoint: Path, workers: int | None) -> float:
     )
     print(f"  fewest answers that prove it {fewest:7d}")
     print(f"  ours                         {verdict.passes:7d}  {verdict.passes / fewest:.2f} times, {seconds:.1f} s")
-    print(f"    with their gradient        {verdict.gradients:7d}  of these, each for about two answers more")
+    weighed = (verdict.passes + 2 * verdict.gradients) / fewest
+    print(
+        f"    with their gradient        {verdict.gradients:7d}  if each of these counts as three, {weighed:.2f} times"
+    )
     if workers is not None:
         show_reference(trained, workers, verdict, seconds)
     return verdict.passes / fewest

@@ -64,14 +64,14 @@ def main(
     chosen = choose_device(device)
     named = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "one CPU core"
     print(f"{named}: {architecture}, {size} px, batches of {batch_size}, medians of {ROUNDS} rounds of {steps} batches")
-    dataset = ImageNet9(size=size).load(data.absolute())
+    dataset = ImageNet9(size=size).load(data.absolute()).to(chosen)
     model = TorchvisionClassifier(architecture=architecture)
 
     def trainer(kind: type[Trainer], training: Training) -> Trainer:
         return kind(METHOD, model, dataset, training, 0, chosen)
 
     index = torch.arange(batch_size, device=chosen) % len(dataset.train)
-    show_batches(dataset.to(chosen), index, steps)
+    show_batches(dataset, index, steps)
     banked, resident = trainer(Trainer, FASTEST), trainer(Resident, FASTEST)
     rates = in_turns({"bank": stepping(banked, index), "resident": stepping(resident, index)}, index, steps)
     print(f"  training from the bank      {rates['bank']:8.0f} images/s")

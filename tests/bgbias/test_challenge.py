@@ -56,6 +56,12 @@ def finished(challenge):
     return challenge.verdict()
 
 
+def assert_alike(straight, again):
+    for field in dataclasses.fields(Verdict):
+        one, other = getattr(straight, field.name), getattr(again, field.name)
+        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
 def random_case(n=40, m=30, k=4, seed=0, lift=1.5):
     rng = torch.Generator().manual_seed(seed)
     label = torch.randint(k, (n,), generator=rng)
@@ -102,18 +108,42 @@ class SumOfPixels(nn.Module):
         return torch.stack([torch.full((len(image),), 0.5), image.sum(dim=(1, 2, 3))], dim=1)
 
 
-def test_what_shows_beside_an_object_is_found_along_the_gradient():
-    """Each background is lit in one pixel, and each object leaves another pixel free: one background fools each."""
-    n = 150
+def one_free_pixel(n, robust):
+    """Each background is lit in one pixel, and each object leaves another pixel free, but for some that leave none.
+
+    Returns:
+        The variant, and for each object the one background that fools it, or `ROBUST`.
+    """
     image, lit = torch.zeros(n, 1, 1, n), torch.cat([torch.eye(n), torch.zeros(1, n)])[:, None, None]
     free = torch.randperm(n, generator=torch.Generator().manual_seed(0))
     mask = ~torch.eye(n, dtype=torch.bool)[free][:, None, None]
+    mask[:robust], free[:robust] = True, ROBUST
     front = Foregrounds(image, mask, torch.zeros(n, dtype=torch.int64), torch.arange(n))
-    variant = Variant(front, Backgrounds(lit, torch.zeros(n, dtype=torch.int64)), torch.full((n,), OWN_BACKGROUND))
+    behind = Backgrounds(lit, torch.zeros(n, dtype=torch.int64))
+    return Variant(front, behind, torch.full((n,), OWN_BACKGROUND)), free
+
+
+def test_what_shows_beside_an_object_is_found_along_the_gradient(monkeypatch):
+    n, robust = 150, 4
+    monkeypatch.setattr("bgbias.evaluation.saliency.PASS_PIXELS", 16 * n)
+    variant, expected = one_free_pixel(n, robust)
     verdict = finished(BackgroundChallenge(Erm(), SumOfPixels(), variant))
-    assert torch.equal(verdict.fooled_by, free)
-    assert verdict.passes < n * (STEEP.start + 2)
-    assert 0 < verdict.gradients < 2 * n
+    assert torch.equal(verdict.fooled_by, expected)
+    assert torch.equal(verdict.answer, (expected != ROBUST).long())
+    assert robust * n < verdict.passes < robust * n + (n - robust) * (STEEP.start + 2)
+    assert 0 < verdict.gradients < 2 * n + robust * len(STEEP)
+
+
+def test_stopping_amid_gradients_and_going_on_equals_never_stopping():
+    variant, _ = one_free_pixel(150, 4)
+    straight = BackgroundChallenge(Erm(), SumOfPixels(), variant)
+    for _ in range(STEEP.start + 1):
+        straight.round()
+    state = {name: value.clone() for name, value in straight.state().items()}
+    assert len(state["continued"]) == len(straight.undecided) > 4
+    resumed = BackgroundChallenge(Erm(), SumOfPixels(), variant)
+    resumed.load_state(state)
+    assert_alike(finished(straight), finished(resumed))
 
 
 def test_what_was_heard_is_tried_first_and_decides_nothing():
@@ -143,10 +173,7 @@ def test_stopping_and_going_on_equals_never_stopping():
     state = {name: value.clone() for name, value in stopped.state().items()}
     resumed = BackgroundChallenge(Erm(), Table(logits), variant)
     resumed.load_state(state)
-    again = finished(resumed)
-    for field in dataclasses.fields(Verdict):
-        one, other = getattr(straight, field.name), getattr(again, field.name)
-        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+    assert_alike(straight, finished(resumed))
 
 
 def test_progress_runs_from_nothing_to_everything():

@@ -50,7 +50,7 @@ def trained(digits, epochs=2, **fields):
     run = Trainer(method, CompactCnn(), digits, Training(epochs=epochs, batch_size=64, learning_rate=3e-3), 0, CPU)
     for _ in range(epochs):
         metrics = run.train_epoch()
-    return run, metrics
+    return run, {**metrics, **run.calibrate()}
 
 
 def test_features_are_what_the_last_linear_layer_is_given(digits):

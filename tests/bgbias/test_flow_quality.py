@@ -24,6 +24,7 @@ def run(digits):
     trained = Trainer(method, CompactCnn(), digits, Training(epochs=6, batch_size=64, learning_rate=3e-3), 0, CPU)
     for _ in range(6):
         trained.train_epoch()
+    trained.calibrate()
     trained.module.eval()
     return trained
 

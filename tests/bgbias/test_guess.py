@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bgbias.data.dataset import Variant
-from bgbias.evaluation.guess import additive_fit, continued_margins, margins
+from bgbias.evaluation.guess import additive_fit, continued, margins, slopes
 from bgbias.methods.erm import Erm
 from bgbias.types import OWN_BACKGROUND, Backgrounds, Foregrounds
 
@@ -54,22 +54,35 @@ def beside():
 
 
 def test_of_a_linear_model_the_continued_margin_is_the_margin_itself(beside):
-    logits, continued = continued_margins(Erm(), Linear(), beside, torch.tensor([0, 1]), torch.tensor([2, 0]))
+    logits, slope, start = slopes(Erm(), Linear(), beside, torch.tensor([0, 1]), torch.tensor([2, 0]))
     # (0.5, 1) is answered 3.5 and 0.5; (0, 0.25) is answered 1.5 and -0.25
     assert logits.tolist() == [[3.5, 0.5], [1.5, -0.25]]
-    # label 0: 1 - 2 x0 + 3 x1 at x0 = 0.5; label 1: -1 + 2 x0 - 3 x1 at x1 = 0.25; the background is 0, 0.5, 1
-    torch.testing.assert_close(continued, torch.tensor([[0.0, 1.5, 3.0], [-1.75, -0.75, 0.25]]))
+    # label 0: 1 - 2 x0 + 3 x1 at x0 = 0.5; label 1: -1 + 2 x0 - 3 x1 at x1 = 0.25
+    assert slope.flatten(1).tolist() == [[0.0, 3.0], [2.0, 0.0]]
+    assert start.tolist() == [0.0, -1.75]
+    # the backgrounds are 0, 0.5 and 1
+    assert continued(beside, slope, start).tolist() == [[0.0, 1.5, 3.0], [-1.75, -0.75, 0.25]]
     assert not logits.requires_grad
-    assert not continued.requires_grad
+    assert not slope.requires_grad
+    assert not start.requires_grad
+
+
+def test_margins_are_continued_in_full_precision(beside):
+    slope, start = torch.full((1, 1, 1, 2), 1 + 2**-12), torch.zeros(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = continued(beside, slope, start)
+    assert found.tolist() == [[0.0, 1 + 2**-12, 2 + 2**-11]]
 
 
 @pytest.mark.parametrize("learning", [False, True])
-def test_answers_without_a_gradient_are_not_continued(beside, learning):
+def test_answers_without_a_gradient_have_no_slope(beside, learning):
     class Fixed(nn.Module):
         def forward(self, image):
             return torch.ones(len(image), 2, requires_grad=learning) * 1.0
 
-    logits, continued = continued_margins(Erm(), Fixed(), beside, torch.tensor([1]), torch.tensor([1]))
+    logits, slope, start = slopes(Erm(), Fixed(), beside, torch.tensor([1]), torch.tensor([1]))
     assert logits.tolist() == [[1.0, 1.0]]
+    assert slope is None
+    assert start.tolist() == [0.0]
     assert not logits.requires_grad
-    assert continued is None
+    assert not start.requires_grad

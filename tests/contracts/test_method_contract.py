@@ -61,7 +61,8 @@ def trainer(name, fields, dataset, seed=0, **training):
 
 def epoch(run):
     """One epoch's metrics but for the clock's."""
-    return {name: value for name, value in run.train_epoch().items() if name != IMAGES_PER_SECOND}
+    metrics = {**run.train_epoch(), **run.calibrate()}
+    return {name: value for name, value in metrics.items() if name != IMAGES_PER_SECOND}
 
 
 def assert_same(run, other):

@@ -44,6 +44,12 @@ def test_beyond_the_epochs_the_last_alone_is_judged_and_kept(load, tmp_path):
     assert read_right(tmp_path / "3", "test/shuffled").double().mean() == run.history[-1]["test/shuffled/accuracy"]
 
 
+def test_what_predicting_needs_is_chosen_when_a_run_is_judged(load, tmp_path):
+    settings = {"method/name": "flow_embedding", "method/backbone": None, "method/max_samples": 2}
+    run = fresh(load("colored-digits"), tmp_path, **settings, **{"training/epochs": 2, "evaluation/every": 2})
+    assert ["val/chosen/samples" in run.epoch() for _ in range(2)] == [False, True]
+
+
 def test_a_run_whose_loss_is_lost_is_judged_at_once(load, tmp_path):
     run = fresh(load("colored-digits"), tmp_path, **{"training/learning_rate": 1e30, "evaluation/every": 100})
     run.epoch()

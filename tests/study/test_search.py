@@ -33,7 +33,7 @@ def decide(scheduler, name, epoch, value):
 
 
 def test_a_scheduler_recalls_whom_a_study_stopped(folder):
-    scheduler = make_scheduler(folder, "x", "shuffled", epochs=5)
+    scheduler = make_scheduler(folder, "x", "shuffled", epochs=5, every=1)
     scheduler.on_trial_add(None, SimpleNamespace(config={"trial": "new"}))
     assert decide(scheduler, "new", 1, 0.5) == scheduler.STOP
     assert decide(scheduler, "new", 2, 0.99) == scheduler.STOP
@@ -45,10 +45,25 @@ def test_a_scheduler_recalls_whom_a_study_stopped(folder):
 def test_a_new_study_has_nothing_to_recall(tmp_path):
     made = StudyFolder(tmp_path / "study")
     made.create(StudyConfig())
-    scheduler = make_scheduler(made, "x", "shuffled", epochs=5)
+    scheduler = make_scheduler(made, "x", "shuffled", epochs=5, every=1)
     scheduler.on_trial_add(None, SimpleNamespace(config={"trial": "first"}))
     assert [decide(scheduler, "first", epoch, 0.1) for epoch in (1, 2, 3, 4)] == [scheduler.CONTINUE] * 4
     assert decide(scheduler, "first", 5, 0.1) == scheduler.STOP
+
+
+def test_nobody_is_stopped_before_it_was_judged(tmp_path):
+    made = StudyFolder(tmp_path / "study")
+    made.create(StudyConfig())
+    scheduler = make_scheduler(made, "x", "shuffled", epochs=10, every=3)
+    trials = {name: SimpleNamespace(config={"trial": name}) for name in ("lost", "first", "second")}
+    for trial in trials.values():
+        scheduler.on_trial_add(None, trial)
+    scheduler.on_trial_complete(None, trials["lost"], result(2, 0.1))
+    assert [decide(scheduler, "first", epoch, value) for epoch, value in ((1, 0.0), (2, 0.0), (3, 0.5))] == (
+        [scheduler.CONTINUE] * 3
+    )
+    assert decide(scheduler, "second", 2, 0.0) == scheduler.CONTINUE
+    assert decide(scheduler, "second", 3, 0.2) == scheduler.STOP
 
 
 class Told(Seeds):

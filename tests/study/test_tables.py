@@ -30,7 +30,7 @@ def test_alike_seeds_have_an_interval_of_no_width():
 def test_searched_values_are_those_that_differ():
     trials = [
         trial("a", [], **{"method/weight": 0.1, "method/form": "plain", "training/epochs": 3}),
-        trial("b", [], **{"method/weight": 0.2, "method/form": "aggregated", "training/epochs": 3}),
+        trial("b", [], **{"method/weight": 0.2, "method/form": "aggregated", "training/epochs": 3, "new": 1}),
     ]
     assert searched_values(trials) == ["method/form", "method/weight"]
 
