@@ -3,10 +3,44 @@
 An assignment is int64 [N], an index into the backgrounds for every foreground, or `NO_BACKGROUND`.
 """
 
+import functools
+from dataclasses import dataclass
+
 import torch
 from torch import Generator, Tensor
 
 from bgbias.types import NO_BACKGROUND
+
+
+@dataclass(frozen=True, eq=False)
+class Sorted:
+    """M backgrounds by class.
+
+    classes: [C] int64, rising, those that have backgrounds
+    rows: [M] int64, the backgrounds, class after class
+    first, count: [highest class + 1] int64, where in `rows` each class begins, and how many it has
+    """
+
+    classes: Tensor
+    rows: Tensor
+    first: Tensor
+    count: Tensor
+
+
+@functools.lru_cache(maxsize=16)
+def by_class(background_label: Tensor) -> Sorted:
+    """Backgrounds by class, of their labels ([M] int64, which nobody changes).
+
+    Sorted once for each tensor, not for each batch: that would take longer than its pictures where there are many
+    backgrounds, and make an accelerator wait.
+    """
+    count = torch.bincount(background_label)
+    return Sorted(
+        classes=background_label.unique(),
+        rows=torch.argsort(background_label, stable=True),
+        first=count.cumsum(0) - count,
+        count=count,
+    )
 
 
 def of_class(wanted: Tensor, background_label: Tensor, generator: Generator) -> Tensor:
@@ -19,16 +53,14 @@ def of_class(wanted: Tensor, background_label: Tensor, generator: Generator) -> 
     Returns:
         [N] int64 indices into the M backgrounds, uniform within the class.
     """
-    by_class = torch.argsort(background_label, stable=True)
-    count = torch.bincount(background_label)
-    first = count.cumsum(0) - count
+    found = by_class(background_label)
     draw = torch.rand(len(wanted), generator=generator, device=generator.device)
-    return by_class[first[wanted] + (draw * count[wanted]).long()]
+    return found.rows[found.first[wanted] + (draw * found.count[wanted]).long()]
 
 
 def of_random_class(n: int, background_label: Tensor, generator: Generator) -> Tensor:
     """For each of n foregrounds a random class that has backgrounds, then a random background of it."""
-    classes = background_label.unique()
+    classes = by_class(background_label).classes
     draw = torch.randint(len(classes), (n,), generator=generator, device=generator.device)
     return of_class(classes[draw], background_label, generator)
 
@@ -55,7 +87,7 @@ def biased(label: Tensor, background_label: Tensor, strength: float, generator: 
     wanted = label.clone()
     unbiased = torch.randperm(len(label), generator=generator)[: round((1 - strength) * len(label))]
     if len(unbiased):
-        classes = background_label.unique()
+        classes = by_class(background_label).classes
         step = torch.randint(1, len(classes), (len(unbiased),), generator=generator)
         position = torch.searchsorted(classes, label[unbiased])
         wanted[unbiased] = classes[(position + step) % len(classes)]

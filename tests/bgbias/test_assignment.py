@@ -2,11 +2,22 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from bgbias.data.assignment import biased, none, of_class, of_random_class
+from bgbias.data.assignment import biased, by_class, none, of_class, of_random_class
 from bgbias.randomness import stream
 
 BACKGROUND_LABEL = torch.tensor([2, 0, 1, 2, 0, 2])
 """Out of order and uneven: class 0 has backgrounds 1 and 4, class 1 has 2, class 2 has 0, 3 and 5."""
+
+
+def test_backgrounds_are_sorted_by_class_once_for_each_tensor():
+    found = by_class(BACKGROUND_LABEL)
+    assert found is by_class(BACKGROUND_LABEL)
+    assert found.classes.tolist() == [0, 1, 2]
+    assert found.rows.tolist() == [1, 4, 2, 0, 3, 5]
+    assert (found.first.tolist(), found.count.tolist()) == ([0, 2, 3], [2, 1, 3])
+    other = by_class(torch.tensor([0, 3, 3, 0, 3, 3]))
+    assert other.classes.tolist() == [0, 3]
+    assert (other.first.tolist(), other.count.tolist()) == ([0, 2, 2, 2], [2, 0, 0, 4])
 
 
 def test_of_class_draws_uniformly_within_the_wanted_class():
