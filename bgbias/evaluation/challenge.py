@@ -26,7 +26,8 @@ ROBUST = -1
 LOOK_AHEAD = 8
 """How many backgrounds a foreground must have withstood for each that is chosen for it at once."""
 CURIOSITY = 0.1
-"""How much chance is in the order of tries, in units of the logits' spread; it falls as a background is tried."""
+"""How much chance is in the order of tries, in units of the logits' spread; it falls as a background is tried, and there
+is none for foregrounds whose gradient is known."""
 TELLING = 16
 """A foreground's tries beyond these are not learned from: they tell little more, and would fill the memory."""
 STEEP = range(3, 9)
@@ -136,8 +137,9 @@ class BackgroundChallenge:
         for fronts in self.undecided.split(self._size):
             withstood = int(self._tried[fronts[0]].sum())
             chance = torch.randn(len(fronts), m, generator=stream(0, "challenge", withstood))
-            guess = margins(front[fronts], effect, self.label[fronts]) + self._continued[fronts]
-            danger = doubt * chance - guess / (1 + self._gradients[fronts])[:, None]
+            guess, gradients = margins(front[fronts], effect, self.label[fronts]), self._gradients[fronts, None]
+            guess = (guess + self._continued[fronts]) / (1 + gradients)
+            danger = (gradients == 0) * doubt * chance - guess
             danger = danger.masked_fill(self._tried[fronts], -torch.inf)
             chosen = danger.topk(max(1, min(m - withstood, withstood // LOOK_AHEAD))).indices
             for backs in chosen.T.split(max(1, self._size // len(fronts))):
