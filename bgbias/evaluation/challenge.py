@@ -26,8 +26,8 @@ ROBUST = -1
 LOOK_AHEAD = 8
 """How many backgrounds a foreground must have withstood for each that is chosen for it at once."""
 CURIOSITY = 0.1
-"""How much chance is in the order of tries, in units of the logits' spread; it falls as a background is tried, and there
-is none for foregrounds whose gradient is known."""
+"""How much chance is in the order of tries, in units of the logits' spread; it falls as a background is tried, and
+foregrounds whose gradient is known have none."""
 TELLING = 16
 """A foreground's tries beyond these are not learned from: they tell little more, and would fill the memory."""
 STEEP = range(3, 9)
