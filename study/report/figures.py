@@ -89,7 +89,7 @@ def differences(report: Report) -> Figure:
     axes.set_yticks(range(len(variants)), variants)
     axes.set_ylim(len(variants) - 0.5, -0.5)
     axes.set_xlabel(f"test accuracy, points above {report.comparisons[0].baseline}, 95 % interval over images")
-    axes.set_title(f"{report.config.dataset}: full marks: p < {SIGNIFICANT} after Holm", fontsize=10)
+    axes.set_title(f"{report.config.dataset} (full marks: p < {SIGNIFICANT} after Holm)", fontsize=10)
     figure.legend(loc="outside lower center", ncols=min(4, len(compared)), frameon=False)
     return figure
 
