@@ -40,6 +40,7 @@ def test_the_flat_form_is_complete():
         *("training/learning_rate", "training/schedule", "training/weight_decay"),
         *("training/precision", "training/channels_last", "training/compile"),
         "evaluation/challenge",
+        "evaluation/every",
         "evaluation/saliency",
     }
 
