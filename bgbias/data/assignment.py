@@ -31,8 +31,7 @@ class Sorted:
 def by_class(background_label: Tensor) -> Sorted:
     """Backgrounds by class, of their labels ([M] int64, which nobody changes).
 
-    Sorted once for each tensor, not for each batch: that would take longer than its pictures where there are many
-    backgrounds, and make an accelerator wait.
+    Sorted once for each tensor, not for each batch, for which an accelerator would have to wait.
     """
     count = torch.bincount(background_label)
     return Sorted(
