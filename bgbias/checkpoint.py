@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from bgbias.config import RunConfig
 from bgbias.errors import BgbiasError, CheckpointError
 from bgbias.evaluation.accuracy import Predictions
-from bgbias.seal import check_seal, seal
+from bgbias.files import verify_checksums, write_checksums
 
 CONFIG, MODEL, PREDICTIONS = "config.json", "model.safetensors", "predictions.safetensors"
 LABEL = "label"
@@ -57,7 +57,7 @@ def save(
     answers = {key: found.prediction.to(torch.int16) for key, found in predictions.items()}
     labels = {f"{key}/{LABEL}": found.label.to(torch.int16) for key, found in predictions.items()}
     save_file({**answers, **labels}, folder / PREDICTIONS)
-    seal(folder)
+    write_checksums(folder)
 
 
 def load(folder: Path) -> Checkpoint:
@@ -71,7 +71,7 @@ def load(folder: Path) -> Checkpoint:
         weights = load_file(folder / MODEL)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{folder / MODEL} cannot be read ({error}): give a whole checkpoint") from None
-    check_seal(folder, MODEL)
+    verify_checksums(folder, MODEL)
     try:
         config = RunConfig.from_flat(described["config"])
     except BgbiasError as error:
@@ -97,7 +97,7 @@ def read_right(folder: Path, key: str) -> Tensor:
         raise CheckpointError(
             f"{folder / PREDICTIONS} does not tell {key} ({error}): train again with this version"
         ) from None
-    check_seal(folder, PREDICTIONS)
+    verify_checksums(folder, PREDICTIONS)
     return right
 
 

@@ -1,62 +1,110 @@
-"""Named parts with checked fields: datasets, methods and models are found by looking, never listed.
+"""Components: datasets, methods, models and flow families, found by looking into their package.
 
-A component is a frozen, keyword-only dataclass whose fields are its hyper-parameters; its name is the file it
-lives in. Dropping a file into the package is all it takes to add one.
+A component is a frozen, keyword-only dataclass. Its fields are its hyper-parameters; its name is its class's name in
+snake case. A new file in the package is all it takes to add one.
 """
 
 import dataclasses
 import importlib
 import pkgutil
-from collections.abc import Mapping
-from types import ModuleType
-from typing import Any, TypeVar
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Annotated, Any, TypeVar, cast, dataclass_transform
 
-from pydantic import ConfigDict, ValidationError
+import pydantic.dataclasses
+from pydantic import ConfigDict, Field, ValidationError
 
 from bgbias.errors import SettingError, UnknownNameError
 
 CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)
 """How every component's dataclass is validated: unknown fields, inf and NaN are refused."""
 
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A number in [0, 1]: a probability or a fraction."""
+NonNegative = Annotated[float, Field(ge=0)]
+"""A number >= 0, such as the weight of a penalty."""
+Positive = Annotated[float, Field(gt=0)]
+"""A number > 0, such as a learning rate."""
+Count = Annotated[int, Field(ge=1)]
+"""A whole number >= 1."""
+Pixels = Annotated[int, Field(ge=0)]
+"""A distance in pixels, a whole number >= 0."""
+Seed = Annotated[int, Field(ge=0)]
+"""A whole number >= 0 that random numbers are derived from."""
 
-class Component:
-    """Base of all datasets, methods and models; subclasses are frozen pydantic dataclasses."""
-
-    @classmethod
-    def name(cls) -> str:
-        """The name users type: the file's name."""
-        return cls.__module__.rsplit(".", 1)[-1]
-
-
-C = TypeVar("C", bound=Component)
 T = TypeVar("T")
 
 
-def discover(package: ModuleType, base: type[C]) -> dict[str, type[C]]:
-    """Every subclass of `base` that a module of `package` defines, by its name, sorted."""
-    found: dict[str, type[C]] = {}
-    for info in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"{package.__name__}.{info.name}")
-        for item in vars(module).values():
-            if (
-                isinstance(item, type)
-                and issubclass(item, base)
-                and item is not base
-                and item.__module__ == module.__name__
-            ):
-                found[item.name()] = item
-    return dict(sorted(found.items()))
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def component(cls: type[T]) -> type[T]:
+    """Make a class a component: a frozen, keyword-only dataclass whose fields are validated on construction."""
+    made: Any = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=CHECKED)(cls)
+    return cast(type[T], made)
 
 
-def find(kind: str, name: str, known: Mapping[str, type[C]]) -> type[C]:
-    """The component called `name`.
+class Component:
+    """Base of all datasets, methods and models; subclasses are decorated with `component`."""
 
-    Raises:
-        UnknownNameError: there is none; the message lists the known ones.
-    """
-    if name not in known:
-        raise UnknownNameError(kind, name, known)
-    return known[name]
+    @classmethod
+    def name(cls) -> str:
+        """The name users type: the class's name in snake case, such as `gradient_penalty` for `GradientPenalty`."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+
+C = TypeVar("C", bound=Component)
+
+
+class Registry(Mapping[str, type[C]]):
+    """The components of one kind by name, sorted: every subclass of `base` that a module of `package` defines."""
+
+    def __init__(self, kind: str, package: str, base: type[C]) -> None:
+        """
+        Args:
+            kind: what the components are called in messages, such as `method`.
+            package: the package's dotted name; its modules are imported at the first look-up.
+        """
+        self._kind, self._package, self._base = kind, package, base
+
+    @cached_property
+    def _found(self) -> dict[str, type[C]]:
+        found: dict[str, type[C]] = {}
+        package = importlib.import_module(self._package)
+        for info in pkgutil.walk_packages(package.__path__, f"{self._package}."):
+            module = importlib.import_module(info.name)
+            for item in vars(module).values():
+                if isinstance(item, type) and issubclass(item, self._base) and item.__module__ == module.__name__:
+                    self._add(found, item)
+        return dict(sorted(found.items()))
+
+    def _add(self, found: dict[str, type[C]], item: type[C]) -> None:
+        if not dataclasses.is_dataclass(item):
+            return
+        other = found.setdefault(item.name(), item)
+        if other is not item:
+            raise SettingError(
+                f"two {self._kind} components are called '{item.name()}', in {other.__module__} and "
+                f"{item.__module__}: rename one class"
+            )
+
+    def __getitem__(self, name: str) -> type[C]:
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def find(self, name: str) -> type[C]:
+        """The component called `name`.
+
+        Raises:
+            UnknownNameError: there is none; the message lists the known ones.
+        """
+        if name not in self._found:
+            raise UnknownNameError(self._kind, name, self._found)
+        return self._found[name]
 
 
 def make(cls: type[T], values: Mapping[str, Any], where: str) -> T:

@@ -11,12 +11,12 @@ from typing import Any
 
 from bgbias.components import Component, make
 from bgbias.data.dataset import DatasetSpec
-from bgbias.data.datasets import find_dataset
+from bgbias.data.datasets import datasets
 from bgbias.errors import SettingError
 from bgbias.evaluation.evaluate import Evaluation
-from bgbias.methods import find_method
+from bgbias.methods import methods
 from bgbias.methods.method import Method
-from bgbias.models import find_model
+from bgbias.models import models
 from bgbias.models.model import Model
 from bgbias.training import Training
 
@@ -61,9 +61,9 @@ class RunConfig:
                     f"with one of the sections {', '.join(sections)}"
                 )
             sections[section][field] = value
-        dataset = find_dataset(sections["dataset"].pop(NAME, ""))
-        method = find_method(sections["method"].pop(NAME, ""))
-        model = find_model(sections["model"].pop(NAME, dataset.model))
+        dataset = datasets.find(sections["dataset"].pop(NAME, ""))
+        method = methods.find(sections["method"].pop(NAME, ""))
+        model = models.find(sections["model"].pop(NAME, dataset.model))
         return cls(
             dataset=make(dataset, sections["dataset"], "dataset"),
             method=make(method, sections["method"], "method"),

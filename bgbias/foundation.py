@@ -32,8 +32,8 @@ def classifier_weights(
     wanted = config.method.foundation()
     if wanted is None:
         return None
-    if wanted.source in methods():
-        method, training = methods()[wanted.source](), training_of(config, wanted)
+    if wanted.source in methods:
+        method, training = methods[wanted.source](), training_of(config, wanted)
         return functools.partial(trained, method, config.model, dataset, training, config.seed, device)
     weights = stored(Path(wanted.source), config)
     with torch.device("meta"):
@@ -56,8 +56,8 @@ def check(config: RunConfig) -> None:
     wanted = config.method.foundation()
     if wanted is None:
         return
-    if wanted.source in methods():
-        if methods()[wanted.source]().foundation() is not None:
+    if wanted.source in methods:
+        if methods[wanted.source]().foundation() is not None:
             raise SettingError(
                 f"a backbone must be trained by a method that needs none itself, but got '{wanted.source}': take erm"
             )
@@ -65,7 +65,7 @@ def check(config: RunConfig) -> None:
         stored(Path(wanted.source), config)
     else:
         raise SettingError(
-            f"a backbone must be none, the folder of a checkpoint, or one of the methods {', '.join(methods())}, "
+            f"a backbone must be none, the folder of a checkpoint, or one of the methods {', '.join(methods)}, "
             f"but got '{wanted.source}'"
         )
 

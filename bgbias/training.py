@@ -5,14 +5,12 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from bgbias.components import CHECKED
+from bgbias.components import Count, NonNegative, Positive, component
 from bgbias.data.dataset import Dataset
 from bgbias.errors import DataError, SettingError
 from bgbias.methods.method import Method
@@ -22,7 +20,7 @@ from bgbias.randomness import derive, stream
 from bgbias.types import Batch
 
 
-@dataclass(frozen=True, kw_only=True, config=CHECKED)
+@component
 class Training:
     """How any method is optimised.
 
@@ -40,12 +38,12 @@ class Training:
     The reproduced schedule on ImageNet-9 is sgd, 0.1, steps, weight decay 1e-4, 200 epochs.
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 10
-    batch_size: Annotated[int, Field(ge=1)] = 64
+    epochs: Count = 10
+    batch_size: Count = 64
     optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Positive = 1e-3
     schedule: Literal["constant", "cosine", "steps"] = "constant"
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: NonNegative = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = False
     compile: bool = False

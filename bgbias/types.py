@@ -27,7 +27,7 @@ class Mover(Protocol):
 
 
 class Stored(Protocol):
-    """Pictures or masks that are no tensor in memory but are addressed like one (`bgbias.data.pictures`)."""
+    """Pictures or masks that are no tensor in memory but are addressed like one (`bgbias.data.photographs.stored`)."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...

@@ -2,7 +2,7 @@
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from bgbias.methods.flow_embedding import FlowEmbedding
+from bgbias.methods.flow.method import FlowEmbedding
 from study.space import SearchSpace
 
 SPACE = SearchSpace(

@@ -1,7 +1,7 @@
 """`python -m study` is the `study` command."""
 
-from study.cli import main
-from study.process import leave
+from study.cli.main import main
+from study.cluster.process import leave
 
 
 def command() -> None:

@@ -38,7 +38,7 @@ class SearchSpace:
     params: Mapping[str, BaseDistribution]
     fixed: Mapping[str, Any] = field(default_factory=dict)
     objective: str | None = None
-    dataset: str = field(default_factory=lambda: next(iter(datasets())))
+    dataset: str = field(default_factory=lambda: next(iter(datasets)))
 
     def __post_init__(self) -> None:
         if METHOD_NAME in {*self.fixed, *self.params}:

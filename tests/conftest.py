@@ -9,8 +9,8 @@ import pytest
 import torch
 from made_photographs import write_photographs
 
-from bgbias.data.datasets import find_dataset
-from bgbias.data.digits import embedded
+from bgbias.data.datasets import datasets
+from bgbias.data.digits.sources import embedded
 
 FOLDERS = {
     "colored-digits": None,
@@ -68,6 +68,6 @@ def load(folder_of):
 
     @functools.cache
     def read(name, **options):
-        return find_dataset(name)(**options).load(folder_of(name))
+        return datasets.find(name)(**options).load(folder_of(name))
 
     return read

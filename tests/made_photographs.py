@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bgbias.data import layout
+from bgbias.data.photographs import layout
 
 CLASSES = ("00_disc", "01_bar", "02_frame")
 SIDE = 32

@@ -14,9 +14,9 @@ import torch
 from torch import Generator, Tensor
 
 from bgbias.components import Component
-from bgbias.data.augmentation import Augmentation
 from bgbias.data.compose import pasted, unit
 from bgbias.data.masks import dilate
+from bgbias.data.photographs.augmentation import Augmentation
 from bgbias.types import OWN_BACKGROUND, Backgrounds, Batch, Foregrounds, Mover, Rows, S, at
 
 ORIGINAL, SHUFFLED, REMOVED = "original", "shuffled", "removed"
@@ -257,7 +257,7 @@ class DatasetSpec(Component):
 
     @classmethod
     def name(cls) -> str:
-        """The name users type: the file's name with dashes, such as `colored-mnist`."""
+        """The name users type: the class's with dashes, such as `colored-mnist`."""
         return super().name().replace("_", "-")
 
     def load(self, folder: Path | None) -> Dataset:

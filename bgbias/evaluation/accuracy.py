@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bgbias.data.dataset import Variant, batches
-from bgbias.data.layout import MIXED_RAND, MIXED_SAME
+from bgbias.data.photographs.layout import MIXED_RAND, MIXED_SAME
 from bgbias.methods.method import Method
 from bgbias.metrics import (
     ACCURACY,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bgbias.data.dataset import ORIGINAL, Variant, batch_size
 from bgbias.evaluation.accuracy import Predictions
-from bgbias.evaluation.guess import additive_fit, continued, margins, slopes
+from bgbias.evaluation.challenge_order import additive_fit, continued, margins, slopes
 from bgbias.evaluation.saliency import images_in_a_pass
 from bgbias.evaluation.statistics import wilson_interval
 from bgbias.methods.method import Method

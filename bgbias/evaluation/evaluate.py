@@ -1,13 +1,10 @@
 """All that a model is judged on, in one go."""
 
 from collections.abc import Mapping
-from typing import Annotated
 
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import nn
 
-from bgbias.components import CHECKED
+from bgbias.components import Count, component
 from bgbias.data.dataset import ORIGINAL, Dataset, Variant
 from bgbias.evaluation.accuracy import Predictions, predict, summarise
 from bgbias.evaluation.challenge import BackgroundChallenge, challenge_of
@@ -19,7 +16,7 @@ CHALLENGE = "challenge"
 """The variant that stands for the Background Challenge: every foreground on the background that fools it, if any."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CHECKED)
+@component
 class Evaluation:
     """When a model is judged, and on what.
 
@@ -31,7 +28,7 @@ class Evaluation:
         the object, over at most 1,000 pictures of each variant
     """
 
-    every: Annotated[int, Field(ge=1)] = 1
+    every: Count = 1
     challenge: bool = False
     saliency: bool = False
 

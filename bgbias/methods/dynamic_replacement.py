@@ -1,19 +1,15 @@
 """Dynamic background replacement: each time an example is seen, its background is redrawn with chance p."""
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Generator, Tensor
 
-from bgbias.components import CHECKED
+from bgbias.components import Share, component
 from bgbias.data.assignment import of_random_class
 from bgbias.methods.method import Method
 from bgbias.types import Backgrounds
 
 
-@dataclass(frozen=True, kw_only=True, config=CHECKED)
+@component
 class DynamicReplacement(Method):
     """
     p: chance in [0, 1] that an example's background is replaced by one of a random class
@@ -21,7 +17,7 @@ class DynamicReplacement(Method):
     Source: "Mitigating image background bias in DNN" (2022), dynamic mixed_rand.
     """
 
-    p: Annotated[float, Field(ge=0, le=1)] = 0.5
+    p: Share = 0.5
 
     def assign(self, background: Tensor, backgrounds: Backgrounds, generator: Generator) -> Tensor:
         return redraw(background, backgrounds.label, self.p, generator)

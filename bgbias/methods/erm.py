@@ -1,12 +1,10 @@
 """Empirical risk minimisation: cross-entropy on the biased training set, the baseline of every comparison."""
 
-from pydantic.dataclasses import dataclass
-
-from bgbias.components import CHECKED
+from bgbias.components import component
 from bgbias.methods.method import Method
 
 
-@dataclass(frozen=True, kw_only=True, config=CHECKED)
+@component
 class Erm(Method):
     """No hyper-parameters of its own.
 

@@ -1,15 +1,13 @@
 """Gradient penalty: the answer must not change when the background does."""
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Generator, Tensor, nn
 
-from bgbias.components import CHECKED
+from bgbias.components import NonNegative, Pixels, Share, component
 from bgbias.data.dataset import Dataset
 from bgbias.methods.method import CROSS_ENTROPY, Method
 from bgbias.types import Batch
@@ -17,7 +15,7 @@ from bgbias.types import Batch
 BACKGROUND_GRADIENT = "background_gradient"
 
 
-@dataclass(frozen=True, kw_only=True, config=CHECKED)
+@component
 class GradientPenalty(Method):
     """Cross-entropy plus `weight` times the energy of the input gradient on the background.
 
@@ -42,10 +40,10 @@ class GradientPenalty(Method):
     """
 
     form: Literal["plain", "log_probability", "aggregated"] = "aggregated"
-    weight: Annotated[float, Field(ge=0)] = 0.01
-    dilation: Annotated[int, Field(ge=0)] = 0
-    smoothing: Annotated[int, Field(ge=0)] | None = None
-    dimming: Annotated[float, Field(ge=0, le=1)] = 0.0
+    weight: NonNegative = 0.01
+    dilation: Pixels = 0
+    smoothing: Pixels | None = None
+    dimming: Share = 0.0
 
     def prepare(self, dataset: Dataset, generator: Generator) -> Dataset:  # noqa: ARG002
         return dataset.dilated(self.dilation)

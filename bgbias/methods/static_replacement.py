@@ -2,16 +2,15 @@
 
 from dataclasses import replace
 
-from pydantic.dataclasses import dataclass
 from torch import Generator
 
-from bgbias.components import CHECKED
+from bgbias.components import component
 from bgbias.data.assignment import of_random_class
 from bgbias.data.dataset import Dataset
 from bgbias.methods.method import Method
 
 
-@dataclass(frozen=True, kw_only=True, config=CHECKED)
+@component
 class StaticReplacement(Method):
     """Every training foreground is pasted once on a background of a random class (training on Mixed-Rand).
 

@@ -1,13 +1,12 @@
 """Three 3 x 3 convolutions: a little better than `small_cnn` at no more cost."""
 
-from pydantic.dataclasses import dataclass
 from torch import nn
 
-from bgbias.components import CHECKED
+from bgbias.components import component
 from bgbias.models.model import Model
 
 
-@dataclass(frozen=True, kw_only=True, config=CHECKED)
+@component
 class CompactCnn(Model):
     """conv3x3(12)-maxpool2-relu-conv3x3(24)-maxpool2-relu-conv3x3(48)-relu-fc(K), default initialisation.
 

@@ -1,13 +1,12 @@
 """The reproduced study's network for MNIST: two 5 x 5 convolutions and two linear layers."""
 
-from pydantic.dataclasses import dataclass
 from torch import nn
 
-from bgbias.components import CHECKED
+from bgbias.components import component
 from bgbias.models.model import Model
 
 
-@dataclass(frozen=True, kw_only=True, config=CHECKED)
+@component
 class SmallCnn(Model):
     """conv5x5(10)-maxpool2-relu-conv5x5(20)-maxpool2-relu-fc50-relu-fc(K), default initialisation.
 

@@ -8,16 +8,15 @@ from urllib.error import URLError
 
 import torch
 from pydantic import field_validator
-from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision import models
 from torchvision.models import get_model, get_model_weights, list_models
 
-from bgbias.components import CHECKED
+from bgbias.components import component
+from bgbias.data.photographs.imagenet9_classes import CLASS_OF_IMAGENET, CLASSES
 from bgbias.errors import DataError
-from bgbias.imagenet9_classes import CLASS_OF_IMAGENET, CLASSES
 from bgbias.models.model import Model
 
 IMAGENET9_STATISTICS = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
@@ -27,7 +26,7 @@ ARCHITECTURES = frozenset(list_models(models)) - {"googlenet", "inception_v3"}
 """All that give one row of logits per picture, in training too."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CHECKED)
+@component
 class TorchvisionClassifier(Model):
     """
     architecture: a classifier of torchvision, such as resnet18, resnet50 or convnext_tiny

@@ -3,7 +3,7 @@
 import json
 
 from bgbias.errors import SettingError
-from study.folder import StudyFolder
+from study.record.folder import StudyFolder
 from study.report import figures
 from study.report.interactive import page
 from study.report.tables import Report, make_report

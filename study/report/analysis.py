@@ -9,11 +9,11 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bgbias.data.dataset import ORIGINAL
-from bgbias.data.datasets import find_dataset
+from bgbias.data.datasets import datasets
 from bgbias.metrics import TEST, VALIDATION, accuracies_at, accuracy, chosen, train_loss
-from study.config import StudyConfig
+from study.record.config import StudyConfig
+from study.record.selection import Metrics, Row, Trial, best_epoch, highest_accuracy
 from study.report.tables import Report, SeedRow, searched_values, spans_decades
-from study.selection import Metrics, Row, Trial, best_epoch, highest_accuracy
 
 FEWEST_TRIALS = 4
 """Below so many trials no importance is told."""
@@ -48,7 +48,7 @@ class Trade:
 def shifted_variant(config: StudyConfig) -> str:
     """The variant that is set against `original`: the study's objective, or the dataset's own."""
     asked = config.objective if config.objective != ORIGINAL else None
-    return asked or find_dataset(config.dataset).objective
+    return asked or datasets.find(config.dataset).objective
 
 
 def ranking(report: Report, variant: str) -> list[Ranked]:

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bgbias.metrics import VALIDATION, accuracy
-from study.report.significance import SIGNIFICANT
+from study.record.selection import Trial, best_epoch, highest_accuracy
+from study.report.statistics import SIGNIFICANT
 from study.report.tables import Report, searched_values, spans_decades
-from study.selection import Trial, best_epoch, highest_accuracy
 
 matplotlib.use("Agg")
 

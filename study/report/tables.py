@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bgbias.data.layout import MIXED_RAND
+from bgbias.data.photographs.layout import MIXED_RAND
 from bgbias.metrics import TEST, accuracy, bg_gap
-from study.config import StudyConfig
-from study.folder import CONFIRM, SEARCH, StudyFolder
-from study.report.significance import Comparison, compare
-from study.selection import Row, Trial, best_epoch, variant_order, winners
+from study.record.config import StudyConfig
+from study.record.folder import CONFIRM, SEARCH, StudyFolder
+from study.record.selection import Row, Trial, best_epoch, variant_order, winners
+from study.report.statistics import Comparison, compare
 
 CONFIDENCE = 0.95
 

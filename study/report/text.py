@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
-from study.report.significance import SIGNIFICANT
+from study.report.statistics import SIGNIFICANT
 from study.report.tables import GapRow, Report, SeedRow
 
 MISSING = "-"

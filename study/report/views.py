@@ -14,7 +14,7 @@ from typing import Any
 
 from bgbias.data.dataset import ORIGINAL
 from bgbias.metrics import TEST, VALIDATION, accuracy, at_best
-from study.folder import CONFIRM, SEARCH
+from study.record.folder import CONFIRM, SEARCH
 from study.report import analysis
 from study.report.tables import Report, searched_values
 

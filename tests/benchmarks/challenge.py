@@ -21,14 +21,14 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from bgbias.data import layout
 from bgbias.data.dataset import ORIGINAL
 from bgbias.data.datasets.imagenet9 import dataset_root
+from bgbias.data.photographs import layout
 from bgbias.evaluation.accuracy import Predictions
 from bgbias.evaluation.challenge import Verdict
-from study.challenge import begun
-from study.process import set_up
-from study.single import Trained, evaluate_trained, load_trained
+from study.cluster.process import set_up
+from study.inspect.challenge import begun
+from study.training.single import Trained, evaluate_trained, load_trained
 
 BATCH_SIZE, AIM = 32, 1.3
 

@@ -27,21 +27,21 @@ from optuna.storages.journal import JournalFileBackend
 from ray import tune
 from ray.tune.search.optuna import OptunaSearch
 
+from bgbias.files import write_checksums
 from bgbias.methods.erm import Erm
 from bgbias.metrics import best_accuracy
-from bgbias.seal import seal
-from study import stage
-from study.callbacks import Recorder, Watcher
-from study.cluster import QUIET
-from study.config import StudyConfig
-from study.folder import SEARCH, StudyFolder
-from study.proposals import OptunaProposals
-from study.search import RecordedSearch
-from study.selection import Metrics
+from study.cluster.ray_session import QUIET
+from study.record.config import StudyConfig
+from study.record.folder import SEARCH, StudyFolder
+from study.record.selection import Metrics
+from study.record.storage import Storage
+from study.search import stage
+from study.search.callbacks import Recorder, Watcher
+from study.search.proposals import OptunaProposals
+from study.search.ray_search import RecordedSearch
+from study.search.trainable import ENVIRONMENT, EPOCH, TRIAL, told
 from study.space import SearchSpace
-from study.storage import Storage
-from study.trainable import ENVIRONMENT, EPOCH, TRIAL, told
-from study.tuner import reporting, sending
+from study.study import reporting, sending
 
 EPOCHS, WORKERS, METRICS = 3, 2, 20
 OBJECTIVE = "original"
@@ -74,7 +74,7 @@ class Nothing(tune.Trainable):  # type: ignore[misc]
     def _store(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "model.safetensors").write_bytes(b"nothing")
-            seal(Path(folder))
+            write_checksums(Path(folder))
             storage = Storage(json.loads(self._config[ENVIRONMENT])["storage"])
             storage.put(Path(folder), f"{self._config[TRIAL]}/epoch/{EPOCHS}")
 

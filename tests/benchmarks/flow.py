@@ -14,16 +14,16 @@ from typing import Annotated
 import torch
 import typer
 
-from bgbias.data.datasets.imagenet9 import ImageNet9
-from bgbias.methods.flow_embedding import FlowEmbedding, sampling_classes, sampling_noise
-from bgbias.models.flows import flow_families
-from bgbias.models.modules.flow_classifier import FlowClassifier
+from bgbias.data.datasets.imagenet9 import Imagenet9
+from bgbias.methods.flow.families import flow_families
+from bgbias.methods.flow.method import FlowEmbedding, sampling_classes, sampling_noise
+from bgbias.methods.flow.module import FlowClassifier
+from bgbias.methods.flow.votes import Tally
 from bgbias.models.torchvision_classifier import TorchvisionClassifier
 from bgbias.randomness import stream
 from bgbias.training import Trainer, Training
 from bgbias.types import Batch
-from bgbias.voting import Tally
-from study.process import set_up
+from study.cluster.process import set_up
 
 SAMPLES, IMAGES, WIDTH, CLASSES = 8192, 64, 64, 10
 SIZE, ROUNDS = 96, 3
@@ -38,7 +38,7 @@ def main(data: Annotated[Path, typer.Option(help="a folder that `study data buil
 
 def compare_epochs(root: Path) -> None:
     """Training on features that were computed once, against running the frozen backbone in every epoch."""
-    dataset = ImageNet9(size=SIZE).load(root)
+    dataset = Imagenet9(size=SIZE).load(root)
     method = FlowEmbedding(backbone=None)
     settings = Training(epochs=ROUNDS, batch_size=64)
     trainer = Trainer(method, TorchvisionClassifier(), dataset, settings, 0, torch.device("cpu"))
@@ -107,7 +107,7 @@ def compare_curve() -> None:
 def show_families() -> None:
     """Sampling alone, by family."""
     print(f"{SAMPLES} samples x {IMAGES} images x {WIDTH} dimensions, one core")
-    for family in flow_families():
+    for family in flow_families:
         method, module = built(family)
         start = module.embed(torch.randn(IMAGES, WIDTH))
         noise, classes = sampling_noise(SAMPLES, WIDTH), sampling_classes(SAMPLES, CLASSES)

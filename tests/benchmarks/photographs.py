@@ -22,16 +22,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from bgbias.data import layout
-from bgbias.data.augmentation import words
-from bgbias.data.bank import File, list_files
 from bgbias.data.compose import compose_pixels
 from bgbias.data.dataset import Dataset
-from bgbias.data.datasets.imagenet9 import ImageNet9
-from bgbias.data.photographs import Reader
+from bgbias.data.datasets.imagenet9 import Imagenet9
+from bgbias.data.photographs import layout
+from bgbias.data.photographs.augmentation import words
+from bgbias.data.photographs.bank import File, list_files
+from bgbias.data.photographs.reader import Reader
 from bgbias.methods.dynamic_replacement import DynamicReplacement
 from bgbias.randomness import stream
-from study.process import set_up
+from study.cluster.process import set_up
 
 SIZE, BATCH_SIZE, WORKERS, ROUNDS = 224, 64, 2, 5
 P, JITTER = 0.8, 0.4
@@ -39,7 +39,7 @@ P, JITTER = 0.8, 0.4
 
 def main(data: Annotated[Path, typer.Option(help="a folder that `study data build` wrote")]) -> None:
     root = data.absolute()
-    dataset = ImageNet9(size=SIZE, jitter=JITTER).load(root)
+    dataset = Imagenet9(size=SIZE, jitter=JITTER).load(root)
     compare_batches(root, dataset)
     compare_composing(root)
     show_start(root)
@@ -158,11 +158,11 @@ import time, sys
 started = time.perf_counter()
 from pathlib import Path
 import torch
-from bgbias.data.datasets.imagenet9 import ImageNet9
+from bgbias.data.datasets.imagenet9 import Imagenet9
 from bgbias.randomness import stream
-from study.process import set_up
+from study.cluster.process import set_up
 imported = time.perf_counter()
-dataset = ImageNet9(size={size}).load(Path({root!r}))
+dataset = Imagenet9(size={size}).load(Path({root!r}))
 index = torch.arange(64)
 dataset.training_batch(index, dataset.train.assignment[index], stream(0, "draws"))
 ready = time.perf_counter()

@@ -28,10 +28,10 @@ import typer
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
-from study import sender as sending
-from study.outbox import Outbox
-from study.sender import Sender
-from study.tracking import Reporter
+from study.tracking import sender as sending
+from study.tracking.outbox import Outbox
+from study.tracking.reporter import Reporter
+from study.tracking.sender import Sender
 
 VALUES = {f"val/variant_{number}/accuracy": 0.9 for number in range(40)}
 """What an epoch reports."""

@@ -27,7 +27,7 @@ from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, DatasetSpec
 from bgbias.evaluation.evaluate import evaluate
 from bgbias.training import Trainer
-from study.folder import SEARCH, StudyFolder
+from study.record.folder import SEARCH, StudyFolder
 
 BATCH_SIZE, STEPS, ROUNDS = 64, 150, 9
 TRIALS, WORKERS, EPOCHS = 8, 2, 4

@@ -18,13 +18,13 @@ import torch
 import typer
 
 from bgbias.data.dataset import Dataset
-from bgbias.data.datasets.imagenet9 import ImageNet9
+from bgbias.data.datasets.imagenet9 import Imagenet9
 from bgbias.methods.dynamic_replacement import DynamicReplacement
 from bgbias.models.torchvision_classifier import TorchvisionClassifier
 from bgbias.randomness import stream
 from bgbias.training import Trainer, Training, choose_device
 from bgbias.types import Batch
-from study.process import set_up
+from study.cluster.process import set_up
 
 METHOD = DynamicReplacement(p=0.8)
 WARM_UP, ROUNDS = 3, 7
@@ -64,7 +64,7 @@ def main(
     chosen = choose_device(device)
     named = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "one CPU core"
     print(f"{named}: {architecture}, {size} px, batches of {batch_size}, medians of {ROUNDS} rounds of {steps} batches")
-    dataset = ImageNet9(size=size).load(data.absolute()).to(chosen)
+    dataset = Imagenet9(size=size).load(data.absolute()).to(chosen)
     model = TorchvisionClassifier(architecture=architecture)
 
     def trainer(kind: type[Trainer], training: Training) -> Trainer:

@@ -1,18 +1,16 @@
-import importlib
 import math
-from pathlib import Path
 
 import pytest
 
-from bgbias.components import field_names, find, make
-from bgbias.data.datasets import datasets, find_dataset
+from bgbias.components import Component, Registry, field_names, make
+from bgbias.data.datasets import datasets
 from bgbias.errors import SettingError, UnknownNameError
-from bgbias.methods import find_method, methods
+from bgbias.methods import methods
 from bgbias.methods.dynamic_replacement import DynamicReplacement
 from bgbias.methods.erm import Erm
+from bgbias.methods.flow.families import flow_families
 from bgbias.methods.gradient_penalty import GradientPenalty
-from bgbias.models import find_model, models
-from bgbias.models.flows import flow_families
+from bgbias.models import models
 from bgbias.training import Training
 
 
@@ -23,20 +21,32 @@ def message_of(cls, where, **values):
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("package", "found", "base"),
-    [
-        ("bgbias.methods", methods, "method"),
-        ("bgbias.models", models, "model"),
-        ("bgbias.models.flows", flow_families, "family"),
-        ("bgbias.data.datasets", datasets, None),
-    ],
-)
-def test_every_file_of_a_package_is_found_under_its_name(package, found, base):
-    folder = Path(importlib.import_module(package).__path__[0])
-    stems = {path.stem for path in folder.glob("*.py")} - {"__init__", base}
-    assert {name.replace("-", "_") for name in found()} == stems
-    assert list(found()) == sorted(found())
+@pytest.mark.parametrize("found", [methods, models, flow_families, datasets])
+def test_components_are_sorted_by_name_and_know_their_names(found):
+    assert list(found) == sorted(found)
+    assert all(cls.name() == name for name, cls in found.items())
+
+
+def test_a_new_file_is_found_and_two_components_of_one_name_are_refused(tmp_path, monkeypatch):
+    package = tmp_path / "made_components"
+    (package / "deeper").mkdir(parents=True)
+    for folder in (package, package / "deeper"):
+        (folder / "__init__.py").touch()
+    text = (
+        "from bgbias.components import Component, component\n\n\n"
+        "@component\nclass WorstOfThree(Component):\n    k: int = 3\n"
+    )
+    (package / "deeper" / "one.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = Registry("thing", "made_components", Component)
+    assert {name: cls().k for name, cls in found.items()} == {"worst_of_three": 3}
+    (package / "two.py").write_text(text)
+    with pytest.raises(
+        SettingError,
+        match=r"^two thing components are called 'worst_of_three', in made_components.deeper.one and "
+        r"made_components.two: rename one class$",
+    ):
+        Registry("thing", "made_components", Component).find("worst_of_three")
 
 
 def test_an_unknown_field_is_answered_with_the_valid_ones():
@@ -82,9 +92,9 @@ def test_every_wrong_field_is_named_at_once():
 @pytest.mark.parametrize(
     ("find_one", "typed", "meant"),
     [
-        (find_method, "gradient_penality", "gradient_penalty"),
-        (find_model, "compact-cnn", "compact_cnn"),
-        (find_dataset, "colored_mnist", "colored-mnist"),
+        (methods.find, "gradient_penality", "gradient_penalty"),
+        (models.find, "compact-cnn", "compact_cnn"),
+        (datasets.find, "colored_mnist", "colored-mnist"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_closest(find_one, typed, meant):
@@ -94,8 +104,8 @@ def test_an_unknown_name_is_answered_with_the_closest(find_one, typed, meant):
 
 
 def test_an_unknown_name_close_to_nothing_is_answered_with_all():
-    with pytest.raises(UnknownNameError, match=r"^unknown method 'zzz': choose one of a, b$"):
-        find("method", "zzz", {"b": Erm, "a": Erm})
+    with pytest.raises(UnknownNameError, match=r"^unknown flow family 'zzz': choose one of affine_coupling, masked_"):
+        flow_families.find("zzz")
 
 
 def test_field_names_are_in_order():

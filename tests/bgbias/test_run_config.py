@@ -12,9 +12,9 @@ from bgbias.models import models
 LEAST = {"dataset/name": "colored-digits", "method/name": "gradient_penalty"}
 
 
-@pytest.mark.parametrize("model", models())
-@pytest.mark.parametrize("method", methods())
-@pytest.mark.parametrize("dataset", datasets())
+@pytest.mark.parametrize("model", models)
+@pytest.mark.parametrize("method", methods)
+@pytest.mark.parametrize("dataset", datasets)
 def test_the_flat_form_survives_json_and_gives_the_same_run(dataset, method, model):
     given = {"dataset/name": dataset, "method/name": method, "model/name": model}
     config = RunConfig.from_flat({**given, "training/epochs": 7, "seed": 3, "data": "some/folder"})

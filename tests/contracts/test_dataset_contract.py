@@ -11,7 +11,7 @@ from bgbias.components import field_names
 from bgbias.data.datasets import datasets
 from bgbias.types import NO_BACKGROUND, OWN_BACKGROUND
 
-pytestmark = pytest.mark.parametrize("name", datasets())
+pytestmark = pytest.mark.parametrize("name", datasets)
 
 
 def variants_of(dataset):
@@ -35,7 +35,7 @@ def test_validation_and_test_hold_the_same_variants(load, name):
 
 
 def test_the_objective_is_a_validation_variant(load, name):
-    assert datasets()[name].objective in load(name).validation
+    assert datasets[name].objective in load(name).validation
 
 
 def test_variants_of_a_split_show_the_same_sources(load, name):
@@ -89,7 +89,7 @@ def test_composed_images_are_finite_floats_from_dark_upwards(load, name):
 
 
 def test_loading_again_gives_the_same_to_the_bit(load, folder_of, name):
-    again = datasets()[name]().load(folder_of(name))
+    again = datasets[name]().load(folder_of(name))
     for one, other in zip(variants_of(load(name)), variants_of(again), strict=True):
         everything = torch.arange(len(one))
         batch, same = one.batch(everything), other.batch(everything)
@@ -101,7 +101,7 @@ def test_loading_again_gives_the_same_to_the_bit(load, folder_of, name):
 
 
 def test_original_and_training_stand_on_their_own_class_at_full_strength(load, name):
-    if "strength" not in field_names(datasets()[name]):
+    if "strength" not in field_names(datasets[name]):
         pytest.skip("its bias is natural")
     dataset = load(name, strength=1.0)
     for variant in (dataset.train, dataset.validation["original"], dataset.test["original"]):
@@ -121,4 +121,4 @@ def test_shuffled_backgrounds_tell_nothing_of_the_class(load, name):
 
 
 def test_its_file_names_its_source(name):
-    assert "Source" in inspect.getdoc(sys.modules[datasets()[name].__module__])
+    assert "Source" in inspect.getdoc(sys.modules[datasets[name].__module__])

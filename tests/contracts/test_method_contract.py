@@ -9,7 +9,7 @@ import torch
 
 from bgbias.data.dataset import Variant
 from bgbias.evaluation.accuracy import accuracy, predict
-from bgbias.methods import find_method, methods
+from bgbias.methods import methods
 from bgbias.metrics import IMAGES_PER_SECOND
 from bgbias.models.compact_cnn import CompactCnn
 from bgbias.randomness import stream
@@ -31,11 +31,11 @@ EXTRA = {
 }
 """Settings, beside the defaults, under which a method takes another path."""
 
-CASES = [(name, fields) for name in methods() for fields in [{}, *EXTRA.get(name, [])]]
+CASES = [(name, fields) for name in methods for fields in [{}, *EXTRA.get(name, [])]]
 every_case = pytest.mark.parametrize(
     ("name", "fields"), CASES, ids=["-".join([name, *map(str, fields.values())]) for name, fields in CASES]
 )
-every_method = pytest.mark.parametrize("method", methods().values(), ids=methods())
+every_method = pytest.mark.parametrize("method", methods.values(), ids=methods)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def few(digits):
 
 
 def trainer(name, fields, dataset, seed=0, **training):
-    method = find_method(name)(**fields)
+    method = methods.find(name)(**fields)
     settings = Training(**{"epochs": 3, "batch_size": 32, "schedule": "cosine", **training})
     return Trainer(method, CompactCnn(), dataset, settings, seed, CPU)
 
@@ -145,7 +145,7 @@ def tensors_of(dataset):
 
 @every_case
 def test_it_changes_nothing_it_was_handed(name, fields, few):
-    method = find_method(name)(**fields)
+    method = methods.find(name)(**fields)
     before = tensors_of(few)
     prepared = method.prepare(few, stream(0, "prepare"))
     module = method.build(CompactCnn().build(few.image_shape, 10))

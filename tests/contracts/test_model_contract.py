@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bgbias.models import models
 
-every_model = pytest.mark.parametrize("model", models().values(), ids=models())
+every_model = pytest.mark.parametrize("model", models.values(), ids=models)
 
 
 @every_model

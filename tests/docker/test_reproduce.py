@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from bgbias.errors import DataError
-from study import cli, tuner
+from study import study as tuner
+from study.cli import main as cli
 from study.space import label, load_space
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"

@@ -9,8 +9,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 from running import OPTIONS, outcome, run
 
-from study import cli
-from study.folder import StudyFolder
+from study.cli import main as cli
+from study.record.folder import StudyFolder
 
 
 @pytest.fixture

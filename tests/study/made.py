@@ -1,6 +1,6 @@
 """Recorded trials made by hand."""
 
-from study.selection import Trial
+from study.record.selection import Trial
 
 
 def epoch(**accuracies):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from study.folder import SEARCH
-from study.selection import winners
+from study.record.folder import SEARCH
+from study.record.selection import winners
 
 STUDY = str(Path(sys.executable).with_name("study"))
 PATIENCE = 280

@@ -12,7 +12,7 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
-from study.dashboard import SETTINGS
+from study.cli.dashboard import SETTINGS
 
 PATIENCE = 120
 PROGRAMS = ("initdb", "pg_ctl", "createdb")

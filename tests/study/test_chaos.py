@@ -13,7 +13,7 @@ import pytest
 from clusters import Cluster, answers, free_port
 from running import started, wait_until
 
-from study.folder import SEARCH, StudyFolder
+from study.record.folder import SEARCH, StudyFolder
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 from safetensors.torch import load_file
 
 from bgbias.checkpoint import load
-from study.folder import CONFIRM, SEARCH, StudyFolder
+from study.record.folder import CONFIRM, SEARCH, StudyFolder
 
 SPACES = ("erm", "gradient_penalty")
 TRIALS, EPOCHS, SEEDS = 3, 3, 2

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from bgbias.data.datasets.imagenet9 import ImageNet9
-from bgbias.imagenet9_classes import CLASS_OF_IMAGENET
+from bgbias.data.photographs.imagenet9_classes import CLASS_OF_IMAGENET
 from bgbias.models.torchvision_classifier import TorchvisionClassifier
-from study import challenge
+from study.inspect import challenge
 
 OPTIONS = ("--dataset", "imagenet9", "--set", "dataset/size=32", "--set", "model/name=compact_cnn")
 

@@ -3,8 +3,8 @@
 import pytest
 
 from bgbias.errors import SettingError, UnknownNameError
-from study.config import StudyConfig
-from study.tuner import plan
+from study.record.config import StudyConfig
+from study.study import plan
 
 
 def test_settings_of_some_methods_are_pinned_where_they_belong():

@@ -6,7 +6,7 @@ import time
 
 from running import OPTIONS, PATIENCE, TRIALS, check_mlflow, kill_worker, outcome, run, started, trial_of, wait_until
 
-from study.folder import SEARCH, StudyFolder
+from study.record.folder import SEARCH, StudyFolder
 
 
 def check(folder, undisturbed):

@@ -1,23 +1,6 @@
-"""One file per dataset; each defines one `DatasetSpec`."""
+"""One file per family of datasets; each class in it is one `DatasetSpec`."""
 
-import sys
-from collections.abc import Mapping
-from functools import cache
-
-from bgbias.components import discover, find
+from bgbias.components import Registry
 from bgbias.data.dataset import DatasetSpec
 
-
-@cache
-def datasets() -> Mapping[str, type[DatasetSpec]]:
-    """Every dataset by its name."""
-    return discover(sys.modules[__name__], DatasetSpec)
-
-
-def find_dataset(name: str) -> type[DatasetSpec]:
-    """The dataset called `name`.
-
-    Raises:
-        UnknownNameError: there is none.
-    """
-    return find("dataset", name, datasets())
+datasets = Registry("dataset", __name__, DatasetSpec)

@@ -1,4 +1,4 @@
-"""ImageNet-9, and any photographs with masks in its layout (`bgbias.data.layout`), such as `study data build` writes.
+"""ImageNet-9, and any photographs with masks in its layout, such as `study data build` writes.
 
 Foregrounds: the objects of the original pictures, cut out by their masks. Backgrounds: only_bg_t, pictures whose
 object's box was filled by tiling the background. Test: the released pictures of all eight variants, which no search
@@ -13,15 +13,14 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from sklearn.model_selection import train_test_split
 
-from bgbias.components import CHECKED
-from bgbias.data import layout
-from bgbias.data.augmentation import Augmentation
+from bgbias.components import Seed, Share, component
 from bgbias.data.dataset import Dataset, DatasetSpec, Variant
-from bgbias.data.mixing import composed, original, released
-from bgbias.data.photographs import Part, Reader
+from bgbias.data.photographs import layout
+from bgbias.data.photographs.augmentation import Augmentation
+from bgbias.data.photographs.mixing import composed, original, released
+from bgbias.data.photographs.reader import Part, Reader
 from bgbias.errors import DataError
 
 MAX_RATIO = 4 / 3
@@ -32,8 +31,8 @@ VALIDATION_SHARE = 0.1
 NOTHING = torch.zeros(0, dtype=torch.int64)
 
 
-@dataclass(frozen=True, kw_only=True, config=CHECKED)
-class ImageNet9(DatasetSpec):
+@component
+class Imagenet9(DatasetSpec):
     """
     size: pixels, the side of all pictures; others are scaled and cut when they are decoded, once
     validation_share: in [0, 1), of the training pictures, by class; 0 reads the folder's own `val`, which `study data
@@ -53,8 +52,8 @@ class ImageNet9(DatasetSpec):
     extra: str | None = None
     faulty: Literal["stop", "skip"] = "stop"
     min_scale: Annotated[float, Field(gt=0, le=1)] = 0.08
-    jitter: Annotated[float, Field(ge=0, le=1)] = 0.4
-    split_seed: Annotated[int, Field(ge=0)] = 0
+    jitter: Share = 0.4
+    split_seed: Seed = 0
 
     def load(self, folder: Path | None) -> Dataset:
         """Read the folder's banks, building them first where they are missing.

@@ -6,8 +6,8 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from study.record.selection import Row, Trial
 from study.report.tables import Report
-from study.selection import Row, Trial
 
 COLORS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "pentagon")

@@ -6,6 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from study.record.selection import Trial, best_epoch, highest_accuracy
 from study.report import analysis
 from study.report.interactive.drawing import (
     color,
@@ -18,7 +19,6 @@ from study.report.interactive.drawing import (
     trials_of,
 )
 from study.report.tables import Report, searched_values, spans_decades
-from study.selection import Trial, best_epoch, highest_accuracy
 
 LONGEST = 12
 """Letters of a category's name at most."""

@@ -3,10 +3,10 @@
 import plotly.graph_objects as go
 
 from bgbias.metrics import TEST, VALIDATION
+from study.record.selection import Row, Trial
 from study.report import analysis
 from study.report.interactive.drawing import finished, mark, panels, short, spaces, winner_text
 from study.report.tables import Report
-from study.selection import Row, Trial
 
 
 def learning_curves(report: Report) -> go.Figure:

@@ -1,0 +1,43 @@
+"""Background colour bias on digits: the paper's colour tells the class.
+
+Foreground: the ink (pixels above 0). Backgrounds: ten colours.
+Source of the bias: "Mitigating image background bias in DNN" (2022), with its palette as default.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from bgbias.components import Seed, Share, component
+from bgbias.data.dataset import Dataset, DatasetSpec
+from bgbias.data.digits.biases import biased_dataset, colored_backgrounds, ink_mask
+from bgbias.data.digits.sources import DigitSplits, embedded, mnist
+
+
+@component
+class ColoredMnist(DatasetSpec):
+    """MNIST on a colour per class.
+
+    strength: share of training images that carry the bias, in [0, 1]
+    palette: the ten colours, `reproduced` or `separated` (`bgbias.data.digits.biases.PALETTES`)
+    split_seed: of the validation cut and of all assignments
+    """
+
+    strength: Share = 1.0
+    palette: Literal["reproduced", "separated"] = "reproduced"
+    split_seed: Seed = 0
+
+    def load(self, folder: Path | None) -> Dataset:
+        return self.biased(mnist(folder, self.split_seed))
+
+    def biased(self, digits: DigitSplits) -> Dataset:
+        """The digits on their colours."""
+        backgrounds = colored_backgrounds(self.palette)
+        return biased_dataset(self.name(), digits, ink_mask, backgrounds, self.strength, self.split_seed)
+
+
+@component
+class ColoredDigits(ColoredMnist):
+    """The same bias on scikit-learn's embedded digits, without a download. Options as `ColoredMnist`."""
+
+    def load(self, folder: Path | None) -> Dataset:  # noqa: ARG002 - embedded: nothing to read from
+        return self.biased(embedded(self.split_seed))

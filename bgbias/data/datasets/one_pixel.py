@@ -1,0 +1,42 @@
+"""One-pixel bias on digits: a bright pixel in the first row tells the class by its column.
+
+Foreground: all but the first row. Backgrounds: ten dark pictures with one lit pixel.
+Source of the bias: "Mitigating image background bias in DNN" (2022), with its intensity of 12 as default.
+"""
+
+from pathlib import Path
+
+from bgbias.components import Positive, Seed, Share, component
+from bgbias.data.dataset import Dataset, DatasetSpec
+from bgbias.data.digits.biases import biased_dataset, one_pixel_backgrounds, one_pixel_mask
+from bgbias.data.digits.sources import SIDE, DigitSplits, embedded, mnist
+
+
+@component
+class OnePixelMnist(DatasetSpec):
+    """MNIST with one lit pixel per class.
+
+    strength: share of training images that carry the bias, in [0, 1]
+    intensity: of the lit pixel, > 0, where 1 is the ink's full brightness
+    split_seed: of the validation cut and of all assignments
+    """
+
+    strength: Share = 1.0
+    intensity: Positive = 12.0
+    split_seed: Seed = 0
+
+    def load(self, folder: Path | None) -> Dataset:
+        return self.biased(mnist(folder, self.split_seed))
+
+    def biased(self, digits: DigitSplits) -> Dataset:
+        """The digits with their lit pixel."""
+        backgrounds = one_pixel_backgrounds(SIDE, SIDE, self.intensity)
+        return biased_dataset(self.name(), digits, one_pixel_mask, backgrounds, self.strength, self.split_seed)
+
+
+@component
+class OnePixelDigits(OnePixelMnist):
+    """The same bias on scikit-learn's embedded digits, without a download. Options as `OnePixelMnist`."""
+
+    def load(self, folder: Path | None) -> Dataset:  # noqa: ARG002 - embedded: nothing to read from
+        return self.biased(embedded(self.split_seed))

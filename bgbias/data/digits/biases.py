@@ -1,0 +1,90 @@
+"""Turning plain digits into a dataset whose background gives the class away."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from bgbias.data import assignment
+from bgbias.data.dataset import ORIGINAL, REMOVED, SHUFFLED, Dataset, Variant
+from bgbias.data.digits.sources import CLASSES, Digits, DigitSplits
+from bgbias.randomness import stream
+from bgbias.types import Backgrounds, Foregrounds
+
+PALETTES = {
+    "reproduced": (
+        (255, 0, 0), (255, 135, 0), (255, 211, 0), (255, 211, 10), (161, 211, 10),
+        (10, 255, 153), (10, 239, 255), (20, 125, 245), (88, 10, 255), (190, 10, 255),
+    ),
+    "separated": (
+        (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255),
+        (0, 255, 255), (128, 0, 0), (0, 128, 0), (0, 0, 128), (128, 128, 128),
+    ),
+}  # fmt: skip
+"""RGB per class. `reproduced` is the 2022 study's (its colours 2 and 3 differ by 10 in blue alone); in
+`separated` any two colours differ by at least 127 in some channel."""
+
+
+def one_pixel_mask(image: Tensor) -> Tensor:
+    """All but the first row is foreground: [N, 1, H, W] bool."""
+    mask = torch.ones_like(image, dtype=torch.bool)
+    mask[:, :, 0] = False
+    return mask
+
+
+def ink_mask(image: Tensor) -> Tensor:
+    """The ink is foreground, the paper (exactly 0) background: [N, 1, H, W] bool."""
+    return image > 0
+
+
+def one_pixel_backgrounds(height: int, width: int, intensity: float) -> Backgrounds:
+    """Per class a dark picture with the pixel at (row 0, column = class) lit."""
+    image = torch.zeros(len(CLASSES) + 1, 1, height, width)
+    label = torch.arange(len(CLASSES))
+    image[label, 0, 0, label] = intensity
+    return Backgrounds(image, label)
+
+
+def colored_backgrounds(palette: str) -> Backgrounds:
+    """Per class one colour, as [11, 3, 1, 1] in [0, 1]; the last is black."""
+    colors = torch.tensor([*PALETTES[palette], (0, 0, 0)])
+    return Backgrounds(colors[:, :, None, None] / 255, torch.arange(len(CLASSES)))
+
+
+def biased_dataset(
+    name: str,
+    digits: DigitSplits,
+    mask: Callable[[Tensor], Tensor],
+    backgrounds: Backgrounds,
+    strength: float,
+    seed: int,
+) -> Dataset:
+    """Train with the bias at `strength`; validate and test on `original`, `shuffled` and `removed`.
+
+    Args:
+        mask: images [N, 1, H, W] uint8 to foreground masks [N, 1, H, W] bool.
+        strength: share of training images on their own class's background, in [0, 1].
+        seed: of the assignments, so that every run is judged on the same pictures.
+    """
+
+    def cut(part: Digits) -> Foregrounds:
+        return Foregrounds(part.image, mask(part.image), part.label, part.source)
+
+    front = cut(digits.train)
+    bias = assignment.biased(front.label, backgrounds.label, strength, stream(seed, "train bias"))
+    return Dataset(
+        name=name,
+        classes=CLASSES,
+        train=Variant(front, backgrounds, bias),
+        validation=_variants(cut(digits.validation), backgrounds, seed, "validation"),
+        test=_variants(cut(digits.test), backgrounds, seed, "test"),
+    )
+
+
+def _variants(front: Foregrounds, back: Backgrounds, seed: int, split: str) -> dict[str, Variant]:
+    assignments = {
+        ORIGINAL: assignment.biased(front.label, back.label, 1.0, stream(seed, f"{split} {ORIGINAL}")),
+        SHUFFLED: assignment.of_random_class(len(front), back.label, stream(seed, f"{split} {SHUFFLED}")),
+        REMOVED: assignment.none(len(front)),
+    }
+    return {name: Variant(front, back, chosen) for name, chosen in assignments.items()}

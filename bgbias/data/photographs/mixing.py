@@ -1,0 +1,109 @@
+"""The eight variants of ImageNet-9: composed from the parts of a split, or as they were released.
+
+Source: K. Xiao et al., "Noise or Signal", 2020 (arXiv 2006.09994), section 2.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from bgbias.data import assignment
+from bgbias.data.dataset import Released, Variant
+from bgbias.data.photographs.layout import (
+    MIXED,
+    MIXED_NEXT,
+    MIXED_RAND,
+    MIXED_SAME,
+    NO_FG,
+    ONLY_BG_B,
+    ONLY_BG_T,
+    ONLY_FG,
+    ORIGINAL,
+    TEST,
+    mixed_sources,
+)
+from bgbias.data.photographs.reader import Part, Reader
+from bgbias.data.photographs.stored import Pictures
+from bgbias.randomness import stream
+from bgbias.types import OWN_BACKGROUND
+
+
+def composed(part: Part, classes: int, seed: int) -> dict[str, Variant]:
+    """All eight variants of a split, made from its own foregrounds and backgrounds alone."""
+    n, tiles = len(part), part.tiles
+
+    def of_class(name: str, wanted: Tensor) -> Tensor:
+        return assignment.of_class(wanted, tiles.label, stream(seed, name))
+
+    def cut_out(change: Callable[[Tensor], Tensor]) -> Variant:
+        return Variant(replace(part.fronts, mask=part.mask.changed(change)), tiles, assignment.none(n))
+
+    plain = original(part)
+    return {
+        ORIGINAL: plain,
+        MIXED_SAME: plain.assigned(of_class(MIXED_SAME, part.label)),
+        MIXED_RAND: plain.assigned(assignment.of_random_class(n, tiles.label, stream(seed, MIXED_RAND))),
+        MIXED_NEXT: plain.assigned(of_class(MIXED_NEXT, (part.label + 1) % classes)),
+        ONLY_FG: plain.assigned(assignment.none(n)),
+        NO_FG: cut_out(torch.logical_not),
+        ONLY_BG_B: cut_out(beside_box),
+        ONLY_BG_T: Variant(replace(part.fronts, image=part.tile.at(torch.arange(n))), tiles, own(n)),
+    }
+
+
+def original(part: Part) -> Variant:
+    """The photographs as they are."""
+    return Variant(part.fronts, part.tiles, own(len(part)))
+
+
+def own(n: int) -> Tensor:
+    """Every picture of n on its own background."""
+    return torch.full((n,), OWN_BACKGROUND)
+
+
+def beside_box(mask: Tensor) -> Tensor:
+    """All that lies outside each mask's bounding box: [N, 1, H, W] bool to the same."""
+    rows, columns = mask.any(dim=3, keepdim=True), mask.any(dim=2, keepdim=True)
+    return ~(between(rows, 2) & between(columns, 3))
+
+
+def between(line: Tensor, dim: int) -> Tensor:
+    """From the first True to the last one along a dimension."""
+    seen = line.int()
+    return (seen.cumsum(dim) > 0) & (seen.flip(dim).cumsum(dim).flip(dim) > 0)
+
+
+def released(reader: Reader, part: Part) -> dict[str, Variant]:
+    """All eight variants of the test set, from their own files."""
+    index = {name: i for i, name in enumerate(part.names)}
+    found = {name: mixed(reader, part, index, name) for name in MIXED}
+    alone = {name: picture_by_picture(reader, part, index, name) for name in (ONLY_FG, NO_FG, ONLY_BG_B, ONLY_BG_T)}
+    return {ORIGINAL: original(part), **found, **alone}
+
+
+def mixed(reader: Reader, part: Part, index: dict[str, int], variant: str) -> Released:
+    """A mixed variant; its names say which foreground and which background each picture was made of."""
+    shelf = reader.pictures(variant, TEST)
+    names, fronts, backs = [], [], []
+    for name in shelf.row:
+        front, back = mixed_sources(name) or (name, name)
+        if front in index and back in index:
+            names.append(name)
+            fronts.append(index[front])
+            backs.append(index[back])
+        else:
+            reader.faults.append(f"{variant} picture {name} is made of no known pictures")
+    pictures = Pictures(shelf.storage, shelf.rows(names))
+    return Released(part.fronts.at(torch.tensor(fronts)), part.tiles, torch.tensor(backs), pictures)
+
+
+def picture_by_picture(reader: Reader, part: Part, index: dict[str, int], variant: str) -> Variant:
+    """A variant with one picture for each source."""
+    shelf = reader.pictures(variant, TEST)
+    names = [name for name in part.names if name in shelf.row]
+    reader.faults += [f"test picture {name} has no readable {variant}" for name in part.names if name not in shelf.row]
+    fronts = part.fronts.at(torch.tensor([index[name] for name in names]))
+    pictures = Pictures(shelf.storage, shelf.rows(names))
+    return Variant(replace(fronts, image=pictures), part.tiles, own(len(names)))

@@ -1,0 +1,258 @@
+"""Photographs with masks as foregrounds, backgrounds and assignments: the splits of an ImageNet-9 folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy import ndimage
+from torch import Tensor
+
+from bgbias.data.photographs import layout
+from bgbias.data.photographs.bank import (
+    Bytes,
+    Decode,
+    File,
+    bank_home,
+    centre,
+    decode_mask,
+    decode_picture,
+    list_files,
+    open_bank,
+    pack,
+)
+from bgbias.data.photographs.stored import PIXEL, PackedMasks, Pictures
+from bgbias.errors import DataError
+from bgbias.types import NO_BACKGROUND, Backgrounds, Foregrounds
+
+BLACK, WHOLE = 0, 255
+"""What fills the extra row of a bank: no picture, or a mask that is all foreground."""
+JPEG_NOISE = 12
+"""Out of 255; an only_fg picture is darker than this beside its object."""
+NAMED_FAULTS = 3
+MASK_ENDINGS = frozenset({".npy"})
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """One folder of pictures or masks, decoded.
+
+    storage: [R + 1, ...] uint8, its last row the extra one
+    row:     which row each name has; a file that is unreadable is left out
+    label:   the class of each name
+    """
+
+    storage: Tensor
+    row: dict[str, int]
+    label: dict[str, int]
+
+    def rows(self, names: list[str]) -> Tensor:
+        """[n] int64."""
+        return torch.tensor([self.row[name] for name in names], dtype=torch.int64)
+
+    def labels(self, names: list[str]) -> Tensor:
+        """[n] int64."""
+        return torch.tensor([self.label[name] for name in names], dtype=torch.int64)
+
+
+@dataclass(frozen=True)
+class Part:
+    """N photographs of one split, of which the first T have a mask and a tile of their own.
+
+    names: of the source pictures
+    image, mask: [N]; label, source: [N] int64; the mask of the others is all foreground
+    tile:  [T + 1], only_bg_t of the first T sources, then black
+    """
+
+    names: tuple[str, ...]
+    image: Pictures
+    mask: PackedMasks
+    label: Tensor
+    source: Tensor
+    tile: Pictures
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def masked(self) -> int:
+        """T, how many have a mask and a tile."""
+        return len(self.tile) - 1
+
+    @property
+    def fronts(self) -> Foregrounds:
+        return Foregrounds(self.image, self.mask, self.label, self.source)
+
+    @property
+    def tiles(self) -> Backgrounds:
+        return Backgrounds(self.tile, self.label[: self.masked])
+
+    def at(self, index: Tensor) -> "Part":
+        """The photographs at `index` ([n] int64, rising), and their tiles alone."""
+        return Part(
+            names=tuple(self.names[i] for i in index.tolist()),
+            image=self.image.at(index),
+            mask=self.mask.at(index),
+            label=self.label[index],
+            source=self.source[index],
+            tile=self.tile.at(torch.cat([index[index < self.masked], torch.tensor([NO_BACKGROUND])])),
+        )
+
+
+class Reader:
+    """Reads the splits of a dataset folder, and keeps account of what is missing or unreadable.
+
+    root: the dataset's folder; size: pixels, the side of all pictures
+    classes: the names of its class folders, sorted; faults: what was found missing or unreadable
+    """
+
+    def __init__(self, root: Path, size: int) -> None:
+        self.root, self.size = root, size
+        self.classes = class_folders(root)
+        self.faults: list[str] = []
+        self._sources: dict[str, int] = {}
+        self._shelves: dict[str, Shelf] = {}
+
+    def part(self, split: str, extra: str | None = None) -> Part:
+        """The originals of a split that have a mask and a tile, then those of a folder beside `original`.
+
+        Raises:
+            DataError: a class has no picture here, or the folder `extra` adds none.
+        """
+        own = self._files(layout.ORIGINAL, split)
+        others = self._others(own, extra, split) if extra else []
+        label = f"{layout.ORIGINAL}-{split}-{self.size}"
+        originals = self._picture_shelf(f"{extra}-{label}" if extra else label, [*own, *others])
+        tiles, masks = self.pictures(layout.ONLY_BG_T, split), self.masks(split)
+        wanted = [plain(file.name) for file in own if plain(file.name) in originals.row]
+        for what, shelf in ((layout.ONLY_BG_T, tiles), (layout.FG_MASK, masks)):
+            missing = [name for name in wanted if name not in shelf.row]
+            self.faults += [f"{split} picture {name} has no readable {what}" for name in missing]
+        paired = [name for name in wanted if name in tiles.row and name in masks.row]
+        self._check_classes(split, originals.labels(paired))
+        unmasked = [plain(file.name) for file in others if plain(file.name) in originals.row]
+        names = [*paired, *unmasked]
+        whole = torch.full((len(unmasked),), len(masks.storage) - 1)
+        black = torch.tensor([len(tiles.storage) - 1])
+        return Part(
+            names=tuple(names),
+            image=Pictures(originals.storage, originals.rows(names)),
+            mask=PackedMasks(masks.storage, torch.cat([masks.rows(paired), whole]), self.size),
+            label=originals.labels(names),
+            source=self._numbers(names),
+            tile=Pictures(tiles.storage, torch.cat([tiles.rows(paired), black])),
+        )
+
+    def pictures(self, variant: str, split: str) -> Shelf:
+        """All pictures of a variant, by the name of their source; mixed ones by that of their file."""
+        return self._picture_shelf(f"{variant}-{split}-{self.size}", self._files(variant, split))
+
+    def masks(self, split: str) -> Shelf:
+        """All masks of a split, by source: as given, or where none are, what only_fg shows."""
+        files = list_files(layout.split_folder(self.root, layout.FG_MASK, split), MASK_ENDINGS)
+        decode = decode_mask(self.size)
+        if not files:
+            files = self._files(layout.ONLY_FG, split)
+            decode = decode_only_fg(self.size)
+        shape = (self.size, -(-self.size // 8))
+        return self._shelf(f"{layout.FG_MASK}-{split}-{self.size}", files, decode, shape, WHOLE)
+
+    def _files(self, variant: str, split: str) -> list[File]:
+        return list_files(layout.split_folder(self.root, variant, split), layout.PICTURE_ENDINGS)
+
+    def _others(self, own: list[File], extra: str, split: str) -> list[File]:
+        known = {plain(file.name) for file in own}
+        others = [file for file in self._files(extra, split) if plain(file.name) not in known]
+        if not others:
+            folder = layout.split_folder(self.root, extra, split)
+            raise DataError(f"{folder} adds no picture to {layout.ORIGINAL}: leave dataset/extra out")
+        return others
+
+    def _check_classes(self, split: str, label: Tensor) -> None:
+        empty = [
+            name for name, n in zip(self.classes, label.bincount(minlength=len(self.classes)), strict=True) if not n
+        ]
+        if empty:
+            folder = layout.split_folder(self.root, layout.ORIGINAL, split)
+            why = f" ({self.faults[0]})" if self.faults else ""
+            raise DataError(
+                f"{folder} has no picture of {', '.join(empty)} with a mask and a background{why}: add some, "
+                "or remove the class"
+            )
+
+    def _numbers(self, names: list[str]) -> Tensor:
+        return torch.tensor([self._sources.setdefault(name, len(self._sources)) for name in names], dtype=torch.int64)
+
+    def _picture_shelf(self, label: str, files: list[File]) -> Shelf:
+        return self._shelf(label, files, decode_picture(self.size), (self.size, self.size, PIXEL), BLACK)
+
+    def _shelf(self, label: str, files: list[File], decode: Decode, shape: tuple[int, ...], last: int) -> Shelf:
+        if label in self._shelves:
+            return self._shelves[label]
+        bank = open_bank(bank_home(self.root), label, files, decode, shape, last)
+        self.faults += [f"{files[row].path} cannot be read ({reason})" for row, reason in sorted(bank.faults.items())]
+        row_of: dict[str, int] = {}
+        for row, file in enumerate(files):
+            if plain(file.name) in row_of:
+                self.faults.append(f"{file.path} has the name of another picture")
+            elif file.class_name not in self.classes:
+                self.faults.append(f"{file.path} is of no class that the originals have")
+            elif row not in bank.faults:
+                row_of[plain(file.name)] = row
+        label_of = {name: self.classes.index(files[row].class_name) for name, row in row_of.items()}
+        self._shelves[label] = Shelf(bank.rows, row_of, label_of)
+        return self._shelves[label]
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """What each source is called, by its number."""
+        return tuple(self._sources)
+
+    def check(self, skip: bool) -> None:
+        """
+        Raises:
+            DataError: something is missing or unreadable, unless it may be skipped.
+        """
+        if self.faults and not skip:
+            shown = "; ".join(self.faults[:NAMED_FAULTS])
+            more = f"; and {len(self.faults) - NAMED_FAULTS} more" if len(self.faults) > NAMED_FAULTS else ""
+            raise DataError(
+                f"{len(self.faults)} faults in {self.root}: {shown}{more}: "
+                "mend them, or leave these pictures out with --set dataset/faulty=skip"
+            )
+
+
+def plain(name: str) -> str:
+    """A file's name as its source's; a mixed picture's as it is."""
+    return name if layout.mixed_sources(name) else layout.source(name)
+
+
+def class_folders(root: Path) -> tuple[str, ...]:
+    """The class folders of the training originals, or of the released ones, sorted.
+
+    Raises:
+        DataError: there are none.
+    """
+    for split in (layout.TRAIN, layout.TEST):
+        folder = layout.split_folder(root, layout.ORIGINAL, split)
+        if folder.is_dir():
+            found = sorted(part.name for part in folder.iterdir() if part.is_dir())
+            if found:
+                return tuple(found)
+    raise DataError(
+        f"{root} holds neither {layout.ORIGINAL}/{layout.TRAIN}/<class> nor {layout.RELEASE}/{layout.ORIGINAL}/"
+        f"{layout.VAL}/<class>: give the folder that `study data build` or `study data fetch` wrote"
+    )
+
+
+def decode_only_fg(size: int) -> Decode:
+    """A decoder of only_fg pictures to their masks, packed: what is brighter than noise, without holes or specks."""
+
+    def decode(path: Path) -> Bytes:
+        with Image.open(path) as opened:
+            picture = np.asarray(centre(opened.convert("RGB"), size, Image.Resampling.BICUBIC))
+        bright = ndimage.binary_opening(picture.max(axis=-1) > JPEG_NOISE)
+        return pack(Image.fromarray(ndimage.binary_fill_holes(bright)))
+
+    return decode

@@ -1,0 +1,244 @@
+"""Flow-based background embedding manipulation: answer for the object on every background, not on its own alone.
+
+A frozen backbone's features become an embedding. A conditional flow learns where the embedding of an object goes when
+its background is replaced by one of a class. To predict, embeddings are sampled for all background classes, each is
+classified, and they vote.
+
+The 2022 study taught its flow moves that start from the own background alone. A test image may stand on any
+background, so here moves start from every background that an object was seen on.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, field_validator
+from torch import Generator, Tensor, nn
+
+from bgbias.components import Count, NonNegative, Positive, Share, component
+from bgbias.data.dataset import Dataset, Variant, batches
+from bgbias.data.encoded import encoded_dataset
+from bgbias.methods.flow.families import build_flow, flow_families
+from bgbias.methods.flow.module import FlowClassifier, last_linear
+from bgbias.methods.flow.votes import Tally, Vote
+from bgbias.methods.method import CROSS_ENTROPY, Foundation, Method
+from bgbias.randomness import stream
+from bgbias.types import Batch
+
+NEGATIVE_LOG_LIKELIHOOD = "negative_log_likelihood"
+VOTE_CROSS_ENTROPY = "vote_cross_entropy"
+SAMPLES = "samples"
+ROWS = 1 << 14
+"""How many embeddings are sampled at a time."""
+NOISE_BLOCK = 64
+"""How many samples' noise is drawn at a time."""
+
+
+@component
+class FlowEmbedding(Method):
+    """Cross-entropy on the embeddings of own and swapped backgrounds, minus `likelihood_weight` times the flow's
+    log-likelihood of the swapped ones in nats per dimension.
+
+    backbone: what trains it: the name of a method; the folder of a checkpoint; or `none`, which takes
+        the weights that the model begins with (its `model/weights`)
+    backbone_epochs: >= 1, where a method trains it
+    swaps: >= 1, how many random backgrounds each training image is encoded on beside its own
+    width: >= 2, of the embedding
+    hidden: >= 1, units of the embedding's first layer
+    family: affine_coupling, masked_autoregressive or spline_coupling
+    depth: >= 1, layers of the flow
+    flow_hidden: >= 1, units of the networks inside them
+    own_weight: in [0, 1], of the own background's cross-entropy; the swapped ones share the rest. Also the chance
+        that a vote in training starts from the own embedding
+    likelihood_weight: >= 0; the 2022 study's is 5e-5 per nat, not per dimension
+    faithful: whether the flow learns from densities alone. Else the vote trains it too, which bends it to what is
+        answered rightly, away from where embeddings really go: its samples vote better and its likelihood is worse
+    vote_weight: >= 0, of the cross-entropy of a vote of one sample for each background class, the prediction itself
+    staging: `joint` trains all from the first epoch; `staged` is the 2022 study's: first the embedding and the
+        classifier on own backgrounds alone, then, with the embedding frozen, the classifier and the flow
+    first_stage: epochs, >= 1, of `staged`
+    settling: in [0, 1), the share of the epochs at the end in which the embedding stays as it is, so that the flow
+        learns moves that do not change any more
+    vote: `majority`, `mean_probability` or `reproduced` (`bgbias.methods.flow.votes`)
+    max_samples: >= 1, a power of two; before each judging the number of samples is chosen among 0, 1, 2, 4, ... up to
+        it by the mean accuracy on the validation variants that a background was pasted in, fewer winning a tie
+    temperature: > 0, of sampling: the noise is multiplied by it
+
+    Source: "Mitigating image background bias in DNN" (2022), flow-based background embedding manipulation.
+    """
+
+    backbone: str | None = "dynamic_replacement"
+    backbone_epochs: Count = 10
+    swaps: Count = 4
+    width: Annotated[int, Field(ge=2)] = 32
+    hidden: Count = 256
+    family: str = "affine_coupling"
+    depth: Count = 4
+    flow_hidden: Count = 64
+    own_weight: Share = 0.5
+    likelihood_weight: NonNegative = 0.01
+    faithful: bool = True
+    vote_weight: NonNegative = 0.5
+    staging: Literal["joint", "staged"] = "joint"
+    first_stage: Count = 5
+    settling: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    vote: Vote = "majority"
+    max_samples: Count = 32
+    temperature: Positive = 1.0
+
+    @field_validator("family")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in flow_families:
+            raise ValueError(f"must be one of {', '.join(flow_families)}")
+        return name
+
+    @field_validator("max_samples")
+    @classmethod
+    def _power_of_two(cls, samples: int) -> int:
+        if samples & (samples - 1):
+            raise ValueError("must be a power of two")
+        return samples
+
+    def foundation(self) -> Foundation | None:
+        return Foundation(self.backbone, self.backbone_epochs) if self.backbone else None
+
+    def build(self, classifier: nn.Module) -> FlowClassifier:
+        told = self.width + last_linear(classifier).out_features
+        flow = build_flow(self.family, self.width, told, self.depth, self.flow_hidden)
+        return FlowClassifier(classifier, self.width, self.hidden, flow)
+
+    @torch.no_grad()
+    def encode(self, module: nn.Module, dataset: Dataset, generator: Generator) -> Dataset:
+        return encoded_dataset(dataset, self.swaps, flow_of(module).features, generator)
+
+    def begin_epoch(self, module: nn.Module, epoch: int, epochs: int) -> None:
+        staged = self.staging == "staged" and epoch >= self.first_stage
+        flow_of(module).freeze_embedding(staged or epoch >= (1 - self.settling) * epochs)
+
+    def loss(self, module: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
+        flow = flow_of(module)
+        if self.staging == "staged" and not flow.embedding_frozen:
+            return {CROSS_ENTROPY: F.cross_entropy(flow.own_logits(batch.image[:, 0]), batch.label)}
+        copies = batch.image.shape[1]
+        embedding = flow.embed(batch.image.flatten(0, 1))
+        start = embedding.unflatten(0, (-1, copies))
+        step = int(torch.randint(1, copies, (), generator=generator, device=generator.device))
+        moved, classes = start.roll(step, dims=1).flatten(0, 1), batch.background_class.roll(step, dims=1).flatten()
+        log_likelihood = flow.log_density(embedding, moved, classes).mean() / self.width
+        return {
+            CROSS_ENTROPY: weighted_cross_entropy(flow.logits(embedding), batch.label, self.own_weight),
+            NEGATIVE_LOG_LIKELIHOOD: -self.likelihood_weight * log_likelihood,
+            VOTE_CROSS_ENTROPY: self.vote_weight * self.vote_cross_entropy(flow, start, batch.label, generator),
+        }
+
+    def vote_cross_entropy(self, module: FlowClassifier, start: Tensor, label: Tensor, generator: Generator) -> Tensor:
+        """The cross-entropy of the mean probability of one sample for each background class.
+
+        Args:
+            start: [B, 1 + n, E], of which each example's samples start at its own with chance `own_weight`, else at
+                one of the others.
+            label: [B] int64.
+        """
+        n, copies = start.shape[:2]
+        draw = torch.rand(n, generator=generator, device=generator.device)
+        other = torch.randint(1, copies, (n,), generator=generator, device=generator.device)
+        first = start[torch.arange(n, device=start.device), torch.where(draw < self.own_weight, 0, other)]
+        classes = torch.arange(module.classes, device=start.device).repeat(n)
+        noise = torch.randn(len(classes), self.width, generator=generator, device=generator.device)
+        start, noise = first.repeat_interleave(module.classes, 0), self.temperature * noise
+        moved = module.moved(start, noise, classes, fixed_flow=self.faithful)
+        log_probability = F.log_softmax(module.logits(moved), dim=1).view(n, module.classes, -1)
+        return F.nll_loss(log_probability.logsumexp(dim=1) - math.log(module.classes), label)
+
+    def predict(self, module: nn.Module, image: Tensor) -> Tensor:
+        flow = flow_of(module)
+        if not flow.samples:
+            return flow.own_logits(image)
+        *_, tally = self.tallies(flow, image, int(flow.samples))
+        return tally.logits(self.vote)
+
+    def answers(self, module: nn.Module, image: Tensor) -> tuple[Tensor, Mapping[int, Tensor]]:
+        flow = flow_of(module)
+        found = self.curve(flow, image)
+        return found[int(flow.samples)], found
+
+    def curve(self, module: FlowClassifier, image: Tensor) -> dict[int, Tensor]:
+        """Logits [B, K] of images, or of their features, at 0, 1, 2, 4, ... up to `max_samples` samples."""
+        found = {0: module.own_logits(image).double()}
+        for tally in self.tallies(module, image, self.max_samples):
+            found[tally.count] = tally.logits(self.vote)
+        return found
+
+    def tallies(self, module: FlowClassifier, image: Tensor, samples: int) -> Iterator[Tally]:
+        """One tally of all images [B, ...], handed out whenever it holds 1, 2, 4, ... up to `samples` samples.
+
+        Args:
+            samples: a power of two.
+        """
+        start = module.embed(image)
+        tally = Tally(len(start), module.classes, start.device)
+        noise = self.temperature * sampling_noise(samples, self.width).to(start)
+        classes = sampling_classes(samples, module.classes).to(start.device)
+        rows = max(1, ROWS // len(start))
+        while tally.count < samples:
+            ahead = slice(tally.count, min(1 << tally.count.bit_length(), tally.count + rows))
+            tally.add(self.sampled_probability(module, start, noise[ahead], classes[ahead]))
+            if tally.count & (tally.count - 1) == 0:
+                yield tally
+
+    def sampled_probability(self, module: FlowClassifier, start: Tensor, noise: Tensor, classes: Tensor) -> Tensor:
+        """Class probabilities [B, s, K] of samples around embeddings [B, E], from noise [s, E] and classes [s]."""
+        n, samples = len(start), len(noise)
+        moved = module.moved(start.repeat_interleave(samples, 0), noise.repeat(n, 1), classes.repeat(n))
+        return module.logits(moved).softmax(dim=1).view(n, samples, -1)
+
+    @torch.no_grad()
+    def calibrate(self, module: nn.Module, validation: Mapping[str, Variant]) -> dict[str, float]:
+        flow = flow_of(module).eval()
+        pasted = [variant for variant in validation.values() if (variant.assignment >= 0).any()]
+        accuracy: dict[int, float] = {0: 0.0}
+        for variant in pasted:
+            label = variant.foregrounds.label
+            for index in batches(variant):
+                for samples, logits in self.curve(flow, variant.batch(index).image).items():
+                    right = (logits.argmax(dim=1) == label[index]).sum().item()
+                    accuracy[samples] = accuracy.get(samples, 0.0) + right / len(variant)
+        best = max(accuracy, key=lambda samples: (accuracy[samples], -samples))
+        flow.samples.fill_(best)
+        return {SAMPLES: float(best)}
+
+
+def weighted_cross_entropy(logits: Tensor, label: Tensor, own_weight: float) -> Tensor:
+    """own_weight times the cross-entropy on own backgrounds, plus the rest times that on swapped ones.
+
+    Args:
+        logits: [B (1 + n), K], each example's own first, then its n >= 1 copies.
+        label: [B] int64.
+        own_weight: in [0, 1].
+    """
+    copies = len(logits) // len(label)
+    loss = F.cross_entropy(logits, label.repeat_interleave(copies), reduction="none").view(-1, copies)
+    return own_weight * loss[:, 0].mean() + (1 - own_weight) * loss[:, 1:].mean()
+
+
+def flow_of(module: nn.Module) -> FlowClassifier:
+    """The module as what `FlowEmbedding.build` makes."""
+    if not isinstance(module, FlowClassifier):
+        raise TypeError(f"flow_embedding trains the module that it builds, but got {type(module).__name__}")
+    return module
+
+
+def sampling_noise(samples: int, width: int) -> Tensor:
+    """Standard normal noise [samples, width], the same for every image; the first rows of more are the same."""
+    blocks = range(-(-samples // NOISE_BLOCK))
+    drawn = [torch.randn(NOISE_BLOCK, width, generator=stream(0, "flow noise", block)) for block in blocks]
+    return torch.cat(drawn)[:samples]
+
+
+def sampling_classes(samples: int, classes: int) -> Tensor:
+    """The background class of each sample, [samples] int64: every class once in random order, again and again."""
+    rounds = range(-(-samples // classes))
+    return torch.cat([torch.randperm(classes, generator=stream(0, "flow classes", r)) for r in rounds])[:samples]

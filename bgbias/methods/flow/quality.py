@@ -1,0 +1,238 @@
+"""How well a flow knows where embeddings go when backgrounds are replaced, on examples it was not trained on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import chi2, kstest, norm
+from sklearn.linear_model import LinearRegression
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+
+from bgbias.data.dataset import ORIGINAL, Dataset, Variant, batches
+from bgbias.data.encoded import EncodedCopies, encoded_copies
+from bgbias.methods.flow.method import FlowEmbedding
+from bgbias.methods.flow.module import FlowClassifier, features_and_logits
+from bgbias.methods.flow.two_sample import (
+    ClassifierTest,
+    KernelTest,
+    classifier_test,
+    density_and_coverage,
+    kernel_test,
+)
+from bgbias.methods.flow.votes import VOTES, Vote
+from bgbias.progress import track
+from bgbias.randomness import stream
+
+MIXTURE = 8
+"""Components of the mixture baseline."""
+FEWEST = 20
+"""Examples of a background class that its tests need."""
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Moves:
+    """N embeddings before and after their background was replaced.
+
+    own, moved: [N, E] float; background_class: [N] int64; label: [N] int64
+    """
+
+    own: Tensor
+    moved: Tensor
+    background_class: Tensor
+    label: Tensor
+
+
+@dataclass(frozen=True)
+class Normality:
+    """What the flow makes of true moves: standard normal noise, if it knows them.
+
+    pit: [N, E] in [0, 1], the normal distribution function of the noise; uniform if normal
+    dimension_p: [E], p-values of Kolmogorov and Smirnov's test of each dimension
+    radius: [N], squared lengths of the noise; chi-squared with E degrees of freedom if normal
+    radius_p: p-value of the same test of the squared lengths, which sees all dimensions together
+    """
+
+    pit: Numbers
+    dimension_p: Numbers
+    radius: Numbers
+    radius_p: float
+
+
+@dataclass(frozen=True)
+class ClassQuality:
+    """How samples compare to true moves to backgrounds of one class, of images not seen in training.
+
+    examples: how many true moves there are
+    """
+
+    examples: int
+    classifier: ClassifierTest
+    kernel: KernelTest
+
+
+@dataclass(frozen=True)
+class FlowQuality:
+    """
+    bits: bits per dimension of held-out moves, lower is better, of the flow and of the baselines
+    normality: of the base space
+    classes: by background class; those with too few examples are left out
+    density, coverage: of samples among true moves (`density_and_coverage`)
+    agreement: the share of examples whose answer is the same on a sampled and on the true move
+    accuracy_sampled, accuracy_true: of the classifier on either
+    inversion_error: the largest difference between an embedding and what comes back from its noise
+    """
+
+    bits: Mapping[str, float]
+    normality: Normality
+    classes: Mapping[int, ClassQuality]
+    density: float
+    coverage: float
+    agreement: float
+    accuracy_sampled: float
+    accuracy_true: float
+    inversion_error: float
+
+
+@torch.no_grad()
+def measure(module: FlowClassifier, dataset: Dataset, swaps: int, count: int, seed: int) -> FlowQuality:
+    """Compare the flow's samples with true moves of test examples.
+
+    Args:
+        dataset: as the checkpoint's method prepared it.
+        swaps: backgrounds for each training example of the baselines.
+        count: >= 1, at most so many training and test examples.
+    """
+    known = moves(module, dataset.train.spread(count), swaps, stream(seed, "known moves"))
+    held_out = moves(module, dataset.test[ORIGINAL].spread(count), 1, stream(seed, "held-out moves"))
+    noise = torch.randn(held_out.own.shape, generator=stream(seed, "samples")).to(held_out.own)
+    sampled = module.moved(held_out.own, noise, held_out.background_class)
+    answer_sampled, answer_true = (module.logits(found).argmax(dim=1) for found in (sampled, held_out.moved))
+    base = module.noise(held_out.own, held_out.moved, held_out.background_class)
+    again = module.moved(held_out.own, base, held_out.background_class)
+    density, coverage = density_and_coverage(numbers(held_out.moved), numbers(sampled))
+    return FlowQuality(
+        bits=bits_per_dimension(module, known, held_out),
+        normality=normality(numbers(base)),
+        classes=by_class(held_out, sampled, seed),
+        density=density,
+        coverage=coverage,
+        agreement=share(answer_sampled == answer_true),
+        accuracy_sampled=share(answer_sampled == held_out.label),
+        accuracy_true=share(answer_true == held_out.label),
+        inversion_error=(again - held_out.moved).abs().max().item(),
+    )
+
+
+def moves(module: FlowClassifier, variant: Variant, swaps: int, generator: torch.Generator) -> Moves:
+    """The moves of a variant's examples from each of `swaps` random backgrounds to another: a test image may stand on
+    any."""
+    copies: EncodedCopies = encoded_copies(variant, 1 + swaps, module.features, generator)
+    batch = copies.batch(torch.arange(len(variant), device=variant.assignment.device))
+    embedding = module.embed(batch.image.flatten(0, 1)).unflatten(0, (len(variant), -1))
+    return Moves(
+        own=embedding[:, 1:-1].flatten(0, 1),
+        moved=embedding[:, 2:].flatten(0, 1),
+        background_class=batch.background_class[:, 2:].flatten(),
+        label=batch.label.repeat_interleave(swaps),
+    )
+
+
+def bits_per_dimension(module: FlowClassifier, known: Moves, held_out: Moves) -> dict[str, float]:
+    """Of held-out moves: the flow's, and those of Gaussian baselines that were fitted to known moves.
+
+    Both baselines are told the own embedding and the class too, by a linear regression of the move on them; one fits
+    a full-covariance Gaussian to what that leaves, the other a mixture.
+    """
+    flow = module.log_density(held_out.own, held_out.moved, held_out.background_class)
+    found = {"flow": flow.double().mean().item()}
+    told, seen = (numbers(module.context(part.own, part.background_class)) for part in (known, held_out))
+    moved, seen_moved = (numbers(part.moved - part.own) for part in (known, held_out))
+    regression = LinearRegression().fit(told, moved)
+    left, seen_left = moved - regression.predict(told), seen_moved - regression.predict(seen)
+    for name, components in (("gaussian", 1), ("gaussian_mixture", MIXTURE)):
+        mixture = GaussianMixture(components, random_state=0, reg_covar=1e-6, max_iter=300).fit(left)
+        found[name] = float(mixture.score(seen_left))
+    width = held_out.own.shape[1]
+    return {name: -value / (width * np.log(2)) for name, value in found.items()}
+
+
+def normality(base: Numbers) -> Normality:
+    """Tests of noise [N, E] against the standard normal distribution."""
+    radius = np.square(base).sum(axis=1)
+    return Normality(
+        pit=norm.cdf(base),
+        dimension_p=np.array([kstest(column, "norm").pvalue for column in base.T]),
+        radius=radius,
+        radius_p=float(kstest(radius, chi2(base.shape[1]).cdf).pvalue),
+    )
+
+
+def by_class(held_out: Moves, sampled: Tensor, seed: int) -> dict[int, ClassQuality]:
+    """Two-sample tests for each background class, of pairs (own embedding, move).
+
+    Half of the images give their true move and the other half a sampled one, so that no row depends on another.
+    """
+    found = {}
+    classes = sorted(set(held_out.background_class.tolist()))
+    for label in track(classes, "comparing samples with true moves", len(classes)):
+        index = (held_out.background_class == label).nonzero()[:, 0]
+        if len(index) < FEWEST:
+            continue
+        one, other = index[::2], index[1::2]
+        true = numbers(torch.cat([held_out.own[one], held_out.moved[one] - held_out.own[one]], dim=1))
+        made = numbers(torch.cat([held_out.own[other], sampled[other] - held_out.own[other]], dim=1))
+        found[label] = ClassQuality(len(index), classifier_test(true, made, seed), kernel_test(true, made, seed))
+    return found
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Accuracy on one variant, in [0, 1].
+
+    backbone: of the frozen backbone's own answers
+    votes: by vote, then by number of samples; 0 is the own embedding's answer
+    images: how many
+    """
+
+    backbone: float
+    votes: Mapping[Vote, Mapping[int, float]]
+    images: int
+
+
+@torch.no_grad()
+def sampling_curve(method: FlowEmbedding, module: FlowClassifier, variant: Variant, samples: int) -> Curve:
+    """The accuracy of every vote at 0, 1, 2, 4, ... up to `samples` (a power of two), in one pass over the samples."""
+    right: dict[tuple[Vote, int], int] = {}
+    backbone = 0
+    label = variant.foregrounds.label
+
+    def count(key: tuple[Vote, int], logits: Tensor, wanted: Tensor) -> None:
+        right[key] = right.get(key, 0) + int((logits.argmax(dim=1) == wanted).sum())
+
+    for index in batches(variant):
+        features, logits = features_and_logits(module.backbone, variant.batch(index).image)
+        backbone += int((logits.argmax(dim=1) == label[index]).sum())
+        for vote in VOTES:
+            count((vote, 0), module.own_logits(features), label[index])
+        for tally in method.tallies(module, features, samples):
+            for vote in VOTES:
+                count((vote, tally.count), tally.logits(vote), label[index])
+    n = len(variant)
+    votes = {vote: {s: found / n for (name, s), found in right.items() if name == vote} for vote in VOTES}
+    return Curve(backbone / n, votes, n)
+
+
+def numbers(tensor: Tensor) -> Numbers:
+    """A tensor as doubles on the CPU."""
+    found: Numbers = tensor.double().cpu().numpy()
+    return found
+
+
+def share(right: Tensor) -> float:
+    """How much of a bool tensor is True."""
+    return right.double().mean().item()

@@ -1,1 +1,0 @@
-"""What methods build around a classifier."""

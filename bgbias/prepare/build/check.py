@@ -1,0 +1,233 @@
+"""Is a dataset folder what it should be?"""
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bgbias.data.photographs import layout
+from bgbias.prepare.build.folder import CHECKSUMS, MANIFEST
+from bgbias.prepare.build.parallel import parallel
+from bgbias.prepare.build.scan import PARTS, Classes, Seen, Tree, read_tree, see
+from bgbias.errors import DataError
+from bgbias.data.photographs.imagenet9_classes import CLASSES
+
+TEST_OF_EACH, TRAIN_OF_EACH = 450, 5_045
+"""Pictures of each class in ImageNet-9's released test set and in its training archives."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A problem, and the files or folders that have it."""
+
+    problem: str
+    where: list[str]
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a check found.
+
+    counts:   files by split, part and class
+    findings: what makes the folder unsound
+    remarks:  what a user should know, but may be meant
+    """
+
+    counts: dict[str, dict[str, dict[str, int]]]
+    findings: list[Finding]
+    remarks: list[Finding]
+
+    @property
+    def is_sound(self) -> bool:
+        """Nothing was found."""
+        return not self.findings
+
+
+class Notes:
+    """Collects where each problem was seen, in the order the problems came up."""
+
+    def __init__(self) -> None:
+        self._where: defaultdict[str, list[str]] = defaultdict(list)
+
+    def add(self, problem: str, where: Iterable[str]) -> None:
+        """Add places that have a problem; none add nothing."""
+        for place in where:
+            self._where[problem].append(place)
+
+    def found(self) -> list[Finding]:
+        """All of them."""
+        return [Finding(problem, where) for problem, where in self._where.items()]
+
+
+def check(root: Path, workers: int) -> CheckReport:
+    """Check the layout, the names, every picture and mask, and the checksums where there are any.
+
+    Args:
+        root: a dataset folder, with training parts, the released test set, or both; or its `bg_challenge` itself.
+        workers: threads, >= 1.
+
+    Raises:
+        DataError: there is no such folder, or no part of a dataset in it.
+    """
+    root = root.parent if root.name == layout.RELEASE else root
+    if not root.is_dir():
+        raise DataError(f"no dataset folder at {root}: give one that `study data build` or `study data fetch` wrote")
+    tree = read_tree(root)
+    if not tree.parts:
+        raise DataError(
+            f"{root} holds neither <variant>/train nor {layout.RELEASE}/<variant>/val: give a folder in ImageNet-9's "
+            "layout"
+        )
+    return Checker(tree).run(workers)
+
+
+class Checker:
+    """The checks of one folder, each of which notes what it finds.
+
+    A folder that was built has a manifest and is held to all that a build promises. One without is a release, of which
+    single archives may be missing.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.findings, self.remarks = Notes(), Notes()
+        self.is_built = (tree.root / MANIFEST).is_file()
+        self.classes = sorted({name for parts in tree.parts.values() for part in parts.values() for name in part})
+        self.is_imagenet9 = tuple(self.classes) == CLASSES and not self.is_built
+
+    def run(self, workers: int) -> CheckReport:
+        """All checks."""
+        self._check_folders()
+        for split in self.tree.parts:
+            self._check_names(split)
+        self._check_splits()
+        if self.is_imagenet9:
+            self._check_release_counts()
+        files = list(self.tree.files())
+        seen = {found.path: found for found in parallel(see, files, workers, "checking files")}
+        self._check_contents(seen)
+        self._check_checksums(seen)
+        counts = {
+            split: {part: {name: len(files) for name, files in classes.items()} for part, classes in parts.items()}
+            for split, parts in self.tree.parts.items()
+        }
+        return CheckReport(counts, self.findings.found(), self.remarks.found())
+
+    def _check_folders(self) -> None:
+        tree = self.tree
+        self.findings.add("does not belong here", map(tree.name, tree.strangers))
+        known = {*PARTS, layout.RELEASE, MANIFEST, CHECKSUMS}
+        others = [entry for entry in sorted(tree.root.iterdir()) if entry.name not in known]
+        self.remarks.add("is no part of the layout", [entry.name for entry in others if entry.name[0] != "."])
+        for split, parts in tree.parts.items():
+            needed = PARTS if self.is_built or split == layout.TEST else (layout.ORIGINAL,)
+            self.findings.add("is missing", [self._folder(part, split) for part in needed if part not in parts])
+            for part, classes in parts.items():
+                absent = [name for name in self.classes if not classes.get(name)]
+                self.findings.add("holds no files of a class", [f"{self._folder(part, split)}/{c}" for c in absent])
+
+    def _folder(self, part: str, split: str) -> str:
+        return self.tree.name(layout.split_folder(self.tree.root, part, split))
+
+    def _check_names(self, split: str) -> None:
+        """Every part must show each original once, and nothing else."""
+        parts = self.tree.parts[split]
+        originals = parts.get(layout.ORIGINAL, {})
+        known = {name: {layout.source(file.stem) for file in files} for name, files in originals.items()}
+        for part, classes in parts.items() if known else ():
+            if part in layout.MIXED:
+                self._check_mixed(classes, set().union(*known.values()))
+            self._compare(split, part, known)
+
+    def _compare(self, split: str, part: str, known: dict[str, set[str]]) -> None:
+        what = "mask" if part == layout.FG_MASK else f"{part} picture"
+        for class_name, files in self.tree.parts[split][part].items():
+            shown = Counter(layout.source(file.stem) for file in files)
+            originals = known.get(class_name, set())
+            place = f"{self._folder(part, split)}/{class_name}"
+            for problem, names in (
+                (f"has no {what}", originals - set(shown)),
+                (f"has more than one {what}", {name for name, times in shown.items() if times > 1}),
+                ("is the source of no original", set(shown) - originals),
+            ):
+                self.findings.add(problem, [f"{place}: {name}" for name in sorted(names)])
+
+    def _check_mixed(self, classes: Classes, known: set[str]) -> None:
+        files = [file for of_class in classes.values() for file in of_class]
+        sources = {file: layout.mixed_sources(file.stem) for file in files}
+        unnamed = [self.tree.name(file) for file, pair in sources.items() if pair is None]
+        self.findings.add("is not named fg_<foreground>_bg_<background>", unnamed)
+        foreign = [self.tree.name(file) for file, pair in sources.items() if pair is not None and pair[1] not in known]
+        notes = self.findings if self.is_built else self.remarks  # a release may have left some of its sources out
+        notes.add("has the background of no original in its split", foreign)
+
+    def _check_splits(self) -> None:
+        first: dict[str, str] = {}
+        for split, parts in self.tree.parts.items():
+            names = {layout.source(f.stem) for files in parts.get(layout.ORIGINAL, {}).values() for f in files}
+            for name in sorted(names):
+                other = first.setdefault(name, split)
+                if other == split:
+                    continue
+                is_uncleaned = self.is_imagenet9 and (other, split) == (layout.VAL, layout.TEST)
+                notes = self.remarks if is_uncleaned else self.findings
+                notes.add(f"is a source in both {other} and {split}", [name])
+
+    def _check_release_counts(self) -> None:
+        """ImageNet-9 has the same number of every class; IN-9L, with the same folders, has more for training."""
+        for split, expected in ((layout.TEST, TEST_OF_EACH), (layout.TRAIN, TRAIN_OF_EACH)):
+            for part, classes in self.tree.parts.get(split, {}).items():
+                for name, files in classes.items():
+                    if len(files) != expected:
+                        is_more = split == layout.TRAIN and len(files) > expected
+                        problem = f"does not hold the {expected:,} files of a class that ImageNet-9 has"
+                        place = f"{self._folder(part, split)}/{name}: {len(files):,}"
+                        (self.remarks if is_more else self.findings).add(problem, [place])
+
+    def _check_contents(self, seen: dict[Path, Seen]) -> None:
+        for found in seen.values():
+            if found.fault is not None:
+                self.findings.add(f"cannot be used ({found.fault})", [self.tree.name(found.path)])
+        for parts in self.tree.parts.values():
+            if layout.FG_MASK in parts:
+                self._check_shapes(parts.get(layout.ORIGINAL, {}), parts[layout.FG_MASK], seen)
+        sizes = Counter(found.size for found in seen.values() if found.size is not None)
+        usual = max(sizes, key=sizes.__getitem__, default=(0, 0))
+        odd = [found for found in seen.values() if found.size not in (None, usual)]
+        problem = f"is not {usual[0]} x {usual[1]} pixels as most are"
+        (self.findings if self.is_built else self.remarks).add(problem, [self.tree.name(found.path) for found in odd])
+
+    def _check_shapes(self, originals: Classes, masks: Classes, seen: dict[Path, Seen]) -> None:
+        size_of = {layout.source(file.stem): seen[file].size for files in originals.values() for file in files}
+        for files in masks.values():
+            for file in files:
+                mask, picture = seen[file].size, size_of.get(layout.source(file.stem))
+                if mask is not None and picture is not None and mask != picture:
+                    self.findings.add("is a mask of another shape than its picture", [self.tree.name(file)])
+
+    def _check_checksums(self, seen: dict[Path, Seen]) -> None:
+        file = self.tree.root / CHECKSUMS
+        if not file.is_file():
+            if self.is_built:
+                self.findings.add("is missing", [CHECKSUMS])
+            return
+        data = file.read_bytes()
+        lines = [line.partition("  ") for line in data.decode(errors="replace").split("\n") if line]
+        listed = {name: digest for digest, _, name in lines}
+        found = {self.tree.name(path): held.digest for path, held in seen.items()}
+        changed = [name for name in found if name in listed and listed[name] != found[name]]
+        self.findings.add(f"does not have the checksum that {CHECKSUMS} lists", changed)
+        self.findings.add(f"is not listed in {CHECKSUMS}", [name for name in found if name not in listed])
+        self.findings.add(f"is listed in {CHECKSUMS} but missing", [name for name in listed if name not in found])
+        if self.is_built and _manifest_digest(self.tree.root) != hashlib.sha256(data).hexdigest():
+            self.findings.add(f"does not have the checksum that {MANIFEST} gives", [CHECKSUMS])
+
+
+def _manifest_digest(root: Path) -> Any:
+    try:
+        return json.loads((root / MANIFEST).read_bytes())["files"]["sha256"]
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,48 @@
+"""Files of a dataset folder: written whole or not at all, always with the same bytes for the same pixels."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+
+from bgbias.prepare.build.variants import Image, Mask
+from bgbias.errors import DataError
+
+QUALITY = 95
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file under another name, then rename it.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written to.
+    """
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        raise DataError(
+            f"cannot write {path} ({error.strerror}): mend that or free some space, then the same command goes on"
+        ) from None
+
+
+def jpeg(image: Image) -> bytes:
+    """A picture [H, W, 3] uint8 as JPEG with whole colour resolution, so that an object's edges keep their colours."""
+    buffer = io.BytesIO()
+    Pillow.fromarray(image).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+def npy(mask: Mask) -> bytes:
+    """A mask [H, W] bool as a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, mask)
+    return buffer.getvalue()
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

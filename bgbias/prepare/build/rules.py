@@ -1,0 +1,40 @@
+"""Which pictures are kept. Source: K. Xiao et al., "Noise or Signal", 2020 (arXiv 2006.09994), appendix A."""
+
+from dataclasses import dataclass
+
+from bgbias.prepare.build.variants import Box, Mask
+
+MOST_COVERED, LEAST_INSIDE, LEAST_FILLED = 0.9, 0.5, 0.1
+
+ONE_BOX = "exactly one box"
+INSIDE = "at least 50 % of the box inside the centre crop"
+COVERED = "box at most 90 % of the centre crop"
+FILLED = "mask at least 10 % of its box"
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """The rule that a picture broke, and the number of boxes or the share that broke it."""
+
+    rule: str
+    value: float
+
+
+def broken_by_box(box: Box, inside: float, size: int) -> Rejection | None:
+    """What a box breaks, if anything.
+
+    Args:
+        box: in the crop.
+        inside: share of the box in the source picture that the crop keeps, in [0, 1].
+        size: height and width of the crop, in pixels.
+    """
+    if inside < LEAST_INSIDE or box.area == 0:
+        return Rejection(INSIDE, round(inside, 4))
+    covered = box.area / size**2
+    return Rejection(COVERED, round(covered, 4)) if covered > MOST_COVERED else None
+
+
+def broken_by_mask(mask: Mask, box: Box) -> Rejection | None:
+    """What a mask breaks, if anything; `box` holds a pixel at least."""
+    filled = int(mask.sum()) / box.area
+    return Rejection(FILLED, round(filled, 4)) if filled < LEAST_FILLED else None

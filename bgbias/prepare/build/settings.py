@@ -1,0 +1,89 @@
+"""What is built, and what tells one build from another."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import PIL
+from PIL import features
+from pydantic import Field
+
+from bgbias.components import component
+from bgbias.prepare.build.sources import Source
+from bgbias.errors import SettingError
+
+VERSION = 1
+"""Of the files a build writes: what another version began is not gone on with."""
+
+Head = dict[str, Any]
+"""Settings, sources and versions. Equal heads give equal files."""
+
+
+@component
+class BuildSettings:
+    """What is built.
+
+    images: folder that holds a folder of pictures for each class
+    masks, boxes: one of the two, as `sources` describes
+    size: height and width of what is built, in pixels
+    seed: of the splits and of the backgrounds
+    ratios: shares of train, val and test in the kept pictures of each class; a split of share 0 is left out
+    imagenet9: the class folders are ImageNet synsets and are built into ImageNet-9's classes
+    synsets: file of ImageNet's 1000 synsets, for where not all of them have a folder
+    """
+
+    images: Path
+    masks: Path | None = None
+    boxes: Path | None = None
+    size: int = Field(default=224, ge=8, le=4096)
+    seed: int = 0
+    ratios: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    imagenet9: bool = False
+    synsets: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.masks is None) == (self.boxes is None):
+            given = "none" if self.masks is None else "both"
+            raise SettingError(f"objects are told by masks or by boxes, but {given} were given: give one of the two")
+        if min(self.ratios) < 0 or abs(sum(self.ratios) - 1) > 1e-6:
+            told = ",".join(f"{share:g}" for share in self.ratios)
+            raise SettingError(f"the ratios of train, val and test must be >= 0 and have the sum 1, but got {told}")
+        if self.synsets is not None and not self.imagenet9:
+            raise SettingError("synsets are for ImageNet-9, but imagenet9 was not asked for: give both or neither")
+
+    def check_apart(self, out: Path) -> None:
+        """Refuse an output folder that lies in what is read.
+
+        Raises:
+            SettingError: it does.
+        """
+        for given in (self.images, self.masks, self.boxes):
+            if given is not None and out.resolve().is_relative_to(given.resolve()):
+                raise SettingError(f"--out must not lie in what is read, but {out} lies in {given}: give another --out")
+
+    def head(self, sources: Iterable[Source]) -> Head:
+        """What tells this build of these sources from another."""
+        paths = {name: getattr(self, name) for name in ("images", "masks", "boxes", "synsets")}
+        digest, number = hashlib.sha256(), 0
+        for number, source in enumerate(sources, start=1):  # noqa: B007
+            digest.update(f"{source.key} {source.boxes}\n".encode())
+        return {
+            "settings": {
+                **{name: None if path is None else str(path) for name, path in paths.items()},
+                "imagenet9": self.imagenet9,
+                "size": self.size,
+                "seed": self.seed,
+                "ratios": list(self.ratios),
+            },
+            "sources": {"number": number, "sha256": digest.hexdigest()},
+            "versions": {
+                "build": VERSION,
+                "pillow": PIL.__version__,
+                "libjpeg": features.version("libjpeg_turbo") or features.version("jpg"),
+                "opencv": cv2.__version__,
+                "numpy": np.__version__,
+            },
+        }

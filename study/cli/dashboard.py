@@ -1,0 +1,132 @@
+"""The dashboards of a study: MLflow's, opened at the study's own page, and Optuna's."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import webbrowser
+from pathlib import Path
+
+from rich.markup import escape
+
+from study.display import console
+from study.errors import ExtraMissingError
+from study.record.config import StudyConfig
+from study.record.folder import StudyFolder
+from study.tracking.passwords import without_password
+
+SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+MLFLOW_PORT, OPTUNA_PORT = 5000, 8080
+KNOCK_SECONDS, PATIENCE_SECONDS = 0.5, 120
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+
+
+def serve(folder: StudyFolder, config: StudyConfig, host: str, port: int, browser: bool) -> None:
+    """Serve MLflow's dashboard until it is stopped. A server of its own is only pointed to.
+
+    Args:
+        browser: whether to open the study's page in a browser, where there is one.
+    """
+    uri = folder.tracking_uri(config)
+    if uri.startswith("http"):
+        page = uri.rstrip("/") + "/" + study_page(uri, config)
+        console.print(f"this study reports to a server of its own: {without_password(page)}", soft_wrap=True)
+        if browser:
+            open_browser(page)
+        return
+    page = f"{address(host, port)}/{study_page(uri, config)}"
+    console.print(f"MLflow dashboard: {page} (Ctrl-C stops it)", soft_wrap=True)
+    if browser:
+        open_when_ready(page, host, port)
+    store = {"MLFLOW_BACKEND_STORE_URI": uri}  # a command line can be read by everyone on the machine
+    subprocess.run(command(folder.root, host, port), env={**os.environ, **SETTINGS, **store}, check=False)
+
+
+def command(root: Path, host: str, port: int) -> list[str]:
+    """What starts MLflow's server on a study's own store."""
+    return [
+        sys.executable, "-m", "mlflow", "ui",
+        "--default-artifact-root", (root / "mlartifacts").as_uri(),
+        "--host", host, "--port", str(port), "--workers", "1",
+    ]  # fmt: skip
+
+
+def address(host: str, port: int) -> str:
+    """Where a browser on this machine finds a server that listens there."""
+    return f"http://{EVERYWHERE.get(host, host)}:{port}"
+
+
+def study_page(uri: str, config: StudyConfig) -> str:
+    """The page of the study's parent run, from the server's root; the root itself before the run is there."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(tracking_uri=uri)
+    try:
+        experiment = client.get_experiment_by_name(config.mlflow_experiment)
+        if experiment is None:
+            return ""
+        asked = f"tags.study_id = '{config.study_id}'"
+        runs = client.search_runs([experiment.experiment_id], asked, max_results=1)
+    except MlflowException as error:
+        reason = without_password(str(error).splitlines()[0])
+        console.print(f"[yellow]the study's page cannot be looked up ({escape(reason)})[/]", soft_wrap=True)
+        return ""
+    page = f"#/experiments/{experiment.experiment_id}"
+    return f"{page}/runs/{runs[0].info.run_id}" if runs else page
+
+
+def open_when_ready(page: str, host: str, port: int) -> None:
+    """Open a page in a browser as soon as its server answers, without waiting for it here."""
+    threading.Thread(target=_open_when_ready, args=(page, EVERYWHERE.get(host, host), port), daemon=True).start()
+
+
+def _open_when_ready(page: str, host: str, port: int) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        try:
+            socket.create_connection((host.strip("[]"), port), timeout=KNOCK_SECONDS).close()
+        except OSError:
+            time.sleep(KNOCK_SECONDS)
+        else:
+            open_browser(page)
+            return
+
+
+def open_browser(page: str) -> None:
+    """Open a page in a browser with windows, if there is one."""
+    if "BROWSER" in os.environ or has_windows():
+        webbrowser.open(page)
+
+
+def has_windows() -> bool:
+    """Whether windows can be shown here: where they cannot, a browser would take over the terminal."""
+    return sys.platform in ("darwin", "win32") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
+
+
+def serve_searches(folder: StudyFolder, host: str, port: int, browser: bool) -> None:
+    """Serve Optuna's dashboard of all searches of a study until it is stopped.
+
+    It shows the searches as they stand when it starts; `optuna-dashboard` on one space's journal follows it.
+
+    Raises:
+        ExtraMissingError: optuna-dashboard is not installed.
+    """
+    try:
+        from optuna_dashboard import run_server
+    except ImportError:
+        raise ExtraMissingError(
+            "Optuna's dashboard needs the package optuna-dashboard: install this project with its extra, "
+            "`pip install -e '.[server]'`"
+        ) from None
+    from study.cli.searches import gathered
+
+    storage = gathered(folder)
+    console.print(f"Optuna dashboard: {address(host, port)} (Ctrl-C stops it)", soft_wrap=True)
+    if browser:
+        open_when_ready(address(host, port), host, port)
+    run_server(storage, host=host, port=port)

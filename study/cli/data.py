@@ -1,0 +1,201 @@
+"""`study data`: fetch or make a dataset folder, and see whether one is sound."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Column, Table
+
+from bgbias.components import make
+from bgbias.errors import DataError, SettingError
+from bgbias.progress import tracked_by
+from study.cli.options import AsJson
+from study.display import console, progress_bar, results
+from study.errors import StudyInterruptedError
+
+if TYPE_CHECKING:
+    from bgbias.prepare.build.check import CheckReport, Finding
+
+app = typer.Typer(no_args_is_help=True, help="Fetch or build datasets of photographs, and check them.")
+
+CORES = os.cpu_count() or 1
+SHOWN = 3
+"""How many places a finding's row names."""
+
+Workers = Annotated[int, typer.Option(min=1, help="threads", show_default="one for each core")]
+
+
+@app.command()
+def fetch(
+    release: Annotated[str, typer.Argument(help="imagenet9: the released test set of the Background Challenge")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="folder for the archive and its pictures")],
+    url: Annotated[str | None, typer.Option(help="of another copy of the archive")] = None,
+    sha256: Annotated[str | None, typer.Option(help="that the archive must have")] = None,
+) -> None:
+    """Download, check and unpack a released dataset; a download that was stopped goes on."""
+    from bgbias.prepare.fetch import fetch as fetch_release
+    from bgbias.prepare.fetch import find_release
+
+    try:
+        with tracked_by(progress_bar):
+            pictures = fetch_release(find_release(release), out, url=url, sha256=sha256)
+    except KeyboardInterrupt:
+        raise StudyInterruptedError("stopped: the same command goes on") from None
+    results.print(escape(f"wrote {pictures}; the archive beside it may be deleted"), soft_wrap=True)
+
+
+@app.command()
+def build(
+    images: Annotated[Path, typer.Option(metavar="DIR", help="pictures: DIR/<class>/<name>.jpg, .jpeg or .png")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="folder to write; one that was begun is gone on with")],
+    masks: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="objects: DIR/<class>/<name>.png or .npy, where any value but 0 is object"),
+    ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="boxes, whose objects GrabCut finds: a CSV file, one line a box, <class>/<name>,<left>,<top>,<right>,"
+            "<bottom> in pixels of the picture (<class>/ may be left out); or a folder of PASCAL's annotations, "
+            "FILE/<class>/<name>.xml",
+        ),
+    ] = None,
+    size: Annotated[int, typer.Option(help="height and width, in pixels")] = 224,
+    seed: Annotated[int, typer.Option(help="seed of the splits and the backgrounds")] = 0,
+    ratios: Annotated[str, typer.Option(help="shares of train, val and test in each class")] = "0.7,0.1,0.2",
+    imagenet9: Annotated[
+        bool, typer.Option("--imagenet9", help="class folders are ImageNet's synsets: build ImageNet-9's classes")
+    ] = False,
+    synsets: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="ImageNet's 1000 synsets, one a line, where not all of them have a folder"),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="leave out what is unreadable or has no mask or box")
+    ] = False,
+    workers: Workers = CORES,
+    as_json: AsJson = False,
+) -> None:
+    """Build all eight variants and the masks from pictures and the masks or boxes of their objects.
+
+    Kept is a picture with one box, at least half of which lies in the centre crop and which covers at most 90 % of
+    it, and whose mask is at least 10 % of the box; the box of a given mask is its bounding box.
+    """
+    from bgbias.prepare.build.build import FaultySourcesError
+    from bgbias.prepare.build.build import build as build_folder
+    from bgbias.prepare.build.settings import BuildSettings
+
+    given = {
+        "images": images,
+        "masks": masks,
+        "boxes": boxes,
+        "size": size,
+        "seed": seed,
+        "ratios": _parse_ratios(ratios),
+        "imagenet9": imagenet9,
+        "synsets": synsets,
+    }
+    settings = make(BuildSettings, given, "build")
+    try:
+        with tracked_by(progress_bar):
+            manifest = build_folder(settings, out, workers, skip_bad)
+    except FaultySourcesError as error:
+        for where, why in error.faults.items():
+            console.print(escape(f"{where}: {why}"), soft_wrap=True)
+        raise
+    except KeyboardInterrupt:
+        raise StudyInterruptedError("stopped: the same command goes on") from None
+    if as_json:
+        print(json.dumps(manifest))
+    else:
+        _print_manifest(manifest, out)
+
+
+def _parse_ratios(text: str) -> tuple[float, ...]:
+    try:
+        ratios = tuple(float(share) for share in text.split(","))
+    except ValueError:
+        ratios = ()
+    if len(ratios) != 3:
+        raise SettingError(f"--ratios takes three numbers with commas between, such as 0.7,0.1,0.2, but got '{text}'")
+    return ratios
+
+
+def _print_manifest(manifest: dict[str, Any], out: Path) -> None:
+    counts = manifest["counts"]
+    table = Table("class", *counts, title="pictures of each variant")
+    for name in manifest["classes"]:
+        table.add_row(escape(name), *(f"{counts[split][name]:,}" for split in counts))
+    table.add_row("all", *(f"{sum(counts[split].values()):,}" for split in counts))
+    results.print(table)
+    rules = [rejection["rule"] for rejection in manifest["rejected"].values()]
+    for rule in sorted(set(rules)):
+        results.print(f"rejected {rules.count(rule):,}: {rule}", soft_wrap=True)
+    if manifest["skipped"]:
+        results.print(f"skipped {len(manifest['skipped']):,}: cannot be used", soft_wrap=True)
+    results.print(escape(f"wrote {manifest['files']['number']:,} files to {out}"), soft_wrap=True)
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a dataset folder")],
+    workers: Workers = CORES,
+    as_json: AsJson = False,
+) -> None:
+    """Check a dataset folder: its layout and names, every picture and mask, and the checksums if there are any."""
+    from bgbias.prepare.build.check import check as check_folder
+
+    with tracked_by(progress_bar):
+        report = check_folder(folder, workers)
+    if as_json:
+        print(json.dumps({"sound": report.is_sound, **dataclasses.asdict(report)}))
+    else:
+        _print_report(report)
+    if not report.is_sound:
+        places = sum(len(finding.where) for finding in report.findings)
+        first = report.findings[0]
+        raise DataError(
+            f"{folder} is not sound: {places:,} findings, the first: {first.where[0]} {first.problem}: "
+            "mend them, or build or fetch it again"
+        )
+
+
+def _print_report(report: "CheckReport") -> None:
+    results.print(_counts_table(report))
+    for title, found in (("findings", report.findings), ("remarks", report.remarks)):
+        if found:
+            results.print(_findings_table(title, found))
+    if report.is_sound:
+        results.print("sound")
+
+
+def _counts_table(report: "CheckReport") -> Table:
+    """Files of each part, then of each class: the number in every part, or the span where parts differ."""
+    table = Table("files", *report.counts)
+    parts = dict.fromkeys(part for split in report.counts.values() for part in split)
+    for part in parts:
+        table.add_row(part, *(_number(sum(split.get(part, {}).values())) for split in report.counts.values()))
+    table.add_section()
+    classes = {name for split in report.counts.values() for part in split.values() for name in part}
+    for name in sorted(classes):
+        spans = ({part.get(name, 0) for part in split.values()} for split in report.counts.values())
+        table.add_row(escape(name), *(" to ".join(_number(end) for end in sorted({min(s), max(s)})) for s in spans))
+    return table
+
+
+def _number(count: int) -> str:
+    return f"{count:,}"
+
+
+def _findings_table(title: str, findings: list["Finding"]) -> Table:
+    table = Table("number", "problem", Column("where", overflow="fold"), title=title)
+    for finding in findings:
+        hidden = len(finding.where) - SHOWN
+        places = [*finding.where[:SHOWN], *([f"and {hidden:,} more"] if hidden > 0 else [])]
+        table.add_row(f"{len(finding.where):,}", escape(finding.problem), escape("\n".join(places)))
+    return table

@@ -1,0 +1,47 @@
+"""`study flow`: how good a checkpoint's flow is."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from study.cli.options import AsJson, Data, Device, Threads
+from study.cli.printing import finite, print_flow, print_json
+from study.display import results
+
+REPORT, PICTURE = "flow.json", "flow.png"
+
+
+def flow(
+    checkpoint: Annotated[Path, typer.Argument(metavar="DIR|CHECKPOINT", help="a study's folder, or a checkpoint's")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help=f"folder for {REPORT} and {PICTURE}")],
+    samples: Annotated[int, typer.Option(help="of the largest vote, a power of two")] = 1024,
+    count: Annotated[int, typer.Option(min=20, help="images of each test variant, at most")] = 1000,
+    temperature: Annotated[
+        float | None, typer.Option(help="of the votes' samples; the checkpoint's own if left out")
+    ] = None,
+    data: Data = None,
+    device: Device = "auto",
+    threads: Threads = 1,
+    as_json: AsJson = False,
+) -> None:
+    """How well a flow knows where embeddings go, and what votes over its samples are worth."""
+    from study.cluster import process
+    from study.inspect import flow as flows
+    from study.inspect.flow_picture import draw
+    from study.training import single
+
+    process.set_up(threads)
+    found = flows.find_checkpoint(checkpoint)
+    report = flows.analyse(found, single.load_trained(found, None, data, device), samples, count, temperature)
+    described = {"checkpoint": str(found.absolute()), **flows.to_json(report)}
+    out.mkdir(parents=True, exist_ok=True)
+    (out / REPORT).write_text(json.dumps(finite(described), indent=1))
+    draw(report).savefig(out / PICTURE, dpi=90)
+    if as_json:
+        print_json(described)
+        return
+    print_flow(described)
+    results.print(escape(f"wrote {out / REPORT} and {out / PICTURE}"), soft_wrap=True)

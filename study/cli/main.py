@@ -1,0 +1,377 @@
+"""The `study` command."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from errno import ENOSPC
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+from typer.exceptions import TyperException
+
+from bgbias.checkpoint import read_description
+from bgbias.components import make
+from bgbias.config import RunConfig
+from bgbias.data.datasets import datasets
+from bgbias.errors import BgbiasError, SettingError, UnknownNameError
+from bgbias.methods import methods
+from bgbias.models import models
+from study.cli import data as data_commands
+from study.cli import flow as flow_command
+from study.cli import saliency as saliency_command
+from study.cli import submit as submit_command
+from study.cli.options import AsJson, Data, Device, Threads
+from study.cli.overrides import parse_settings
+from study.cli.printing import print_challenge, print_json, print_metrics, show_report
+from study.display import console, percent, results
+from study.errors import StudyInterruptedError
+from study.record.config import ALL_METHODS, StudyConfig
+from study.record.folder import SEARCH, StudyFolder
+from study.record.selection import Row, winners
+from study.space import label, load_space, space_names
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Find out how to train image classifiers that look at the object and not at its background.",
+)
+
+app.add_typer(data_commands.app, name="data")
+
+WRONG_INPUT, INTERRUPTED = 2, 130
+
+Dataset = Annotated[str, typer.Option("--dataset", help="a name that `study datasets` lists")]
+Epochs = Annotated[int, typer.Option(help="epochs of each trial")]
+Seed = Annotated[int, typer.Option(help="seed of training and of the search")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="fix a setting, such as weight=0.1")
+]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the study's folder")]
+
+
+@app.command()
+def run(
+    spaces: Annotated[list[str] | None, typer.Argument(metavar="[SPACE]...", help="names or .py files")] = None,
+    dataset: Dataset = "colored-digits",
+    data: Data = None,
+    trials: Annotated[int, typer.Option(help="trials of each space")] = 8,
+    epochs: Epochs = 20,
+    seed: Seed = 0,
+    settings: Settings = None,
+    objective: Annotated[
+        str | None, typer.Option(help="variant whose validation accuracy the search maximises")
+    ] = None,
+    early_stopping: Annotated[bool, typer.Option(help="end hopeless trials early")] = True,
+    confirm_seeds: Annotated[int, typer.Option(help="fresh seeds for each space's winner")] = 0,
+    output: Annotated[Path | None, typer.Option(help="folder for everything the study makes")] = None,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow; a store in the output if left out")] = None,
+    experiment: Annotated[str | None, typer.Option(help="MLflow's experiment; the dataset if left out")] = None,
+    address: Annotated[str | None, typer.Option(help="of a Ray cluster; started here if left out")] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="path or URI that every node reaches, for checkpoints; the output if left out")
+    ] = None,
+    cpus_per_trial: Annotated[float, typer.Option(help="CPUs that each trial reserves")] = 1.0,
+    gpus_per_trial: Annotated[float, typer.Option(help="GPUs that each trial reserves; fractions share")] = 0.0,
+    max_concurrent: Annotated[int | None, typer.Option(help="trials at a time")] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Search every method's hyper-parameters and show which wins on each variant."""
+    from study import study as tuner
+    from study.record import storage as storages
+    from study.tracking import (
+        reporter as tracking,  # Ray and torch take seconds to import, which other commands need not wait for
+    )
+
+    asked = {
+        "spaces": tuple(str(Path(s).absolute()) if s.endswith(".py") else s for s in spaces or ALL_METHODS),
+        "dataset": datasets.find(dataset).name(),
+        "data": data.absolute() if data else None,
+        "settings": parse_settings(settings or []),
+        "objective": objective,
+        "trials": trials,
+        "epochs": epochs,
+        "seed": seed,
+        "early_stopping": early_stopping,
+        "confirm_seeds": confirm_seeds,
+        "tracking_uri": tracking.anchored(tracking_uri),
+        "experiment": experiment,
+        "address": address,
+        "storage": storages.anchored(storage),
+        "cpus_per_trial": cpus_per_trial,
+        "gpus_per_trial": gpus_per_trial,
+        "max_concurrent": max_concurrent,
+        "device": device,
+    }
+    config = make(StudyConfig, asked, "study")
+    study = tuner.plan(config)
+    folder = StudyFolder(output or Path("outputs") / f"{config.dataset}-{datetime.now():%Y%m%d-%H%M%S}")
+    folder.create(config)
+    with _study_output(folder, as_json):
+        tuner.run(study, config, folder)
+
+
+@app.command()
+def resume(folder: Folder, as_json: AsJson = False) -> None:
+    """Go on with a study that was stopped."""
+    from study import study as tuner
+
+    study = StudyFolder(folder)
+    config = study.read_config()
+    with _study_output(study, as_json):
+        tuner.run(tuner.plan(config), config, study)
+
+
+@contextlib.contextmanager
+def _study_output(folder: StudyFolder, as_json: bool) -> Iterator[None]:
+    """What a study prints: its results alone on standard output, and how to go on if it is stopped."""
+    from study.report.tables import make_report
+
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except KeyboardInterrupt:
+        raise StudyInterruptedError(f"stopped: `study resume {folder.root}` goes on") from None
+    show_report(make_report(folder), folder, as_json)
+
+
+@app.command()
+def train(
+    method: Annotated[str, typer.Argument(help="a method's name")],
+    dataset: Dataset = "colored-digits",
+    data: Data = None,
+    settings: Settings = None,
+    epochs: Epochs = 10,
+    seed: Seed = 0,
+    output: Annotated[Path | None, typer.Option(help="folder for the checkpoints")] = None,
+    device: Device = "auto",
+    threads: Threads = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Train one configuration, without a search."""
+    from study.cluster import process
+    from study.training import single
+
+    chosen = {
+        "dataset/name": datasets.find(dataset).name(),
+        "method/name": methods.find(method).name(),
+        "training/epochs": epochs,
+        "seed": seed,
+        "data": data.absolute() if data else None,
+        **parse_settings(settings or []),
+    }
+    config = RunConfig.from_flat(chosen)
+    name = f"{method}-{config.dataset.name()}-{datetime.now():%Y%m%d-%H%M%S}"
+    process.set_up(threads)
+    checkpoint, metrics = single.train(config, device, output or Path("outputs") / name)
+    if as_json:
+        print_json({"config": config.to_flat(), "checkpoint": str(checkpoint.absolute()), "metrics": metrics})
+    else:
+        print_metrics(metrics, f"{method} on {config.dataset.name()}, last epoch")
+        results.print(escape(f"checkpoint: {checkpoint}"), soft_wrap=True)
+
+
+@app.command()
+def adopt(
+    dataset: Dataset = "imagenet9",
+    data: Data = None,
+    settings: Settings = None,
+    output: Annotated[Path | None, typer.Option(help="folder of the checkpoint")] = None,
+) -> None:
+    """Make a checkpoint of a model that was trained elsewhere, such as ImageNet's, so that it can be evaluated.
+
+    --set model/architecture=resnet50 --set model/weights=imagenet --set model/scores=imagenet downloads torchvision's
+    ResNet-50 and scores its 1,000 classes as ImageNet-9's nine.
+    """
+    from study.training import single
+
+    chosen = {"dataset/name": datasets.find(dataset).name(), "method/name": "erm", "data": data and data.absolute()}
+    config = RunConfig.from_flat({**chosen, **parse_settings(settings or [])})
+    name = f"adopted-{config.dataset.name()}-{datetime.now():%Y%m%d-%H%M%S}"
+    checkpoint = single.adopt(config, output or Path("outputs") / name)
+    results.print(escape(f"checkpoint: {checkpoint}"), soft_wrap=True)
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="a checkpoint's folder")],
+    dataset: Annotated[str | None, typer.Option(help="another dataset than the checkpoint's own")] = None,
+    data: Data = None,
+    challenge: Annotated[bool, typer.Option("--challenge", help="the Background Challenge too")] = False,
+    out: Annotated[Path | None, typer.Option(help="PNG file of the challenge's most adversarial backgrounds")] = None,
+    device: Device = "auto",
+    threads: Threads = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a checkpoint on every variant, and on the worst background of every foreground."""
+    from study.cluster import process
+    from study.training import single
+
+    if out is not None and not challenge:
+        raise SettingError("--out draws the Background Challenge: give --challenge too, or leave --out out")
+    process.set_up(threads)
+    trained = single.load_trained(checkpoint, dataset, data, device)
+    found: dict[str, Any] = {"checkpoint": str(checkpoint.absolute()), "dataset": trained.dataset.name}
+    predictions, found["metrics"] = single.evaluate_trained(trained)
+    if challenge:
+        from study.inspect import challenge as background_challenge
+
+        try:
+            verdict = background_challenge.run(checkpoint, trained, predictions)
+        except KeyboardInterrupt:
+            raise StudyInterruptedError("stopped: the same command goes on") from None
+        found["metrics"] |= background_challenge.metrics(verdict)
+        found["challenge"] = background_challenge.to_json(verdict, trained)
+        if out is not None:
+            background_challenge.picture(verdict, trained).savefig(out, dpi=110)
+    if as_json:
+        print_json(found)
+        return
+    print_metrics(found["metrics"], f"{checkpoint} on {trained.dataset.name}")
+    if challenge:
+        print_challenge(found["challenge"])
+
+
+app.command()(saliency_command.saliency)
+app.command()(flow_command.flow)
+app.command(context_settings=submit_command.PASSED_ON)(submit_command.submit)
+
+
+@app.command()
+def best(
+    folder: Folder,
+    variant: Annotated[str, typer.Option(help="a variant, such as shuffled")],
+    space: Annotated[str | None, typer.Option(help="only among this space's trials")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The checkpoint with the highest validation accuracy on a variant."""
+    study = StudyFolder(folder)
+    study.read_config()
+    row = _best_row(winners(study.finished(SEARCH)), variant, space)
+    path = study.checkpoint(row)
+    metrics = read_description(path)["metrics"]
+    if as_json:
+        found = {"variant": variant, "trial": row.trial, "config": row.config, "checkpoint": str(path)}
+        print_json({**found, "metrics": metrics})
+        return
+    table = Table("setting", "value", title=f"{row.space} wins {variant}: trial {row.trial}, epoch {row.epoch}")
+    for key, value in row.config.items():
+        table.add_row(key, str(value))
+    table.add_row("validation accuracy", percent(row.val_accuracy))
+    table.add_row("test accuracy", percent(row.test_accuracy))
+    results.print(table)
+    results.print(f"checkpoint: {escape(str(path))}", soft_wrap=True)
+
+
+def _best_row(rows: list[Row], variant: str, space: str | None) -> Row:
+    if not rows:
+        raise SettingError("no trial of the study has finished: go on with `study resume`")
+    if variant not in {row.variant for row in rows}:
+        raise UnknownNameError("variant", variant, {row.variant for row in rows})
+    if space is not None and space not in {row.space for row in rows}:
+        raise UnknownNameError("space", space, {row.space for row in rows})
+    fitting = [row for row in rows if row.variant == variant and space in (None, row.space)]
+    if not fitting:
+        raise SettingError(f"no trial of {space} was judged on '{variant}': leave --space out")
+    return max(fitting, key=lambda row: row.val_accuracy)
+
+
+@app.command()
+def report(folder: Folder, as_json: AsJson = False) -> None:
+    """A study's tables and figures."""
+    from study.report import write_report
+
+    study = StudyFolder(folder)
+    show_report(write_report(study), study, as_json)
+
+
+@app.command()
+def spaces() -> None:
+    """The search spaces, what they search, and their methods."""
+    table = Table("space", "method", "searched")
+    for name in space_names():
+        space = load_space(name)
+        domains = "\n".join(f"{key}: {str(value).replace('Distribution', '')}" for key, value in space.params.items())
+        table.add_row(label(name), space.method.name(), domains)
+    results.print(table)
+
+
+@app.command(name="datasets")
+def list_datasets() -> None:
+    """The datasets, methods and models that can be chosen, with their options."""
+    import dataclasses
+
+    table = Table("kind", "name", "options")
+    for kind, known in (("dataset", datasets), ("method", methods), ("model", models)):
+        for name, cls in known.items():
+            options = ", ".join(f"{f.name}={f.default!r}" for f in dataclasses.fields(cls))  # type: ignore[arg-type]
+            table.add_row(kind, name, options)
+    results.print(table)
+
+
+@app.command()
+def show_data(
+    dataset: Annotated[str, typer.Argument(help="a dataset's name")],
+    out: Annotated[Path, typer.Option(help="PNG file to write")],
+    data: Data = None,
+    settings: Settings = None,
+    dilation: Annotated[int, typer.Option(min=0, help="show rims of this many pixels too")] = 0,
+) -> None:
+    """A picture of every variant of a dataset."""
+    from study.inspect import dataset as pictures
+
+    chosen = {
+        "dataset/name": datasets.find(dataset).name(),
+        "method/name": "erm",
+        **parse_settings(settings or []),
+    }
+    found = RunConfig.from_flat(chosen).dataset.load(data)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    pictures.show_data(found.dilated(dilation)).savefig(out, dpi=120)
+    results.print(escape(f"wrote {out}"), soft_wrap=True)
+
+
+@app.command()
+def ui(
+    folder: Folder,
+    optuna: Annotated[bool, typer.Option("--optuna", help="Optuna's dashboard of the searches instead")] = False,
+    port: Annotated[int | None, typer.Option(help="port to listen on; 5000, or Optuna's 8080")] = None,
+    host: Annotated[str, typer.Option(help="address to bind to")] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option(help="open the page in a browser, where there is one")] = True,
+) -> None:
+    """The MLflow dashboard, at the study's own page; or Optuna's. On loopback unless told otherwise."""
+    from study.cli import dashboard
+
+    study = StudyFolder(folder)
+    config = study.read_config()
+    if optuna:
+        dashboard.serve_searches(study, host, port or dashboard.OPTUNA_PORT, browser)
+    else:
+        dashboard.serve(study, config, host, port or dashboard.MLFLOW_PORT, browser)
+
+
+def main() -> None:
+    """Run a command; what the user can mend ends with exit code 2 and one line."""
+    try:
+        code = app(standalone_mode=False)
+    except StudyInterruptedError as error:
+        code = _fail(str(error), INTERRUPTED)
+    except BgbiasError as error:
+        code = _fail(str(error), WRONG_INPUT)
+    except TyperException as error:
+        code = _fail(getattr(error, "format_message", error.__str__)(), WRONG_INPUT)
+    except OSError as error:
+        if error.filename is None and error.errno != ENOSPC:
+            raise
+        where = error.filename or "the disk"
+        code = _fail(f"cannot use {where} ({error.strerror}): make room there or give another path", WRONG_INPUT)
+    sys.exit(code)
+
+
+def _fail(message: str, code: int) -> int:
+    console.print(f"[red]error:[/] {escape(' '.join(message.split()))}", soft_wrap=True)
+    return code

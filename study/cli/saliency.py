@@ -1,0 +1,53 @@
+"""`study saliency`: where a checkpoint looks."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from study.cli.options import AsJson, Data, Device, Threads
+from study.cli.printing import print_json, print_saliency
+from study.display import results
+
+
+def saliency(
+    checkpoint: Annotated[Path, typer.Argument(help="a checkpoint's folder")],
+    out: Annotated[Path, typer.Option(metavar="PNG", help="file for the images, their masks and the maps")],
+    against: Annotated[
+        Path | None, typer.Option(metavar="CHECKPOINT", help="another of the same dataset, such as ERM's")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="another dataset than the checkpoint's own")] = None,
+    data: Data = None,
+    count: Annotated[int, typer.Option(min=1, help="images of each test variant that the shares are means of")] = 100,
+    drawn: Annotated[int, typer.Option(min=1, help="images that are drawn, each in two variants")] = 3,
+    device: Device = "auto",
+    threads: Threads = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Where a checkpoint looks: the share of its saliency that lies on the object, and a picture of the maps.
+
+    A share means something beside the object's share of the picture's area, which a map without structure would have.
+    """
+    from study.cluster import process
+    from study.inspect import saliency as maps
+    from study.inspect.saliency_picture import draw
+    from study.training import single
+
+    process.set_up(threads)
+    trained = single.load_trained(checkpoint, dataset, data, device)
+    beside = single.load_beside(against, trained) if against else None
+    out.parent.mkdir(parents=True, exist_ok=True)
+    found: dict[str, Any] = {"dataset": trained.dataset.name, "picture": str(out.absolute())}
+    found |= maps.to_json(checkpoint, trained, maps.judge(trained, count))
+    if against and beside:
+        found["against"] = maps.to_json(against, beside, maps.judge(beside, count))
+    checkpoints = [beside, trained] if beside else [trained]
+    examples = maps.example_maps(checkpoints, drawn)
+    methods = [one.config.method.name() for one in checkpoints]
+    draw(examples, methods, trained.dataset).savefig(out, format="png", dpi=110)
+    if as_json:
+        print_json(found)
+        return
+    print_saliency(found)
+    results.print(escape(f"wrote {out}"), soft_wrap=True)

@@ -1,0 +1,152 @@
+"""The Background Challenge on a checkpoint: with progress, and from where it was stopped."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from bgbias import checkpoint
+from bgbias.data.compose import unit
+from bgbias.data.dataset import ORIGINAL
+from bgbias.evaluation.accuracy import Predictions
+from bgbias.evaluation.challenge import BackgroundChallenge, Verdict, challenge_of
+from bgbias.evaluation.evaluate import CHALLENGE
+from bgbias.metrics import ACCURACY, TEST, variant_metric
+from study.display import console, percent
+from study.record.selection import Metrics
+from study.training.single import Trained
+
+STATE = "challenge.safetensors"
+SAVE_SECONDS = 20.0
+KEY = "key"
+SHOWN_BACKGROUNDS = 8
+
+
+def run(folder: Path, trained: Trained, found: Mapping[str, Predictions]) -> Verdict:
+    """Put every test foreground on every background until one fools it.
+
+    What is known is kept beside the checkpoint's files, so that a stopped run goes on and a finished one is not
+    repeated.
+
+    Args:
+        found: the predictions on every variant, by `<split>/<variant>`
+    """
+    challenge = begun(trained, found)
+    state = folder / STATE
+    key = fingerprint(folder, trained, challenge)
+    restore(challenge, state, key)
+    columns = (TextColumn("Background Challenge: {task.description}"), BarColumn(), TimeElapsedColumn())
+    with (
+        Progress(*columns, console=console, transient=True) as bars,
+        trained.config.training.arithmetic(trained.device),
+    ):
+        task, saved = bars.add_task("", total=1.0), time.monotonic()
+        while len(undecided := challenge.undecided):
+            described = f"{len(undecided)} of {len(challenge.label)} undecided"
+            bars.update(task, completed=challenge.share_done, description=described)
+            challenge.round()
+            if time.monotonic() - saved > SAVE_SECONDS:
+                save(challenge, state, key)
+                saved = time.monotonic()
+    save(challenge, state, key)
+    return challenge.verdict()
+
+
+def begun(trained: Trained, found: Mapping[str, Predictions]) -> BackgroundChallenge:
+    """The challenge of the test set, which knows what was answered on its variants."""
+    of_test = {name: found[f"{TEST}/{name}"] for name in trained.dataset.test}
+    return challenge_of(trained.config.method, trained.module, trained.dataset.test, of_test)
+
+
+def fingerprint(folder: Path, trained: Trained, challenge: BackgroundChallenge) -> str:
+    """What tells this challenge from any other: the weights, the foregrounds and backgrounds, what a state holds."""
+    variant = trained.dataset.test[ORIGINAL]
+    digest = hashlib.sha256((folder / checkpoint.MODEL).read_bytes())
+    described = [trained.dataset.name, str(trained.config.data), len(variant), len(variant.backgrounds)]
+    described += sorted(challenge.state())
+    digest.update(json.dumps(described).encode())
+    return digest.hexdigest()
+
+
+def save(challenge: BackgroundChallenge, file: Path, key: str) -> None:
+    """Keep what is known; a reader sees the old file or the new one."""
+    unfinished = file.with_suffix(".part")
+    save_file(challenge.state(), unfinished, metadata={KEY: key})
+    unfinished.replace(file)
+
+
+def restore(challenge: BackgroundChallenge, file: Path, key: str) -> None:
+    """Go on from what is known, if it is about the same weights and pictures."""
+    try:
+        with safe_open(file, "pt") as found:
+            if (found.metadata() or {}).get(KEY) == key:
+                challenge.load_state({name: found.get_tensor(name) for name in found.keys()})  # noqa: SIM118 - no dict
+    except (OSError, SafetensorError):
+        return
+
+
+def metrics(verdict: Verdict) -> Metrics:
+    """`test/challenge/accuracy`, and the bounds of its Wilson interval."""
+    low, high = verdict.interval
+    name = variant_metric(TEST, CHALLENGE, ACCURACY)
+    return {name: verdict.accuracy, f"{name}_low": low, f"{name}_high": high}
+
+
+def to_json(verdict: Verdict, trained: Trained) -> dict[str, Any]:
+    """Plain values: accuracy by class, passes, and for every vulnerable foreground what fooled it."""
+    dataset, backgrounds = trained.dataset, len(trained.dataset.test[ORIGINAL].backgrounds)
+    source = dataset.test[ORIGINAL].foregrounds.source.tolist()
+    return {
+        "accuracy": verdict.accuracy,
+        "interval": list(verdict.interval),
+        "classes": {name: verdict.class_accuracy(label) for label, name in enumerate(dataset.classes)},
+        "foregrounds": len(verdict.label),
+        "backgrounds": backgrounds,
+        "passes": verdict.passes,
+        "gradients": verdict.gradients,
+        "fewest_passes": verdict.fewest_passes(backgrounds),
+        "fooled": [
+            {
+                "foreground": named(dataset.source_names, source[i]),
+                "background": named(dataset.test_background_names or dataset.classes, int(verdict.fooled_by[i])),
+                "answer": named(dataset.classes, int(verdict.answer[i])),
+            }
+            for i in (~verdict.robust).nonzero()[:, 0].tolist()
+        ],
+    }
+
+
+def named(names: tuple[str, ...], number: int) -> str:
+    """What a number is called; itself where it has no name, as an answer outside the classes."""
+    return names[number] if number < len(names) else str(number)
+
+
+def picture(verdict: Verdict, trained: Trained) -> Figure:
+    """By class of the foregrounds, the backgrounds that were the first to fool most of them."""
+    variant, classes = trained.dataset.test[ORIGINAL], trained.dataset.classes
+    figure = Figure(figsize=(1.25 * SHOWN_BACKGROUNDS + 1.2, 1.5 * len(classes) + 0.6), layout="constrained")
+    figure.suptitle("backgrounds that fooled most foregrounds of each class, and how many each was the first to fool")
+    panels = figure.subplots(len(classes), SHOWN_BACKGROUNDS, squeeze=False)
+    for label, row in enumerate(panels):
+        fooled = verdict.fooled_by[(verdict.label == label) & ~verdict.robust]
+        hits = torch.bincount(fooled, minlength=len(variant.backgrounds))
+        row[0].set_ylabel(f"{classes[label]}\n{percent(verdict.class_accuracy(label))} robust", fontsize=9)
+        for axes, background in zip(row, hits.argsort(descending=True, stable=True).tolist(), strict=False):
+            axes.set_xticks([])
+            axes.set_yticks([])
+            if hits[background]:
+                image = unit(variant.backgrounds.image[torch.tensor([background])])[0].cpu()
+                axes.imshow(image.clamp(0, 1).permute(1, 2, 0).expand(-1, -1, 3).numpy())
+                axes.set_title(str(int(hits[background])), fontsize=9)
+            else:
+                for side in axes.spines.values():
+                    side.set_visible(False)
+    return figure

@@ -1,0 +1,126 @@
+"""How good a checkpoint's flow is, and what a vote over its samples is worth on every test variant."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bgbias.components import make
+from bgbias.data.datasets import datasets
+from bgbias.errors import CheckpointError, SettingError
+from bgbias.methods.flow.method import FlowEmbedding, flow_of
+from bgbias.methods.flow.quality import Curve, FlowQuality, measure, sampling_curve
+from bgbias.progress import tracked_by
+from study.display import progress_bar
+from study.record.folder import SEARCH, StudyFolder
+from study.record.selection import winners
+from study.training.single import Trained
+
+SEED = 0
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class FlowReport:
+    """
+    method: the checkpoint's; samples: the number that was chosen on validation data
+    quality: of its flow; curves: by test variant, what each vote is worth
+    """
+
+    method: FlowEmbedding
+    dataset: str
+    classes: tuple[str, ...]
+    samples: int
+    quality: FlowQuality
+    curves: dict[str, Curve]
+
+
+def find_checkpoint(folder: Path) -> Path:
+    """The folder itself if it is no study; of a study, the winner of its flow's search on the objective.
+
+    Raises:
+        SettingError: the study has no finished trial with a flow.
+    """
+    study = StudyFolder(folder)
+    if not study.config_file.exists():
+        return folder
+    config = study.read_config()
+    rows = [row for row in winners(study.finished(SEARCH)) if row.method == FlowEmbedding.name()]
+    if not rows:
+        raise SettingError(
+            f"a study must have a finished trial of {FlowEmbedding.name()}, but {folder} has none: "
+            "give another study or a checkpoint"
+        )
+    wanted = config.objective or datasets.find(config.dataset).objective
+    fitting = [row for row in rows if row.variant == wanted] or rows
+    return study.checkpoint(max(fitting, key=lambda row: row.val_accuracy))
+
+
+def analyse(
+    checkpoint: Path, trained: Trained, samples: int, count: int, temperature: float | None = None
+) -> FlowReport:
+    """Judge a checkpoint's flow on at most `count` images of each test variant, with progress.
+
+    Args:
+        samples: of the largest vote, a power of two.
+        temperature: > 0, of the votes' samples; None is the checkpoint's own.
+
+    Raises:
+        CheckpointError: the checkpoint has no flow.
+        SettingError: `samples` is no power of two, or the temperature not positive.
+    """
+    method = trained.config.method
+    if not isinstance(method, FlowEmbedding):
+        raise CheckpointError(
+            f"a flow's quality needs a checkpoint of {FlowEmbedding.name()}, but {checkpoint} is of {method.name()}: "
+            "give another"
+        )
+    if samples < 1 or samples & (samples - 1):
+        raise SettingError(f"--samples must be a power of two, 1 or more, but got {samples}")
+    if temperature is not None:
+        method = make(FlowEmbedding, {**vars(method), "temperature": temperature}, "method")
+    module = flow_of(trained.module.eval())
+    variants = {name: variant.spread(count) for name, variant in trained.dataset.test.items()}
+    bar = progress_bar(variants.items(), "votes over samples", len(variants))
+    curves = {name: sampling_curve(method, module, variant, samples) for name, variant in bar}
+    with tracked_by(progress_bar):
+        quality = measure(module, trained.dataset, method.swaps, count, SEED)
+    return FlowReport(method, trained.dataset.name, trained.dataset.classes, int(module.samples), quality, curves)
+
+
+def to_json(report: FlowReport) -> dict[str, Any]:
+    """Plain values; what is known of single examples is left to the picture."""
+    quality = report.quality
+    return {
+        "dataset": report.dataset,
+        "samples": report.samples,
+        "vote": report.method.vote,
+        "bits_per_dimension": dict(quality.bits),
+        "base": {
+            "dimensions_rejected": rejected(quality.normality.dimension_p.tolist()),
+            "dimensions": len(quality.normality.dimension_p),
+            "radius_p": quality.normality.radius_p,
+        },
+        "classes": {report.classes[label]: asdict(found) for label, found in quality.classes.items()},
+        "density": quality.density,
+        "coverage": quality.coverage,
+        "agreement": quality.agreement,
+        "accuracy_sampled": quality.accuracy_sampled,
+        "accuracy_true": quality.accuracy_true,
+        "inversion_error": quality.inversion_error,
+        "accuracy": {
+            variant: {
+                "images": curve.images,
+                "backbone": curve.backbone,
+                **{vote: {str(n): value for n, value in found.items()} for vote, found in curve.votes.items()},
+            }
+            for variant, curve in report.curves.items()
+        },
+    }
+
+
+def rejected(p_values: Sequence[float]) -> int:
+    """How many of several hypotheses Holm's procedure rejects at 5 %."""
+    ordered = sorted(p_values)
+    passed = [p * (len(ordered) - rank) > SIGNIFICANT for rank, p in enumerate(ordered)]
+    return passed.index(True) if True in passed else len(ordered)

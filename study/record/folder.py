@@ -1,0 +1,198 @@
+"""A study's folder: where everything lies, and what was recorded of each trial.
+
+study.json                 what was asked
+search/<space>.journal     Optuna's storage
+checkpoints/<trial>/       what unfinished trials go on from, unless another storage was given
+trials/<trial>/            trial.json, history.jsonl (one line an epoch), error.txt if it failed
+best/<stage>/<space>/<trial>/<epoch>/   the winners' checkpoints
+reports.sqlite             what is still to be sent to MLflow
+mlflow.db, mlartifacts/    MLflow's store, unless a tracking URI was given
+report/                    tables and figures
+"""
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from bgbias.errors import SettingError
+from study.record.config import StudyConfig
+from study.record.keeper import StudyKeeper
+from study.record.selection import Metrics, Row, Trial
+from study.record.storage import joined
+
+SEARCH, CONFIRM = "search", "confirm"
+
+
+class StudyFolder:
+    """Reads and writes one study's folder. Holds nothing but the path."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    @property
+    def name(self) -> str:
+        """The study's name: its folder's."""
+        return self.root.name
+
+    @property
+    def config_file(self) -> Path:
+        """What was asked."""
+        return self.root / "study.json"
+
+    @property
+    def report(self) -> Path:
+        """Tables and figures."""
+        return self.root / "report"
+
+    @property
+    def outbox(self) -> Path:
+        """What is still to be sent to MLflow."""
+        return self.root / "reports.sqlite"
+
+    @property
+    def artifacts(self) -> Path:
+        """What MLflow keeps as files, where its store is a database."""
+        return self.root / "mlartifacts"
+
+    def journal(self, space: str) -> Path:
+        """Optuna's storage of one space's search."""
+        return self.root / "search" / f"{space}.journal"
+
+    def journals(self) -> list[Path]:
+        """Optuna's storages of all searches that have begun."""
+        return sorted((self.root / "search").glob("*.journal"))
+
+    def keeper(self, stage: str) -> StudyKeeper:
+        """The winners' checkpoints of one stage."""
+        return StudyKeeper(self.root / "best" / stage)
+
+    def checkpoint(self, row: Row, stage: str = SEARCH) -> Path:
+        """Where the checkpoint of a search's winner lies, or of a trial on a fresh seed."""
+        return self.keeper(stage).path(row.space, row.trial, row.epoch)
+
+    def storage(self, config: StudyConfig) -> str:
+        """Where unfinished trials' checkpoints lie: under the storage asked for, or here."""
+        return joined(config.storage, config.study_id) if config.storage else str(self.root / "checkpoints")
+
+    def tracking_uri(self, config: StudyConfig) -> str:
+        """The tracking URI asked for, or the study's own SQLite store."""
+        return config.tracking_uri or f"sqlite:///{self.root / 'mlflow.db'}"
+
+    def create(self, config: StudyConfig) -> None:
+        """Start a study here. A study that never began a trial is replaced.
+
+        Raises:
+            SettingError: the folder holds something else, or another study.
+        """
+        if (self.root / "trials").exists():
+            raise SettingError(
+                f"{self.root} already holds a study: continue it with `study resume`, or give another --output"
+            )
+        if self.config_file.exists():
+            self._clear()
+        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+            raise SettingError(f"{self.root} is not empty and holds no study: give another --output")
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.config_file.write_bytes(TypeAdapter(StudyConfig).dump_json(config, indent=1))
+
+    def _clear(self) -> None:
+        for own in (self.config_file, *self.root.glob("reports.sqlite*"), *self.root.glob("mlflow.db*")):
+            own.unlink()
+        for own in (self.artifacts, self.root / "search"):
+            shutil.rmtree(own, ignore_errors=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process from running the same study meanwhile.
+
+        Raises:
+            SettingError: one is running it.
+        """
+        with self.config_file.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SettingError(f"{self.root} is being run by another process: wait for its end") from None
+            yield
+
+    def read_config(self) -> StudyConfig:
+        """What was asked.
+
+        Raises:
+            SettingError: there is no study here, or its file is damaged.
+        """
+        try:
+            return TypeAdapter(StudyConfig).validate_json(self.config_file.read_bytes())
+        except OSError:
+            raise SettingError(f"no study at {self.root}: give the --output folder of a `study run`") from None
+        except ValidationError as error:
+            reason = "; ".join(item["msg"] for item in error.errors())
+            raise SettingError(f"{self.config_file} is damaged ({reason}): give another study") from None
+
+    def _trial(self, trial_id: str) -> Path:
+        return self.root / "trials" / trial_id
+
+    def next_number(self) -> int:
+        """The number of the trial that starts next, counted from 1 over all of the study."""
+        return 1 + sum(1 for _ in (self.root / "trials").glob("*/trial.json"))
+
+    def start_trial(self, trial_id: str, number: int, space: str, stage: str, config: dict[str, Any]) -> None:
+        """Record a trial before it begins."""
+        self._trial(trial_id).mkdir(parents=True, exist_ok=True)
+        about = {"number": number, "space": space, "stage": stage, "config": config, "finished": False}
+        self._write(trial_id, about)
+
+    def mend_trial(self, trial_id: str) -> None:
+        """Drop a last line of a trial's history that was cut short when the process was killed."""
+        lines = self._trial(trial_id) / "history.jsonl"
+        if lines.exists():
+            whole, newline, _ = lines.read_bytes().rpartition(b"\n")
+            lines.write_bytes(whole + newline)
+
+    def add_epoch(self, trial_id: str, epoch: int, metrics: Metrics) -> None:
+        """Record an epoch (from 1). An epoch recorded twice is the later one."""
+        with (self._trial(trial_id) / "history.jsonl").open("a") as lines:
+            lines.write(json.dumps({"epoch": epoch, "metrics": metrics}) + "\n")
+
+    def finish_trial(self, trial_id: str) -> None:
+        """Record that a trial will not go on."""
+        (self._trial(trial_id) / "error.txt").unlink(missing_ok=True)
+        about = json.loads((self._trial(trial_id) / "trial.json").read_text())
+        self._write(trial_id, {**about, "finished": True})
+
+    def fail_trial(self, trial_id: str, reason: str) -> None:
+        """Keep why a trial could not finish."""
+        (self._trial(trial_id) / "error.txt").write_text(reason)
+
+    def _write(self, trial_id: str, about: dict[str, Any]) -> None:
+        target = self._trial(trial_id) / "trial.json"
+        partial = target.with_suffix(".partial")
+        partial.write_text(json.dumps(about))
+        partial.replace(target)
+
+    def trial(self, trial_id: str) -> Trial:
+        """What was recorded of one trial."""
+        about = json.loads((self._trial(trial_id) / "trial.json").read_text())
+        history_file = self._trial(trial_id) / "history.jsonl"
+        epochs: dict[int, Metrics] = {}
+        if history_file.exists():
+            for line in history_file.read_text().split("\n")[:-1]:
+                item = json.loads(line)
+                epochs[item["epoch"]] = item["metrics"]
+        return Trial(trial_id=trial_id, history=[epochs[epoch] for epoch in sorted(epochs)], **about)
+
+    def trials(self, stage: str, space: str | None = None) -> list[Trial]:
+        """All recorded trials of a stage, and of one space if given, in the order they started."""
+        found = [self.trial(file.parent.name) for file in (self.root / "trials").glob("*/trial.json")]
+        mine = [t for t in found if t.stage == stage and space in (None, t.space)]
+        return sorted(mine, key=lambda t: t.number)
+
+    def finished(self, stage: str, space: str | None = None) -> list[Trial]:
+        """The trials that came to their end: those a winner is chosen among, and whose checkpoints are kept."""
+        return [trial for trial in self.trials(stage, space) if trial.finished]

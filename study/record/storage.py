@@ -1,0 +1,120 @@
+"""Where trials' checkpoints lie while they train: a folder, or any URI, that the driver and every node reach."""
+
+import contextlib
+import copy
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import fsspec
+from pyarrow import ArrowInvalid, fs
+
+from bgbias.errors import SettingError
+from bgbias.files import CHECKSUMS, verify_checksums
+
+PLACE = "://"
+"""What tells a URI from a path."""
+
+
+class Storage:
+    """Sealed folders under names such as `trial/state/3`."""
+
+    def __init__(self, uri: str) -> None:
+        """
+        Args:
+            uri: a path, or `s3://bucket/folder?endpoint_override=...`, `gs://...` and the like, as pyarrow or fsspec
+                open it.
+
+        Raises:
+            SettingError: none of them opens it.
+        """
+        self._files, self._root = opened(uri)
+
+    def below(self, name: str) -> "Storage":
+        """A part of it, as a storage of its own."""
+        part = copy.copy(self)
+        part._root = self._at(name)
+        return part
+
+    def put(self, folder: Path, name: str) -> None:
+        """Copy a sealed folder. Its seal goes last, so that a copy that was cut short lacks it.
+
+        Raises:
+            OSError: the storage cannot be written.
+        """
+        self.delete(name)
+        self._files.create_dir(self._at(name))
+        for file in sorted(folder.iterdir(), key=lambda file: file.name == CHECKSUMS):
+            fs.copy_files(
+                str(file),
+                f"{self._at(name)}/{file.name}",
+                source_filesystem=fs.LocalFileSystem(),
+                destination_filesystem=self._files,
+            )
+
+    def get(self, name: str, folder: Path) -> None:
+        """Copy a sealed folder to a path of this machine, which appears whole or not at all.
+
+        Raises:
+            CheckpointError: it is not there, cut short or damaged.
+            OSError: the storage cannot be read.
+        """
+        partial = folder.with_name(f"{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        with contextlib.suppress(FileNotFoundError):
+            fs.copy_files(
+                self._at(name), str(partial), source_filesystem=self._files, destination_filesystem=fs.LocalFileSystem()
+            )
+        verify_checksums(partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+
+    def names(self, prefix: str) -> list[str]:
+        """The last parts of all names that begin with `prefix/`."""
+        found = self._files.get_file_info(fs.FileSelector(self._at(prefix), allow_not_found=True))
+        return [info.base_name for info in found]
+
+    def delete(self, name: str) -> None:
+        """Remove a folder and all below it, if it is there."""
+        if self._files.get_file_info(self._at(name)).type != fs.FileType.NotFound:
+            self._files.delete_dir(self._at(name))
+
+    def _at(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+
+def opened(uri: str) -> tuple[fs.FileSystem, str]:
+    """The file system that a path or URI names, and the path in it.
+
+    Raises:
+        SettingError: there is none, or the URI holds a password.
+    """
+    if PLACE not in uri:
+        return fs.LocalFileSystem(), str(Path(uri).absolute())
+    if urlsplit(uri).password:
+        raise SettingError("--storage must not hold a password: give it by the environment, as AWS_SECRET_ACCESS_KEY")
+    try:
+        found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
+    except ArrowInvalid:
+        try:
+            files, path = fsspec.core.url_to_fs(uri)
+        except (ImportError, ValueError) as error:
+            raise SettingError(f"--storage '{uri}' cannot be opened ({error}): give a path or another URI") from None
+        return fs.PyFileSystem(fs.FSSpecHandler(files)), path
+    except OSError as error:
+        raise SettingError(f"--storage '{uri}' cannot be opened ({error}): give a path or another URI") from None
+    return found
+
+
+def anchored(uri: str | None) -> str | None:
+    """The storage with a path made absolute, so that it means the same from every folder."""
+    return uri if uri is None or PLACE in uri else str(Path(uri).absolute())
+
+
+def joined(uri: str, name: str) -> str:
+    """The path or URI of a part of a storage."""
+    if PLACE not in uri:
+        return f"{uri}/{name}"
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))

@@ -1,0 +1,153 @@
+"""What a stage's trials are: Optuna's suggestions, or the same settings on several seeds.
+
+What is proposed next is a function of the seed and of what has been learned so far. So a study that was killed goes on
+with the same proposals, from nothing but its record of trials.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from bgbias.randomness import derive
+from study.record.selection import Trial, highest_accuracy
+from study.space import SearchSpace
+
+
+class Proposals(Protocol):
+    """A stage's trials, one after the other."""
+
+    @property
+    def total(self) -> int:
+        """How many trials the stage has."""
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The names of the settings in which trials differ."""
+
+    def recall(self, trials: Sequence[Trial]) -> None:
+        """Take up what was proposed before, in its order, and what is known of it."""
+
+    def propose(self, trial_id: str, number: int) -> dict[str, Any]:
+        """The searched settings of the stage's trial of this number, counted from 0."""
+
+    def tell(self, trial_id: str, value: float, epochs: int) -> None:
+        """How a trial ended: its highest validation accuracy, in [0, 1], and after how many epochs."""
+
+    def give_up(self, trial_id: str) -> None:
+        """A trial failed."""
+
+
+class Seeds:
+    """The same settings on each of some seeds."""
+
+    searched = ("seed",)
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self._seeds, self.total = seeds, len(seeds)
+
+    def recall(self, trials: Sequence[Trial]) -> None:
+        """Nothing is learned."""
+
+    def propose(self, trial_id: str, number: int) -> dict[str, Any]:  # noqa: ARG002
+        """The next seed."""
+        return {"seed": self._seeds[number]}
+
+    def tell(self, trial_id: str, value: float, epochs: int) -> None:
+        """Nothing is learned."""
+
+    def give_up(self, trial_id: str) -> None:
+        """Nothing is learned."""
+
+
+class QuickJournal(JournalFileBackend):
+    """A journal of one writer that does not wait for the disk: the study's own record is what must be whole."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(str(file))
+        self._own = file
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Add lines."""
+        with self._own.open("a") as file:
+            file.write("".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs))
+
+
+class KnowingTPE(optuna.samplers.TPESampler):
+    """TPE that is told the space, which Optuna's would look for in all trials each time anew."""
+
+    def __init__(self, space: Mapping[str, BaseDistribution], seed: int, random_trials: int) -> None:
+        super().__init__(seed=seed, n_startup_trials=random_trials)
+        self._space = dict(sorted(space.items()))
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:  # noqa: ARG002
+        """The whole space: a study's trials all have the same settings."""
+        return self._space if trial.number else {}
+
+
+class OptunaProposals:
+    """TPE over a space, seeded, in a journal file that Optuna and its dashboard can open.
+
+    A third of the trials, at least 4, are drawn at random before TPE models them. A trial that was stopped early is
+    told as pruned, at its last epoch.
+    """
+
+    def __init__(self, space: SearchSpace, objective: str, journal: Path, epochs: int, total: int, seed: int) -> None:
+        self.total, self.searched = total, tuple(space.params)
+        self._params, self._objective, self._journal = dict(space.params), objective, journal
+        self._epochs, self._seed, self._random = epochs, seed, max(4, total // 3)
+        self._asked: dict[str, optuna.Trial] = {}
+
+    def recall(self, trials: Sequence[Trial]) -> None:
+        """Write the journal anew from the study's own record, which alone is sure to be whole."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._journal.parent.mkdir(parents=True, exist_ok=True)
+        for stale in self._journal.parent.glob(f"{self._journal.name}*"):
+            stale.unlink()
+        storage = JournalStorage(QuickJournal(self._journal))
+        self._study = optuna.create_study(study_name=self._journal.stem, storage=storage, direction="maximize")
+        for trial in trials:
+            params = {name: trial.config[name] for name in self.searched}
+            if trial.finished:
+                best = highest_accuracy(trial.history, self._objective)
+                self._study.add_trial(self._told(params, best, len(trial.history)))
+            else:
+                self._study.enqueue_trial(params)
+                self._asked[trial.trial_id] = self._study.ask(self._params)
+
+    def propose(self, trial_id: str, number: int) -> dict[str, Any]:
+        """What TPE draws with the number's own seed, after all that is known."""
+        seed = derive(self._seed, "search", number) % 2**32
+        self._study.sampler = KnowingTPE(self._params, seed, self._random)
+        trial = self._study.ask(self._params)
+        self._asked[trial_id] = trial
+        return dict(trial.params)
+
+    def tell(self, trial_id: str, value: float, epochs: int) -> None:
+        """Complete or pruned, by how many epochs there were."""
+        trial = self._asked.pop(trial_id)
+        if epochs < self._epochs:
+            trial.report(value, epochs)
+            self._study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self._study.tell(trial, value)
+
+    def give_up(self, trial_id: str) -> None:
+        """A failure, which TPE leaves out."""
+        self._study.tell(self._asked.pop(trial_id), state=TrialState.FAIL)
+
+    def _told(self, params: Mapping[str, Any], value: float, epochs: int) -> FrozenTrial:
+        pruned = epochs < self._epochs
+        return create_trial(
+            state=TrialState.PRUNED if pruned else TrialState.COMPLETE,
+            value=value,
+            params=dict(params),
+            distributions=self._params,
+            intermediate_values={epochs: value} if pruned else {},
+        )

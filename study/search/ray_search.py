@@ -1,0 +1,129 @@
+"""The stage's trials as Ray Tune sees them, and the scheduler that stops hopeless ones.
+
+Ray keeps nothing that a study needs: both begin with what the study's folder holds.
+"""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+from ray.tune.experiment import Trial as RayTrial
+from ray.tune.schedulers import ASHAScheduler
+from ray.tune.search import Searcher
+
+from bgbias.config import RunConfig
+from bgbias.metrics import best_accuracy
+from study.record.folder import SEARCH, StudyFolder
+from study.record.selection import Trial, highest_accuracy
+from study.search.proposals import Proposals
+from study.search.trainable import EPOCH, SETTINGS, TRIAL
+
+
+class RecordedSearch(Searcher):  # type: ignore[misc]
+    """Gives Ray the trials that were begun and not finished, then new ones until the stage has all of its trials.
+
+    A trial is recorded before Ray hears of it, so that none is forgotten whenever the driver is killed.
+    """
+
+    def __init__(
+        self, folder: StudyFolder, stage: str, space: str, objective: str, proposals: Proposals, fixed: dict[str, Any]
+    ) -> None:
+        """
+        Args:
+            fixed: flat settings of every trial, beside those that are proposed.
+        """
+        super().__init__(metric=best_accuracy(objective), mode="max")
+        self._folder, self._stage, self._space = folder, stage, space
+        self._proposals, self._fixed = proposals, fixed
+        recorded = folder.trials(stage, space)
+        proposals.recall(recorded)
+        self._waiting = [trial for trial in recorded if not trial.finished]
+        self._begun, self._number = len(recorded), folder.next_number()
+        self._own: dict[str, str] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """Ray's next trial, under Ray's own name for it."""
+        if self._waiting:
+            trial = self._waiting.pop(0)
+            name, settings = trial.trial_id, trial.config
+        elif self._begun < self._proposals.total:
+            name, settings = self._begin()
+        else:
+            return str(Searcher.FINISHED)
+        self._own[trial_id] = name
+        return {TRIAL: name, SETTINGS: json.dumps(settings)}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Learn from a trial's end."""
+        name = self._own.pop(trial_id)
+        if error or not result:
+            self._proposals.give_up(name)
+        else:
+            self._proposals.tell(name, result[self.metric], result[EPOCH])
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the folder holds all."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the folder holds all."""
+
+    def _begin(self) -> tuple[str, dict[str, Any]]:
+        name = uuid4().hex[:8]
+        proposed = self._proposals.propose(name, self._begun)
+        settings = RunConfig.from_flat({**self._fixed, **proposed}).to_flat()
+        self._folder.start_trial(name, self._number, self._space, self._stage, settings)
+        self._begun, self._number = self._begun + 1, self._number + 1
+        return name, settings
+
+
+class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
+    """Successive halving that a resumed study takes up where it was, from the trials its folder holds."""
+
+    def __init__(self, folder: StudyFolder, space: str, objective: str, **kwargs: Any) -> None:
+        super().__init__(time_attr=EPOCH, metric=best_accuracy(objective), mode="max", **kwargs)
+        self._stopped: set[str] = set()
+        for recorded in folder.trials(SEARCH, space):
+            self._recall(recorded, objective)
+
+    def on_trial_add(self, tune_controller: Any, trial: RayTrial) -> None:
+        super().on_trial_add(tune_controller, named(trial))
+
+    def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
+        own = named(trial)
+        decision: str = super().on_trial_result(tune_controller, own, result)
+        if decision == self.STOP:
+            self._stopped.add(own.trial_id)
+        return self.STOP if own.trial_id in self._stopped else decision
+
+    def on_trial_complete(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> None:
+        super().on_trial_complete(tune_controller, named(trial), result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: RayTrial) -> None:
+        super().on_trial_remove(tune_controller, named(trial))
+
+    def _recall(self, recorded: Trial, objective: str) -> None:
+        stand_in = SimpleNamespace(config={TRIAL: recorded.trial_id})
+        self.on_trial_add(None, stand_in)
+        for epoch in range(1, len(recorded.history) + 1):
+            best = highest_accuracy(recorded.history[:epoch], objective)
+            self.on_trial_result(None, stand_in, {EPOCH: epoch, self.metric: best})
+
+
+def named(trial: RayTrial) -> SimpleNamespace:
+    """A trial under the study's own name, which outlives Ray's."""
+    return SimpleNamespace(trial_id=trial.config[TRIAL])
+
+
+def make_scheduler(folder: StudyFolder, space: str, objective: str, epochs: int, every: int) -> RecordedHalving:
+    """Asynchronous successive halving on validation accuracy: after a fifth of the epochs, and again after three
+    fifths, the worse two thirds of what has come that far stop. Trials that are judged only after `every` epochs, which
+    may be more than a fifth, stop then, and again after three times as many.
+
+    Source: L. Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2018 (arXiv 1810.05934).
+    """
+    first = min(epochs, max(every, epochs // 5))
+    return RecordedHalving(folder, space, objective, max_t=epochs, grace_period=first, reduction_factor=3)

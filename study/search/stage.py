@@ -1,0 +1,125 @@
+"""One stage of a study: the search of one space, or its winner on fresh seeds."""
+
+import json
+import signal
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ray import tune
+
+from bgbias.config import RunConfig
+from study.errors import StudyInterruptedError, TrialsFailedError
+from study.record.config import StudyConfig
+from study.record.folder import SEARCH, StudyFolder
+from study.record.selection import winner
+from study.search.callbacks import UNLIMITED, Recorder, Watcher
+from study.search.proposals import OptunaProposals, Proposals, Seeds
+from study.search.ray_search import RecordedSearch, make_scheduler
+from study.search.trainable import ENVIRONMENT, TrialTrainable
+from study.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Stage:
+    """
+    name: `search` or `confirm`; space: the space's label
+    objective: the variant whose validation accuracy is maximised
+    """
+
+    config: StudyConfig
+    folder: StudyFolder
+    name: str
+    space: str
+    objective: str
+
+    def search(self, space: SearchSpace) -> None:
+        """Search the space; already finished trials are not run again."""
+        config, fixed = self.config, {**self.config.base(), "method/name": space.method.name(), **space.fixed}
+        if not space.params:
+            self._fit(Seeds([config.seed]), fixed)
+            return
+        journal, epochs, scheduler = self.folder.journal(self.space), config.epochs, None
+        if config.early_stopping:
+            every = RunConfig.from_flat(fixed).evaluation.every
+            scheduler = make_scheduler(self.folder, self.space, self.objective, epochs, every)
+        self._fit(OptunaProposals(space, self.objective, journal, epochs, config.trials, config.seed), fixed, scheduler)
+
+    def confirm(self) -> None:
+        """Train the search's winner on the objective, if there is one, again on `confirm_seeds` fresh seeds."""
+        best = winner(self.folder.finished(SEARCH, self.space), self.objective)
+        if best is None:
+            return
+        first = self.config.seed + 1
+        self._fit(Seeds(range(first, first + self.config.confirm_seeds)), best.config)
+
+    def _fit(self, proposals: Proposals, fixed: dict[str, Any], scheduler: Any = None) -> None:
+        if len(self.folder.finished(self.name, self.space)) >= proposals.total:
+            return
+        search = RecordedSearch(self.folder, self.name, self.space, self.objective, proposals, fixed)
+        resources = {"cpu": self.config.cpus_per_trial, "gpu": self.config.gpus_per_trial}
+        with tempfile.TemporaryDirectory(prefix="bgbias-ray-") as scratch, warnings.catch_warnings(), own_interrupt():
+            warnings.simplefilter("ignore")
+            results = tune.Tuner(
+                tune.with_resources(TrialTrainable, resources),
+                param_space={ENVIRONMENT: json.dumps(self._environment())},
+                tune_config=tune.TuneConfig(
+                    search_alg=search,
+                    scheduler=scheduler,
+                    num_samples=proposals.total,
+                    max_concurrent_trials=self.config.max_concurrent,
+                    reuse_actors=True,
+                    trial_dirname_creator=lambda trial: str(trial.trial_id),
+                ),
+                run_config=self._run_config(scratch, proposals),
+            ).fit()
+            self._check_end(proposals.total, results)
+
+    def _environment(self) -> dict[str, Any]:
+        config = self.config
+        return {
+            "storage": self.folder.storage(config),
+            "objective": self.objective,
+            "cpus": config.cpus_per_trial,
+            "device": config.device,
+        }
+
+    def _run_config(self, scratch: str, proposals: Proposals) -> tune.RunConfig:
+        """Ray is to keep nothing and to try for ever: the storage holds what trials go on from, and the recorder
+        decides when to give up."""
+        given = (self.folder.root, self.name, self.space)
+        return tune.RunConfig(
+            name=f"{self.name}-{self.space}",
+            storage_path=scratch,
+            failure_config=tune.FailureConfig(max_failures=UNLIMITED),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+            callbacks=[
+                Recorder(*given, self.config.mlflow_experiment, self.config.study_id),
+                Watcher(*given, self.objective, proposals.total, proposals.searched),
+            ],
+            verbose=0,
+        )
+
+    def _check_end(self, trials: int, results: tune.ResultGrid) -> None:
+        finished = len(self.folder.finished(self.name, self.space))
+        if finished + results.num_errors < trials:
+            raise StudyInterruptedError(
+                f"stopped with {finished} of {trials} trials of {self.space} finished: "
+                f"`study resume {self.folder.root}` goes on"
+            )
+        if finished == 0:
+            reason = str(results.errors[0]).strip().splitlines()[-1]
+            raise TrialsFailedError(f"every trial of {self.space} failed; the first said: {reason}")
+
+
+@contextmanager
+def own_interrupt() -> Iterator[None]:
+    """Put Ctrl-C's handler back, which Ray replaces for good."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

@@ -1,0 +1,223 @@
+"""A study as one straight line: a search per space, then fresh seeds for the winners, then what they won."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from ray.tune import TuneError
+from rich.markup import escape
+
+from bgbias import foundation
+from bgbias.config import RunConfig
+from bgbias.data.dataset import Dataset, DatasetSpec
+from bgbias.errors import SettingError, UnknownNameError
+from bgbias.evaluation.evaluate import CHALLENGE
+from bgbias.randomness import stream
+from bgbias.training import choose_device
+from study.cluster.nodes import check_nodes
+from study.cluster.ray_session import ray_session
+from study.display import console
+from study.errors import OutboxError, TrialsFailedError
+from study.record.config import StudyConfig
+from study.record.folder import CONFIRM, SEARCH, StudyFolder
+from study.record.provenance import origin
+from study.record.selection import winners
+from study.record.storage import Storage
+from study.report import write_report
+from study.report.note import experiment_note, study_note
+from study.report.tables import Report
+from study.report.views import views
+from study.search.stage import Stage
+from study.space import SearchSpace, label, load_space
+from study.tracking.reporter import Reporter, check_tracking
+from study.tracking.sender import Sender
+from study.training.run import cached_dataset
+
+NOTE = "mlflow.note.content"
+"""The tag whose Markdown MLflow shows as a description."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study will do, checked before it starts.
+
+    dataset: its options
+    spaces: by label, with what the study fixes left out of the search
+    objectives: by label, the variant whose validation accuracy the space's search maximises
+    """
+
+    dataset: DatasetSpec
+    spaces: dict[str, SearchSpace]
+    objectives: dict[str, str]
+
+
+def run(study: Plan, config: StudyConfig, folder: StudyFolder) -> None:
+    """Start a study, or go on with one, and bring it to its end.
+
+    Raises:
+        SettingError: Ray has no room for it, or it is running already.
+        TrialsFailedError: not one trial of some space could finish; the others have been brought to their end.
+        StudyInterruptedError: it was stopped; running it again goes on.
+    """
+    started = time.perf_counter()
+    with folder.locked(), sending(config, folder), ray_session(config), reporting(config, folder) as reporter:
+        console.print(f"[dim]Ray ready after {time.perf_counter() - started:.1f} s[/]")
+        check_nodes(config, folder.storage(config), study.dataset)
+        failures = [failure for work in stages(study, config, folder) if (failure := attempt(work))]
+        tidy(folder, config)
+        publish(folder, reporter, study.dataset.name())
+        reporter.end_study("FAILED" if failures else "FINISHED")
+    if failures:
+        raise TrialsFailedError("; ".join(failures))
+
+
+def stages(study: Plan, config: StudyConfig, folder: StudyFolder) -> Iterator[Callable[[], None]]:
+    """The study's work in order: every space's search, then every winner's fresh seeds."""
+    for name, space in study.spaces.items():
+        yield partial(Stage(config, folder, SEARCH, name, study.objectives[name]).search, space)
+    for name in study.spaces if config.confirm_seeds else ():
+        yield Stage(config, folder, CONFIRM, name, study.objectives[name]).confirm
+
+
+def tidy(folder: StudyFolder, config: StudyConfig) -> None:
+    """Delete what finished trials went on from, where that could not be done at once."""
+    storage = Storage(folder.storage(config))
+    finished = {trial.trial_id for stage in (SEARCH, CONFIRM) for trial in folder.finished(stage)}
+    for name in finished.intersection(storage.names("")):
+        storage.delete(name)
+
+
+def attempt(work: Callable[[], None]) -> str | None:
+    """Do a stage's work; why it failed, if every trial of it did.
+
+    Raises:
+        OutboxError, OSError: its record or its reports cannot be kept on disk.
+    """
+    try:
+        work()
+    except TrialsFailedError as error:
+        return str(error)
+    except TuneError as error:  # Ray puts what a callback raised into its own error's text
+        raise behind(error, OutboxError, OSError) from None
+    return None
+
+
+def behind(error: BaseException, *kinds: type[Exception]) -> BaseException:
+    """The error of one of some kinds during whose handling this one was raised, or else this one."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, kinds):
+        found = found.__context__
+    return found or error
+
+
+def plan(config: StudyConfig) -> Plan:
+    """Find everything that can be wrong with a study before its first trial starts.
+
+    Raises:
+        BgbiasError: what is wrong.
+    """
+    spaces = {label(name): load_space(name).pinned(config.settings, config.dataset) for name in config.spaces}
+    if len(spaces) < len(config.spaces):
+        raise SettingError(f"two spaces of {', '.join(config.spaces)} have the same name: rename one")
+    for setting in config.settings:
+        if not any(setting in space.fixed for space in spaces.values()):
+            raise SettingError(f"no method of this study has the setting '{setting}': leave it out")
+    check_tracking(config.tracking_uri)
+    if config.address is None:
+        choose_device(config.device)
+    runs = {name: check_space(space, config) for name, space in spaces.items()}
+    for run in runs.values():
+        foundation.check(run)
+    dataset = next(iter(runs.values())).dataset
+    sample = cached_dataset(dataset, config.data).head(1)
+    objectives = {name: config.objective or s.objective or dataset.objective for name, s in spaces.items()}
+    for name, space in spaces.items():
+        known = judged_variants(space, runs[name], sample)
+        if objectives[name] not in known:
+            raise UnknownNameError(f"variant of {name}", objectives[name], known)
+    return Plan(dataset, spaces, objectives)
+
+
+def check_space(space: SearchSpace, config: StudyConfig) -> RunConfig:
+    """A configuration of the space in this study.
+
+    Raises:
+        SettingError: the space decides what is the study's own to decide, or a value breaks its rule.
+    """
+    for setting in config.base():
+        if setting in {*space.fixed, *space.params}:
+            raise SettingError(f"'{setting}' is the same for all trials of a study: give it by the option of its name")
+    return space.check({**config.base(), **space.fixed})
+
+
+def judged_variants(space: SearchSpace, run: RunConfig, sample: Dataset) -> list[str]:
+    """Every validation variant that some trial of the space is judged on.
+
+    Args:
+        sample: the dataset with a few pictures of each variant.
+    """
+    found: dict[str, None] = {}
+    for corner in space.corners():
+        checked = space.check({**run.to_flat(), **corner})
+        found |= dict.fromkeys(checked.method.prepare(sample, stream(run.seed, "prepare")).validation)
+        found |= {CHALLENGE: None} if checked.evaluation.challenge else {}
+    return list(found)
+
+
+@contextmanager
+def sending(config: StudyConfig, folder: StudyFolder) -> Iterator[None]:
+    """Send what is reported to MLflow while the study runs; what is left is sent at the end."""
+    sender = Sender(folder.outbox, folder.tracking_uri(config), folder.artifacts)
+    sender.start()
+    try:
+        yield
+    finally:
+        with console.status("sending the last results to MLflow"):
+            unsent = sender.finish()
+        if unsent:
+            console.print(
+                f"[yellow]{unsent} reports could not be sent to MLflow ({escape(str(sender.problem))}); "
+                f"they are kept, and `study resume {escape(str(folder.root))}` sends them[/]",
+                soft_wrap=True,
+            )
+
+
+@contextmanager
+def reporting(config: StudyConfig, folder: StudyFolder) -> Iterator[Reporter]:
+    """The study's own run in MLflow, from its start to its end."""
+    reporter = Reporter(folder.outbox, config.mlflow_experiment, config.study_id)
+    params = {"spaces": ", ".join(config.spaces), "trials": config.trials, **config.base(), **config.settings}
+    reporter.study(folder.name, params, {"study": folder.name, "stage": "study", "dataset": config.dataset, **origin()})
+    try:
+        yield reporter
+    except BaseException:
+        reporter.end_study("KILLED")
+        raise
+    finally:
+        reporter.close()
+
+
+def publish(folder: StudyFolder, reporter: Reporter, dataset: str) -> None:
+    """Keep the report and every winner's checkpoint in MLflow, register the best of each variant under the dataset's
+    name, and describe it all where it is looked at."""
+    rows = winners(folder.finished(SEARCH))
+    for row in rows:
+        reporter.trial_artifacts(row.trial, folder.checkpoint(row), f"best/{row.variant}")
+    for trial in dict.fromkeys(row.trial for row in rows):
+        reporter.tag_trial(trial, {"winner": ", ".join(row.variant for row in rows if row.trial == trial)})
+    report = write_report(folder)
+    reporter.study_artifacts(folder.report, "report")
+    for variant in dict.fromkeys(row.variant for row in rows):
+        best = max((row for row in rows if row.variant == variant), key=lambda row: row.val_accuracy)
+        reporter.champion(dataset, best, f"best/{variant}")
+    describe(report, reporter)
+
+
+def describe(report: Report, reporter: Reporter) -> None:
+    """Notes on the study and its experiment, and the experiment's saved views."""
+    shown = views(report)
+    now = time.time_ns() // 1_000_000
+    reporter.tag_study({NOTE: study_note(report, shown)})
+    reporter.tag_experiment({NOTE: experiment_note(report, shown), **dict(view.tag(now) for view in shown)})

@@ -1,0 +1,220 @@
+"""The sender's process: takes an outbox's messages to MLflow, in order for every run, several runs at a time.
+
+It has a process of its own so that neither MLflow's import nor its work ever holds up the study: threads of one
+process would take turns. For the same reason it hardly writes to the outbox: whoever has started it drops what it says
+is sent, and so never waits for a lock of a process that steps back. Runs as `python -m study.tracking.delivery`, see
+`study.tracking.sender` for what it reads and writes.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import groupby
+from pathlib import Path
+from typing import Any, TextIO
+
+from study.tracking.outbox import Message, Outbox
+from study.tracking.passwords import without_password
+from study.tracking.reporter import METRICS, SERVERS, TAG_TRIAL, TRIAL
+from study.tracking.writer import VALUES_PER_CALL, MlflowWriter, hopeless
+
+WINDOW = 1000
+"""Messages looked at together. More make fuller calls, and use more memory."""
+
+LANES = 3
+"""Calls to a server at a time: while it works on one, the next is made ready."""
+
+POLITENESS = 19
+"""How far the process steps back where trials wait for a core: further than they, which Ray puts at 15."""
+
+GATHER_SECONDS = 1.0
+RETRY_SECONDS = 2.0
+
+Lane = list[list[Message]]
+"""One run's messages, in order, grouped into calls."""
+
+
+def trial_of(message: Message) -> str | None:
+    """The trial whose run a message writes to; None for what concerns the study or other runs."""
+    body = message.body
+    if message.kind in (TRIAL, METRICS):
+        return str(body[TAG_TRIAL])
+    return str(body["id"]) if body.get("tag") == TAG_TRIAL else None
+
+
+def stretches(messages: list[Message]) -> Iterator[list[Lane]]:
+    """The messages in stretches to be sent one after another. The lanes of a stretch may be sent side by side.
+
+    Between what concerns the study, all messages of a trial form a lane.
+    """
+    for of_trials, stretch in groupby(messages, key=lambda message: trial_of(message) is not None):
+        if not of_trials:
+            yield from ([[[message]]] for message in stretch)
+            continue
+        by_trial: dict[str | None, list[Message]] = {}
+        for message in stretch:
+            by_trial.setdefault(trial_of(message), []).append(message)
+        yield [calls(trial) for trial in by_trial.values()]
+
+
+def calls(messages: list[Message]) -> Lane:
+    """A run's messages grouped into calls: as many epochs in a row as one call takes, and else each its own."""
+    lane: Lane = []
+    room = 0
+    for message in messages:
+        values = len(message.body["metrics"]) if message.kind == METRICS else 0
+        if lane and message.kind == METRICS == lane[-1][0].kind and values <= room:
+            lane[-1].append(message)
+        else:
+            lane.append([message])
+            room = VALUES_PER_CALL
+        room -= values
+    return lane
+
+
+class Delivery:
+    """Sends until it is told to stop."""
+
+    def __init__(self, outbox: Outbox, tracking_uri: str, artifacts: Path, tell: Callable[..., None]) -> None:
+        """
+        Args:
+            tell: called with `problem=` a line when sending fails, `problem=None` when it goes on, `refused=` a line
+                for what is put aside, and `sent=` numbers of messages.
+        """
+        self._outbox, self._uri, self._artifacts, self._tell = outbox, tracking_uri, artifacts, tell
+        self._finish, self._leave, self._wake = threading.Event(), threading.Event(), threading.Event()
+        self._pool = ThreadPoolExecutor(LANES if tracking_uri.startswith(SERVERS) else 1)
+        self._mlflow: MlflowWriter | None = None
+        self._problem: str | None = None
+        self._past = 0
+        self._sent: set[int] = set()
+
+    def finish(self) -> None:
+        """Stop once everything is sent."""
+        self._finish.set()
+        self._wake.set()
+
+    def leave(self) -> None:
+        """Stop after the present calls."""
+        self._leave.set()
+        self._wake.set()
+
+    def run(self) -> None:
+        """Send."""
+        while not self._leave.is_set():
+            pause = GATHER_SECONDS
+            try:
+                messages = self._outbox.first(WINDOW, self._past)
+                if not messages and self._finish.is_set():
+                    break
+                self._send([message for message in messages if message.number not in self._sent])
+                self._pass(messages)
+                self._outbox.tidy()
+                self._report(None)
+                if len(messages) == WINDOW or (messages and self._finish.is_set()):
+                    continue
+            except Exception as error:  # whatever the server's trouble is, the messages wait for its end
+                self._report(first_line(error))
+                pause = RETRY_SECONDS
+            self._wake.wait(pause)
+            self._wake.clear()
+        self._pool.shutdown()
+
+    def _report(self, problem: str | None) -> None:
+        if problem != self._problem:
+            self._tell(problem=problem)
+        self._problem = problem
+
+    def _pass(self, messages: list[Message]) -> None:
+        """All of these are sent, unless it was told to stop."""
+        if messages and not self._leave.is_set():
+            self._past = messages[-1].number
+            self._sent.clear()
+
+    def _send(self, messages: list[Message]) -> None:
+        if not messages:
+            return
+        self._mlflow = self._mlflow or MlflowWriter(self._uri, self._artifacts)
+        for lanes in stretches(messages):
+            trouble = threading.Event()
+            sending = [self._pool.submit(self._send_lane, self._mlflow, lane, trouble) for lane in lanes]
+            wait(sending)
+            for lane_sent in sending:
+                lane_sent.result()
+            if self._leave.is_set():
+                return
+
+    def _send_lane(self, mlflow: MlflowWriter, lane: Lane, trouble: threading.Event) -> None:
+        for call in lane:
+            if trouble.is_set() or self._leave.is_set():
+                return
+            try:
+                self._send_call(mlflow, call)
+            except Exception:
+                trouble.set()
+                raise
+
+    def _send_call(self, mlflow: MlflowWriter, call: list[Message]) -> None:
+        try:
+            mlflow.apply(call)
+        except Exception as error:
+            if not hopeless(error):
+                raise
+            if len(call) > 1:  # one epoch that MLflow refuses must not take the others with it
+                for message in call:
+                    self._send_call(mlflow, [message])
+                return
+            self._tell(refused=first_line(error))
+            self._outbox.reject(call[0], first_line(error))
+        numbers = [message.number for message in call]
+        self._sent.update(numbers)
+        self._tell(sent=numbers)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says in a line, without passwords."""
+    lines = without_password(str(error)).splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def main(orders: TextIO, answers: TextIO) -> None:
+    """Send an outbox until the orders end."""
+    given = json.loads(orders.readline())
+
+    def tell(**what: Any) -> None:
+        with contextlib.suppress(BrokenPipeError):  # nobody listens any more, and the orders have ended too
+            os.write(answers.fileno(), json.dumps(what).encode() + b"\n")
+
+    with Path(given["outbox"] + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a sender whose study was killed may be in its last call
+        outbox = Outbox(Path(given["outbox"]))
+        delivery = Delivery(outbox, given["tracking_uri"], Path(given["artifacts"]), tell)
+
+        def listen() -> None:
+            for _ in orders:
+                delivery.finish()
+            delivery.leave()
+
+        threading.Thread(target=listen, daemon=True).start()
+        delivery.run()
+        outbox.close()
+
+
+def step_back() -> None:
+    """Leave the cores to the driver and the trials, which take them back at once when they need them."""
+    os.nice(POLITENESS)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # some sandboxes forbid it
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+if __name__ == "__main__":
+    step_back()
+    answers = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):  # MLflow prints where a run can be seen
+        main(sys.stdin, answers)

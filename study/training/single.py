@@ -1,0 +1,141 @@
+"""One run without a search, and one checkpoint evaluated."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+from rich.progress import Progress
+from torch import nn
+
+from bgbias import checkpoint
+from bgbias.config import RunConfig
+from bgbias.data.dataset import Dataset, DatasetSpec
+from bgbias.data.datasets import datasets
+from bgbias.errors import CheckpointError, SettingError
+from bgbias.evaluation.accuracy import Predictions
+from bgbias.evaluation.evaluate import judge
+from bgbias.metrics import VALIDATION, accuracy, variants_in
+from bgbias.progress import Tracker, tracked_by
+from bgbias.randomness import stream
+from bgbias.training import build_module, choose_device
+from study.display import console, percent
+from study.record.selection import Metrics
+from study.training.run import Run
+
+
+def train(config: RunConfig, device: str, output: Path) -> tuple[Path, Metrics]:
+    """Train one configuration to its end, with progress.
+
+    Returns:
+        The folder of the last epoch's checkpoint under `output`, and its metrics. The best epoch of each
+        variant lies beside it.
+
+    Raises:
+        SettingError: `output` is not an empty or new folder.
+    """
+    check_empty(output)
+    dataset, chosen = config.dataset.load(config.data), choose_device(device)
+    run = Run(config, dataset, chosen, output)
+    output.mkdir(parents=True, exist_ok=True)
+    with Progress(console=console) as progress, tracked_by(counted_by(progress)):
+        task, shown = progress.add_task("training", total=config.training.epochs), ""
+        while not (run.history and run.done):
+            metrics = run.epoch()
+            judged = variants_in(metrics, VALIDATION)
+            shown = "  ".join(f"{name} {percent(metrics[accuracy(VALIDATION, name)])}" for name in judged) or shown
+            progress.update(task, advance=1, description=f"training  {shown}")
+    return output / str(len(run.history)), run.history[-1]
+
+
+def counted_by(progress: Progress) -> Tracker:
+    """A tracker that gives each work a bar of its own among others."""
+    return lambda items, what, total: progress.track(items, total=total, description=what)
+
+
+def adopt(config: RunConfig, output: Path) -> Path:
+    """A checkpoint of a model that was trained elsewhere: as it is before its first epoch here.
+
+    Raises:
+        SettingError: `output` is not an empty or new folder.
+        DataError: its weights cannot be had or do not fit.
+    """
+    check_empty(output)
+    dataset = config.dataset.load(config.data)
+    module = build_module(config.method, config.model, dataset, config.seed, pretrained=True)
+    checkpoint.save(output, config, epoch=0, metrics={}, module=module, predictions={})
+    return output
+
+
+def check_empty(output: Path) -> None:
+    """
+    Raises:
+        SettingError: it is there and no empty folder.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise SettingError(f"{output} is not an empty folder: give another --output")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint's module beside the dataset it is judged on, both on one device, prepared as for training."""
+
+    config: RunConfig
+    module: nn.Module
+    dataset: Dataset
+    device: torch.device
+
+
+def load_trained(folder: Path, dataset: str | None, data: Path | None, device: str) -> Trained:
+    """A checkpoint with its own dataset, or with another whose images have the same shape and classes.
+
+    Raises:
+        CheckpointError: the checkpoint is missing or damaged.
+        SettingError: the dataset does not fit the checkpoint.
+    """
+    found = checkpoint.load(folder)
+    spec = found.config.dataset if dataset in (None, found.config.dataset.name()) else datasets.find(dataset)()
+    target, chosen, config = spec.load(data or found.config.data), choose_device(device), found.config
+    module = build_module(config.method, config.model, target, config.seed)
+    try:
+        checkpoint.restore(module, found)
+    except CheckpointError:
+        if spec == config.dataset:
+            raise
+        raise SettingError(
+            f"the checkpoint was trained on {config.dataset.name()}, and {target.name} has images of "
+            f"{target.image_shape} and {len(target.classes)} classes: choose a dataset of the same shape"
+        ) from None
+    prepared = config.method.prepare(target, stream(config.seed, "prepare")).to(chosen)
+    return Trained(config, config.training.place(module, chosen), prepared, chosen)
+
+
+def load_beside(folder: Path, first: Trained) -> Trained:
+    """Another checkpoint, to be compared with the first on the first one's pictures.
+
+    Raises:
+        CheckpointError: the checkpoint is missing or damaged.
+        SettingError: it was not trained on the same dataset.
+    """
+    found = checkpoint.load(folder)
+    config, expected = found.config, first.config.dataset
+    if config.dataset != expected:
+        raise SettingError(
+            f"both checkpoints must be of the same dataset, but the first was trained on {expected.name()} with "
+            f"{described(expected)}, and {folder} on {config.dataset.name()} with {described(config.dataset)}: "
+            "give one of the same dataset"
+        )
+    module = build_module(config.method, config.model, first.dataset, config.seed)
+    checkpoint.restore(module, found)
+    return Trained(config, config.training.place(module, first.device), first.dataset, first.device)
+
+
+def described(spec: DatasetSpec) -> str:
+    """A dataset's options, such as `size=96, min_scale=0.5`."""
+    return ", ".join(f"{field.name}={getattr(spec, field.name)}" for field in fields(spec))  # type: ignore[arg-type]
+
+
+def evaluate_trained(trained: Trained) -> tuple[dict[str, Predictions], Metrics]:
+    """The predictions on every variant, and their metrics as they were reported after the checkpoint's epoch."""
+    config = trained.config
+    with config.training.arithmetic(trained.device):
+        return judge(config.method, trained.module, trained.dataset, config.evaluation)

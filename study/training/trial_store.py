@@ -1,0 +1,101 @@
+"""One trial's checkpoints in the study's storage, from which it goes on wherever it runs next.
+
+<trial>/epoch/<n>/   the checkpoint of each epoch that may still be needed
+<trial>/state/<n>/   history.json and state.pt: with the checkpoints, all that going on after epoch n needs
+
+Whoever runs a trial begins with its newest state that is whole with all the checkpoints it speaks of, or anew. So it
+does not matter what ended the last attempt: a killed process, a lost node, a full disk or a damaged file.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bgbias.errors import CheckpointError
+from bgbias.files import write_checksums
+from study.errors import StorageError
+from study.record.keeper import kept_epochs
+from study.record.selection import Metrics
+from study.record.storage import Storage
+from study.training.run import Run, read_history
+
+WAITS = (1.0, 4.0, 10.0, 20.0)
+"""Seconds between attempts to write."""
+
+
+class TrialStore:
+    """Stores and finds one trial's states."""
+
+    def __init__(self, storage: Storage, trial_id: str) -> None:
+        self._all, self._storage, self._trial = storage, storage.below(trial_id), trial_id
+
+    def save(self, run: Run) -> None:
+        """Store the run after its last epoch. What neither this state nor the one before needs is deleted.
+
+        Raises:
+            StorageError: it cannot be written, and waiting did not help.
+        """
+        epoch = len(run.history)
+        with tempfile.TemporaryDirectory(prefix="bgbias-state-") as folder:
+            state = Path(folder)
+            run.save(state)
+            write_checksums(state)
+            patiently(lambda: self._storage.put(run.keeper.path(epoch), f"epoch/{epoch}"))
+            patiently(lambda: self._storage.put(state, f"state/{epoch}"))
+        self._prune(run.history)
+
+    def load(self, run: Run) -> None:
+        """Let the run go on from the newest whole state; without one it begins anew."""
+        for epoch in sorted(self._numbers("state"), reverse=True):
+            with tempfile.TemporaryDirectory(prefix="bgbias-state-") as folder:
+                state = Path(folder) / "state"
+                try:
+                    self._storage.get(f"state/{epoch}", state)
+                    for kept in kept_epochs(read_history(state)):
+                        self.fetch(kept, run.keeper.path(kept))
+                except CheckpointError:
+                    continue
+                run.load(state)
+                return
+
+    def fetch(self, epoch: int, folder: Path) -> None:
+        """Copy the checkpoint of an epoch.
+
+        Raises:
+            CheckpointError: it is damaged or not there.
+            OSError: the storage cannot be read.
+        """
+        self._storage.get(f"epoch/{epoch}", folder)
+
+    def delete(self) -> None:
+        """Delete everything of the trial."""
+        self._all.delete(self._trial)
+
+    def _prune(self, history: Sequence[Metrics]) -> None:
+        kept = kept_epochs(history) | kept_epochs(history[:-1])
+        for epoch in self._numbers("epoch") - kept:
+            self._storage.delete(f"epoch/{epoch}")
+        for epoch in self._numbers("state") - {len(history), len(history) - 1}:
+            self._storage.delete(f"state/{epoch}")
+
+    def _numbers(self, kind: str) -> set[int]:
+        return {int(name) for name in self._storage.names(kind)}
+
+
+def patiently(write: Callable[[], None]) -> None:
+    """Write, and again after a while if that fails: a full disk or a lost network may be mended meanwhile.
+
+    Raises:
+        StorageError: it failed every time.
+    """
+    for wait in WAITS:
+        try:
+            return write()
+        except OSError:
+            time.sleep(wait)
+    try:
+        return write()
+    except OSError as error:
+        reason = f"a checkpoint cannot be written ({error})"
+        raise StorageError(f"{reason}: make room or mend the storage, then `study resume` goes on") from None

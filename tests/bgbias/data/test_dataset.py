@@ -1,0 +1,96 @@
+import torch
+from scipy.ndimage import distance_transform_cdt
+
+from bgbias.data.dataset import Variant
+from bgbias.data.digits.biases import PALETTES
+from bgbias.types import Backgrounds, Foregrounds
+
+
+def two_by_two():
+    """Two examples on three backgrounds of one pixel; the object is the left column."""
+    return Variant(
+        foregrounds=Foregrounds(
+            image=torch.tensor([[255, 255, 0, 0], [51, 51, 51, 51]], dtype=torch.uint8).reshape(2, 1, 2, 2),
+            mask=torch.tensor([[1, 0, 1, 0]] * 2, dtype=torch.bool).reshape(2, 1, 2, 2),
+            label=torch.tensor([1, 0]),
+            source=torch.tensor([0, 1]),
+        ),
+        backgrounds=Backgrounds(torch.tensor([3.0, 4, 5, 0]).reshape(4, 1, 1, 1), torch.tensor([0, 1, 1])),
+        assignment=torch.tensor([2, -1]),
+    )
+
+
+def test_a_batch_is_composed_in_the_order_asked():
+    batch = two_by_two().batch(torch.tensor([1, 0, 1]))
+    torch.testing.assert_close(
+        batch.image[:, 0], torch.tensor([[[0.2, 0], [0.2, 0]], [[1, 5], [0, 5]], [[0.2, 0], [0.2, 0]]])
+    )
+    assert batch.label.tolist() == [0, 1, 0]
+    assert batch.background.tolist() == [-1, 2, -1]
+    assert len(batch) == 3
+
+
+def test_assigned_changes_the_backgrounds_alone():
+    variant = two_by_two()
+    swapped = variant.assigned(torch.tensor([0, 1]))
+    assert swapped.foregrounds is variant.foregrounds
+    assert swapped.batch(torch.tensor([0, 1])).image[:, 0, :, 1].tolist() == [[3, 3], [4, 4]]
+    assert variant.assignment.tolist() == [2, -1]
+
+
+def test_dilating_by_nothing_is_the_same_dataset(load):
+    dataset = load("colored-digits")
+    assert dataset.dilated(0) is dataset
+
+
+def test_dilation_leaves_a_dark_rim_between_ink_and_color(load):
+    plain = load("colored-digits")
+    front, label = plain.train.foregrounds, int(plain.train.foregrounds.label[0])
+    grey = front.image[0, 0] / 255
+    distance = torch.from_numpy(distance_transform_cdt((grey == 0).numpy(), metric="chessboard"))
+    image = plain.dilated(2).train.batch(torch.tensor([0])).image[0]
+    rim, beyond = (distance > 0) & (distance <= 2), distance > 2
+    assert rim.any()
+    assert beyond.any()
+    for channel in range(3):
+        torch.testing.assert_close(image[channel][distance == 0], grey[distance == 0])
+        assert not image[channel][rim].any()
+        assert image[channel][beyond].eq(torch.tensor(PALETTES["reproduced"][label][channel] / 255)).all()
+
+
+def test_rims_join_the_plain_variants_except_where_there_is_no_background(load):
+    plain = load("colored-digits")
+    dilated = plain.dilated(2)
+    for before, after in ((plain.validation, dilated.validation), (plain.test, dilated.test)):
+        assert list(after) == ["original", "shuffled", "removed", "original_rim", "shuffled_rim"]
+        for name in before:
+            assert after[name] is before[name]
+        for name in ("original", "shuffled"):
+            rim = after[f"{name}_rim"]
+            assert torch.equal(rim.assignment, before[name].assignment)
+            assert torch.equal(rim.foregrounds.mask, before[name].dilated(2).foregrounds.mask)
+            assert rim.foregrounds.mask.sum() > before[name].foregrounds.mask.sum()
+
+
+def test_the_head_keeps_the_first_examples_of_every_variant(load):
+    dataset = load("colored-digits")
+    head = dataset.head(3)
+    index = torch.arange(3)
+    assert len(head.train) == 3
+    for name, variant in head.validation.items():
+        assert torch.equal(variant.batch(index).image, dataset.validation[name].batch(index).image)
+        assert torch.equal(head.test[name].batch(index).label, dataset.test[name].batch(index).label)
+
+
+def test_image_shape_is_that_of_a_composed_image(load):
+    assert load("colored-digits").image_shape == (3, 28, 28)
+    assert load("one-pixel-digits").image_shape == (1, 28, 28)
+
+
+def test_variants_share_their_pictures_after_a_move(load):
+    moved = load("colored-digits").dilated(1).to(torch.device("meta"))
+    assert moved.train.foregrounds.image.device.type == "meta"
+    original, shuffled = moved.validation["original"], moved.validation["shuffled"]
+    assert original.foregrounds.image is shuffled.foregrounds.image
+    assert moved.validation["original_rim"].foregrounds.mask is moved.validation["shuffled_rim"].foregrounds.mask
+    assert original.backgrounds.image is moved.train.backgrounds.image

@@ -1,0 +1,28 @@
+import platform
+
+from study.record.provenance import origin, trial_tags
+
+
+def test_runs_say_who_ran_them_and_where(monkeypatch):
+    monkeypatch.setenv("LOGNAME", "anna")
+    assert origin()["mlflow.user"] == "anna"
+    assert origin()["host"] == platform.node()
+
+
+def test_who_has_no_name_is_told_by_number(monkeypatch):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+    assert origin()["mlflow.user"] == "54321"
+
+
+def test_mlflows_version_column_shows_the_commit():
+    found = origin()
+    assert found.get("mlflow.source.git.commit") == found.get("commit")
+
+
+def test_a_trials_tags_tell_how_to_group_it():
+    settings = {"method/name": "erm", "dataset/name": "colored-digits", "seed": 3}
+    tags = trial_tags(settings, "search", "mine")
+    asked = {"method": "erm", "dataset": "colored-digits", "seed": "3", "stage": "search", "space": "mine"}
+    assert {name: tags[name] for name in asked} == asked

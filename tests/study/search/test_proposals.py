@@ -1,0 +1,104 @@
+import optuna
+import pytest
+from made import epoch, trial
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from search_spaces.dynamic_replacement import SPACE
+from study.search import proposals as proposing
+from study.search.proposals import OptunaProposals, Seeds
+
+
+def proposals(folder, seed=0, trials=()):
+    made = OptunaProposals(SPACE, "shuffled", folder / "search" / "x.journal", epochs=6, total=12, seed=seed)
+    made.recall(trials)
+    return made
+
+
+def opened(folder):
+    storage = JournalStorage(JournalFileBackend(str(folder / "search" / "x.journal")))
+    return optuna.load_study(study_name="x", storage=storage).trials
+
+
+def test_a_trial_stopped_early_is_told_as_pruned_and_a_whole_one_as_complete(tmp_path):
+    made = proposals(tmp_path)
+    for number, name in enumerate(("whole", "stopped", "failed")):
+        made.propose(name, number)
+    made.tell("whole", 0.9, epochs=6)
+    made.tell("stopped", 0.4, epochs=2)
+    made.give_up("failed")
+    whole, stopped, failed = opened(tmp_path)
+    assert (whole.state, whole.value) == (TrialState.COMPLETE, 0.9)
+    assert (stopped.state, stopped.intermediate_values) == (TrialState.PRUNED, {2: 0.4})
+    assert failed.state == TrialState.FAIL
+
+
+def value_of(proposed):
+    return round(proposed["method/p"] / 2, 3)
+
+
+def search(folder, numbers, trials=(), seed=0):
+    """Propose and tell the numbers; what was proposed, as recorded trials."""
+    made, found = proposals(folder, seed, trials), []
+    for number in numbers:
+        proposed = made.propose(str(number), number)
+        epochs = 6 if number % 3 else 2
+        made.tell(str(number), value_of(proposed), epochs)
+        history = [epoch(shuffled=(value_of(proposed), 0.0))] * epochs
+        found.append(trial(str(number), history, number=number + 1, **proposed))
+    return found
+
+
+def test_a_seed_gives_the_same_proposals_and_another_seed_others(tmp_path):
+    first, again, other = (
+        [t.config for t in search(tmp_path / name, range(8), seed=seed)]
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert first == again
+    assert all(one["method/p"] != two["method/p"] for one, two in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("known", [1, 5, 9])
+def test_a_record_of_trials_leads_to_the_proposals_of_a_search_that_never_stopped(tmp_path, known):
+    whole = search(tmp_path / "whole", range(10))
+    before = search(tmp_path / "stopped", range(known))
+    after = search(tmp_path / "stopped", range(known, 10), trials=before)
+    assert [t.config for t in before + after] == [t.config for t in whole]
+    same = [(t.number, t.state, t.params, t.value, t.intermediate_values) for t in opened(tmp_path / "whole")]
+    assert [(t.number, t.state, t.params, t.value, t.intermediate_values) for t in opened(tmp_path / "stopped")] == same
+
+
+def test_knowing_the_space_changes_nothing_that_tpe_draws(tmp_path, monkeypatch):
+    """Past the 4 random trials, against Optuna's own way of finding the space in the trials."""
+    ours = search(tmp_path / "ours", range(20))
+    tpe = optuna.samplers.TPESampler
+    monkeypatch.setattr(proposing, "KnowingTPE", lambda _, seed, many: tpe(seed=seed, n_startup_trials=many))
+    assert [t.config for t in search(tmp_path / "theirs", range(20))] == [t.config for t in ours]
+
+
+def test_an_unfinished_trial_is_taken_up_under_its_own_settings(tmp_path):
+    (one,) = search(tmp_path, range(1))
+    unfinished = type(one)(**{**vars(one), "finished": False})
+    made = proposals(tmp_path, trials=[unfinished])
+    (waiting,) = opened(tmp_path)
+    assert waiting.state == TrialState.RUNNING
+    assert waiting.params == {name: one.config[name] for name in SPACE.params}
+    made.tell("0", 0.7, epochs=6)
+    (told,) = opened(tmp_path)
+    assert (told.state, told.value) == (TrialState.COMPLETE, 0.7)
+
+
+def test_a_torn_journal_and_its_lock_do_not_matter(tmp_path):
+    trials = search(tmp_path, range(3))
+    journal = tmp_path / "search" / "x.journal"
+    journal.write_bytes(journal.read_bytes()[:-7])
+    (tmp_path / "search" / "x.journal.lock").symlink_to(journal)
+    proposals(tmp_path, trials=trials).propose("3", 3)
+    assert len(opened(tmp_path)) == 4
+
+
+def test_seeds_are_proposed_in_order():
+    seeds = Seeds(range(3, 6))
+    assert [seeds.propose(name, number) for number, name in enumerate("abc")] == [{"seed": 3}, {"seed": 4}, {"seed": 5}]
+    assert (seeds.total, seeds.searched) == (3, ("seed",))

@@ -1,0 +1,44 @@
+"""What is sent together, and what side by side."""
+
+from study.tracking.delivery import calls, stretches
+from study.tracking.outbox import Message
+
+
+def metrics(number, trial_id, values=400):
+    return Message(number, 0, "metrics", {"trial_id": trial_id, "metrics": {str(key): 0.0 for key in range(values)}})
+
+
+def start(number, trial_id):
+    return Message(number, 0, "trial", {"trial_id": trial_id, "study_id": "s"})
+
+
+def end(number, value, tag="trial_id"):
+    return Message(number, 0, "end", {"id": value, "tag": tag})
+
+
+def numbers(lane):
+    return [[message.number for message in call] for call in lane]
+
+
+def test_a_call_takes_the_epochs_that_fit_and_nothing_else():
+    lane = [start(1, "a"), *(metrics(number, "a") for number in (2, 3, 4)), end(5, "a"), metrics(6, "a")]
+    assert numbers(calls(lane)) == [[1], [2, 3], [4], [5], [6]]
+
+
+def test_an_epoch_larger_than_a_call_and_one_without_values_stand_where_they_were():
+    lane = [metrics(1, "a", 1200), metrics(2, "a", 0), end(3, "a"), metrics(4, "a", 1000), metrics(5, "a", 0)]
+    assert numbers(calls(lane)) == [[1], [2], [3], [4, 5]]
+
+
+def test_trials_go_side_by_side_between_what_concerns_the_study():
+    study = Message(1, 0, "study", {"study_id": "s"})
+    champion = Message(7, 0, "champion", {"trial_id": "a"})
+    waiting = [study, start(2, "a"), start(3, "b"), metrics(4, "b"), metrics(5, "a"), metrics(6, "b"), champion]
+    waiting += [end(8, "a"), end(9, "s", "study_id")]
+    assert [[numbers(lane) for lane in lanes] for lanes in stretches(waiting)] == [
+        [[[1]]],
+        [[[2], [5]], [[3], [4, 6]]],
+        [[[7]]],
+        [[[8]]],
+        [[[9]]],
+    ]

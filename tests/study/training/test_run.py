@@ -1,0 +1,72 @@
+"""When a run is judged, and which epochs it keeps."""
+
+import torch
+
+from bgbias.checkpoint import read_right
+from bgbias.config import RunConfig
+from bgbias.metrics import IMAGES_PER_SECOND
+from study.record.storage import Storage
+from study.training.run import Run
+from study.training.trial_store import TrialStore
+
+
+def fresh(digits, scratch, **settings):
+    names = {"dataset/name": "colored-digits", "method/name": "erm"}
+    return Run(RunConfig.from_flat({**names, **settings}), digits, torch.device("cpu"), scratch)
+
+
+def finished(digits, scratch, every, epochs=5):
+    run = fresh(digits, scratch, **{"training/epochs": epochs, "evaluation/every": every})
+    while not (run.history and run.done):
+        run.epoch()
+    return run
+
+
+def timeless(metrics):
+    return {name: value for name, value in metrics.items() if name != IMAGES_PER_SECOND}
+
+
+def test_judging_seldom_changes_nothing_but_when(load, tmp_path):
+    digits = load("colored-digits")
+    always = finished(digits, tmp_path / "always", every=1).history
+    seldom = finished(digits, tmp_path / "seldom", every=2).history
+    judged = [any(name.startswith(("val/", "test/")) for name in metrics) for metrics in seldom]
+    assert judged == [False, True, False, True, True]
+    for one, other in zip(always, seldom, strict=True):
+        assert timeless(other) == {name: one[name] for name in timeless(other)}
+    assert seldom[1].keys() == seldom[4].keys() == always[0].keys()
+
+
+def test_beyond_the_epochs_the_last_alone_is_judged_and_kept(load, tmp_path):
+    run = finished(load("colored-digits"), tmp_path, every=100, epochs=3)
+    assert ["val/original/accuracy" in metrics for metrics in run.history] == [False, False, True]
+    assert [folder.name for folder in tmp_path.iterdir()] == ["3"]
+    assert read_right(tmp_path / "3", "test/shuffled").double().mean() == run.history[-1]["test/shuffled/accuracy"]
+
+
+def test_what_predicting_needs_is_chosen_when_a_run_is_judged(load, tmp_path):
+    settings = {"method/name": "flow_embedding", "method/backbone": None, "method/max_samples": 2}
+    run = fresh(load("colored-digits"), tmp_path, **settings, **{"training/epochs": 2, "evaluation/every": 2})
+    assert ["val/chosen/samples" in run.epoch() for _ in range(2)] == [False, True]
+
+
+def test_a_run_whose_loss_is_lost_is_judged_at_once(load, tmp_path):
+    run = fresh(load("colored-digits"), tmp_path, **{"training/learning_rate": 1e30, "evaluation/every": 100})
+    run.epoch()
+    assert run.done
+    assert "val/original/accuracy" in run.history[-1]
+
+
+def test_a_run_goes_on_from_an_epoch_that_was_not_judged(load, tmp_path):
+    digits, store = load("colored-digits"), TrialStore(Storage(str(tmp_path / "storage")), "a")
+    settings = {"training/epochs": 4, "evaluation/every": 2}
+    stopped = fresh(digits, tmp_path / "here", **settings)
+    for _ in range(3):
+        stopped.epoch()
+        store.save(stopped)
+    resumed = fresh(digits, tmp_path / "there", **settings)
+    store.load(resumed)
+    assert sorted(folder.name for folder in (tmp_path / "there").iterdir()) == ["2", "3"]
+    resumed.epoch()
+    straight = finished(digits, tmp_path / "straight", every=2, epochs=4)
+    assert list(map(timeless, resumed.history)) == list(map(timeless, straight.history))
