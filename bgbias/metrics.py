@@ -30,6 +30,11 @@ def bg_gap(split: str) -> str:
     return f"{split}/bg_gap"
 
 
+def gap(split: str, name: str) -> str:
+    """`<split>/<name>`: the accuracy on one variant minus that on another, in [-1, 1], as the dataset declares it."""
+    return f"{split}/{name}"
+
+
 def accuracy_at(split: str, variant: str, samples: int) -> str:
     """`<split>/<variant>/accuracy_at/<n>`: the accuracy that a vote over n samples has, in [0, 1]."""
     return f"{variant_metric(split, variant, 'accuracy_at')}/{samples}"

@@ -250,10 +250,12 @@ class DatasetSpec(Component):
 
     objective: the variant that searches are judged on unless told otherwise
     model: the name of the model that is trained unless told otherwise
+    gaps: by name, two variants whose accuracies are subtracted: the first minus the second
     """
 
     objective: ClassVar[str] = SHUFFLED
     model: ClassVar[str] = "compact_cnn"
+    gaps: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
     @classmethod
     def name(cls) -> str:

@@ -5,14 +5,15 @@ validation accuracy on that variant; the one that started earlier wins a tie. Te
 except where a name says `oracle`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bgbias.data.photographs.layout import MIXED_RAND
-from bgbias.metrics import TEST, VALIDATION, accuracy, at_best, best_epoch_of, bg_gap, variants_in
+from bgbias.metrics import TEST, VALIDATION, accuracy, at_best, best_epoch_of, gap, variants_in
 
 Metrics = dict[str, float]
+Gaps = Mapping[str, tuple[str, str]]
+"""A dataset's gaps: by name, the variant and the one whose accuracy is subtracted."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,10 @@ def best_epochs(history: Sequence[Metrics]) -> dict[str, int]:
     return {variant: epoch for variant, epoch in found.items() if epoch is not None}
 
 
-def summary(history: Sequence[Metrics]) -> Metrics:
+def summary(history: Sequence[Metrics], gaps: Gaps) -> Metrics:
     """What a trial is worth on each variant: validation and test accuracy at its best epoch, and which epoch that is.
 
-    Of photographs also BG-Gap at Mixed-Rand's best epoch.
+    Also every gap, at the best epoch of the variant that is subtracted.
     """
     found: Metrics = {}
     for variant, epoch in best_epochs(history).items():
@@ -77,9 +78,10 @@ def summary(history: Sequence[Metrics]) -> Metrics:
         for name in (accuracy(VALIDATION, variant), accuracy(TEST, variant)):
             found[at_best(name)] = metrics[name]
         found[best_epoch_of(variant)] = epoch
-        if variant == MIXED_RAND:
-            gaps = (bg_gap(VALIDATION), bg_gap(TEST))
-            found |= {at_best(name): metrics[name] for name in gaps if name in metrics}
+        names = [
+            gap(split, name) for name, (_, minus) in gaps.items() if minus == variant for split in (VALIDATION, TEST)
+        ]
+        found |= {at_best(name): metrics[name] for name in names if name in metrics}
     return found
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bgbias.data.photographs.layout import MIXED_RAND
-from bgbias.metrics import TEST, accuracy, bg_gap
+from bgbias.data.datasets import datasets
+from bgbias.metrics import TEST, accuracy, gap
 from study.record.config import StudyConfig
 from study.record.folder import CONFIRM, SEARCH, StudyFolder
-from study.record.selection import Row, Trial, best_epoch, variant_order, winners
+from study.record.selection import Gaps, Row, Trial, best_epoch, variant_order, winners
 from study.report.statistics import Comparison, compare
 
 CONFIDENCE = 0.95
@@ -44,11 +44,12 @@ class SeedRow:
 
 @dataclass(frozen=True)
 class GapRow:
-    """BG-Gap, Mixed-Same minus Mixed-Rand test accuracy, of a space's winner on fresh seeds, in [-1, 1].
+    """One of the dataset's gaps in test accuracy, of a space's winner on fresh seeds, in [-1, 1].
 
-    Each seed's checkpoint is chosen on Mixed-Rand validation accuracy.
+    Each seed's checkpoint is chosen on validation accuracy on the variant that is subtracted.
     """
 
+    gap: str
     space: str
     method: str
     gaps: list[float]
@@ -62,7 +63,7 @@ class Report:
 
     rows: the validation-selected winner of every space on every variant
     seed_rows: the winners on the search's objective on fresh seeds, where they were trained
-    gap_rows: their BG-Gap, where the dataset has one
+    gap_rows: their gaps, where the dataset declares any
     comparisons: their paired tests against the baseline
     """
 
@@ -76,13 +77,13 @@ class Report:
     trials: list[Trial]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: "study", "experiment", "rows", "confirmed", "bg_gaps" and "comparisons"."""
+        """Plain values: "study", "experiment", "rows", "confirmed", "gaps" and "comparisons"."""
         return {
             "study": self.name,
             "experiment": self.config.mlflow_experiment,
             "rows": [asdict(row) for row in self.rows],
             "confirmed": [asdict(row) for row in self.seed_rows],
-            "bg_gaps": [asdict(row) for row in self.gap_rows],
+            "gaps": [asdict(row) for row in self.gap_rows],
             "comparisons": [asdict(row) for row in self.comparisons],
         }
 
@@ -102,7 +103,7 @@ def make_report(folder: StudyFolder) -> Report:
         variants=variants,
         rows=winners(trials),
         seed_rows=seed_rows(confirmed, variants),
-        gap_rows=gap_rows(confirmed),
+        gap_rows=gap_rows(confirmed, datasets.find(config.dataset).gaps),
         comparisons=compare(folder, confirmed),
         trials=trials,
     )
@@ -122,19 +123,19 @@ def by_space(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
     return {space: found[space] for space in dict.fromkeys(trial.space for trial in trials)}
 
 
-def gap_rows(trials: Sequence[Trial]) -> list[GapRow]:
-    """Mean and spread over seeds of each space's BG-Gap."""
-    rows = []
-    for space, mine in by_space(trials).items():
-        gaps = [
-            trial.history[epoch - 1][bg_gap(TEST)]
-            for trial in mine
-            if (epoch := best_epoch(trial.history, MIXED_RAND)) and bg_gap(TEST) in trial.history[epoch - 1]
-        ]
-        if gaps:
-            std = float(np.std(gaps, ddof=1)) if len(gaps) > 1 else None
-            rows.append(GapRow(space, mine[0].config["method/name"], gaps, float(np.mean(gaps)), std))
-    return rows
+def gap_rows(trials: Sequence[Trial], gaps: Gaps) -> list[GapRow]:
+    """Mean and spread over seeds of each space's gaps."""
+    rows = (_gap_row(name, minus, mine) for name, (_, minus) in gaps.items() for mine in by_space(trials).values())
+    return [row for row in rows if row is not None]
+
+
+def _gap_row(name: str, minus: str, trials: Sequence[Trial]) -> GapRow | None:
+    chosen = [t.history[epoch - 1] for t in trials if (epoch := best_epoch(t.history, minus))]
+    found = [metrics[gap(TEST, name)] for metrics in chosen if gap(TEST, name) in metrics]
+    if not found:
+        return None
+    std = float(np.std(found, ddof=1)) if len(found) > 1 else None
+    return GapRow(name, trials[0].space, trials[0].config["method/name"], found, float(np.mean(found)), std)
 
 
 def _seed_row(space: str, variant: str, trials: Sequence[Trial]) -> SeedRow | None:

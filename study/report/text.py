@@ -39,11 +39,12 @@ def seed_table(report: Report) -> Table:
 
     count = len(report.seed_rows[0].seeds)
     title = f"winners on the search's objective, {count} fresh seeds: test accuracy [%], mean ± standard deviation"
-    gaps = {row.space: row for row in report.gap_rows}
-    table = _methods_by_variants(title, [*report.variants, *(["BG-Gap"] if gaps else [])])
+    gaps = {(row.space, row.gap): row for row in report.gap_rows}
+    names = list(dict.fromkeys(row.gap for row in report.gap_rows))
+    table = _methods_by_variants(title, [*report.variants, *names])
     for space in dict.fromkeys(row.space for row in report.seed_rows):
         cells = [cell(space, variant) for variant in report.variants]
-        table.add_row(space, *cells, *([_with_spread(gaps.get(space))] if gaps else []))
+        table.add_row(space, *cells, *(_with_spread(gaps.get((space, name))) for name in names))
     return table
 
 

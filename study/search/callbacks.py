@@ -14,6 +14,7 @@ from ray.tune.experiment import Trial as RayTrial
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bgbias.data.datasets import datasets
 from bgbias.errors import CheckpointError
 from bgbias.metrics import best_accuracy
 from study.display import console, percent
@@ -82,7 +83,8 @@ class Recorder(Callback):  # type: ignore[misc]
             return
         keeping = {row.trial for row in rows}
         self._keeping = [rival for rival in rivals if rival.trial_id in keeping]
-        self._reporter.summary(record.trial_id, summary(record.history))
+        gaps = datasets.find(record.config["dataset/name"]).gaps
+        self._reporter.summary(record.trial_id, summary(record.history, gaps))
         self._reporter.end_trial(record.trial_id, "FINISHED")
         self._folder.finish_trial(record.trial_id)
         self._aside.submit(store.delete)  # what cannot be deleted does no harm, and goes at the study's end

@@ -7,6 +7,7 @@ Source: K. Xiao et al., "Noise or Signal: The Role of Image Backgrounds in Objec
 (arXiv 2006.09994).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -46,6 +47,7 @@ class Imagenet9(DatasetSpec):
 
     objective: ClassVar[str] = layout.MIXED_RAND
     model: ClassVar[str] = "torchvision_classifier"
+    gaps: ClassVar[Mapping[str, tuple[str, str]]] = {"bg_gap": (layout.MIXED_SAME, layout.MIXED_RAND)}
 
     size: Annotated[int, Field(ge=8)] = 224
     validation_share: Annotated[float, Field(ge=0, lt=1)] | None = None

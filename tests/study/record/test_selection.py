@@ -81,7 +81,7 @@ def test_a_summary_holds_each_variants_accuracies_at_its_selected_epoch():
         {**epoch(original=(0.9, 0.8), mixed_rand=(0.3, 0.2)), "val/bg_gap": 0.5, "test/bg_gap": 0.6},
         {**epoch(original=(0.7, 0.9), mixed_rand=(0.6, 0.4)), "val/bg_gap": 0.1, "test/bg_gap": 0.2},
     ]
-    assert summary(history) == {
+    assert summary(history, {"bg_gap": ("mixed_same", "mixed_rand")}) == {
         "best/val.original.accuracy": 0.9,
         "best/test.original.accuracy": 0.8,
         "best/val.original.epoch": 1,
@@ -91,4 +91,4 @@ def test_a_summary_holds_each_variants_accuracies_at_its_selected_epoch():
         "best/val.bg_gap": 0.1,
         "best/test.bg_gap": 0.2,
     }
-    assert summary([]) == {}
+    assert summary([], {}) == {}

@@ -43,7 +43,7 @@ def test_a_logarithmic_axis_is_for_positive_numbers_over_a_decade_apart(values, 
     assert spans_decades(values) is expected
 
 
-def test_the_background_gap_is_that_of_each_seeds_best_epoch_on_mixed_rand():
+def test_a_gap_is_that_of_each_seeds_best_epoch_on_the_variant_that_is_subtracted():
     def judged(validation, gap):
         return {**epoch(mixed_rand=(validation, 0.5)), "test/bg_gap": gap}
 
@@ -52,7 +52,7 @@ def test_the_background_gap_is_that_of_each_seeds_best_epoch_on_mixed_rand():
         trial("a", [judged(0.3, 0.50), judged(0.8, 0.20)], space="mine", seed=1),
         trial("c", [epoch(shuffled=(0.9, 0.9))], space="other"),
     ]
-    (row,) = gap_rows(runs)
-    assert (row.space, row.gaps) == ("mine", [0.20, 0.10])
+    (row,) = gap_rows(runs, {"bg_gap": ("mixed_same", "mixed_rand"), "missing": ("only_fg", "no_fg")})
+    assert (row.gap, row.space, row.gaps) == ("bg_gap", "mine", [0.20, 0.10])
     assert row.mean == pytest.approx(0.15)
     assert row.std == pytest.approx(0.05 * np.sqrt(2))
