@@ -127,6 +127,8 @@ def field_names(cls: type) -> list[str]:
 def _explain(item: Any, cls: type, where: str) -> str:
     field = "/".join(str(part) for part in item["loc"]) or "value"
     if item["type"] == "unexpected_keyword_argument":
-        return f"{where} has no field '{field}': choose one of {', '.join(field_names(cls)) or '(none)'}"
+        known = ", ".join(field_names(cls))
+        way_out = f"choose one of {known}" if known else "it has none, leave it out"
+        return f"{where} has no field '{field}': {way_out}"
     rule = item["msg"][0].lower() + item["msg"][1:]
     return f"{where}/{field}: {rule}, but got {item['input']!r}"

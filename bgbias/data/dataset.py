@@ -17,6 +17,7 @@ from bgbias.components import Component
 from bgbias.data.compose import pasted, unit
 from bgbias.data.masks import dilate
 from bgbias.data.photographs.augmentation import Augmentation
+from bgbias.errors import SettingError
 from bgbias.types import OWN_BACKGROUND, Backgrounds, Batch, Foregrounds, Mover, Rows, S, at
 
 ORIGINAL, SHUFFLED, REMOVED = "original", "shuffled", "removed"
@@ -251,11 +252,13 @@ class DatasetSpec(Component):
     objective: the variant that searches are judged on unless told otherwise
     model: the name of the model that is trained unless told otherwise
     gaps: by name, two variants whose accuracies are subtracted: the first minus the second
+    embedded: whether its pictures come with the installed packages, so that no folder applies
     """
 
     objective: ClassVar[str] = SHUFFLED
     model: ClassVar[str] = "compact_cnn"
     gaps: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    embedded: ClassVar[bool] = False
 
     @classmethod
     def name(cls) -> str:
@@ -270,8 +273,21 @@ class DatasetSpec(Component):
 
         Raises:
             DataError: a file is missing, damaged, or cannot be downloaded.
+            SettingError: a folder is given for embedded pictures.
         """
         raise NotImplementedError
+
+    def check_folder(self, folder: Path | None) -> None:
+        """Check that a folder is given only where one applies.
+
+        Raises:
+            SettingError: a folder is given for embedded pictures.
+        """
+        if self.embedded and folder is not None:
+            raise SettingError(
+                f"--data does not apply to {self.name()}, whose pictures are embedded, but got '{folder}': "
+                "leave --data out or choose another --dataset"
+            )
 
 
 def spread(n: int, count: int) -> Tensor:

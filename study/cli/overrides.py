@@ -1,11 +1,22 @@
 """`--set FIELD=VALUE` from the command line."""
 
+import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bgbias.components import field_names
+from bgbias.config import NAME
+from bgbias.data.datasets import datasets
 from bgbias.errors import SettingError
+from bgbias.evaluation.evaluate import Evaluation
+from bgbias.methods import methods
+from bgbias.models import models
+from bgbias.training import Training
+
+OPTIONS = ("seed", "data", "epochs", "dataset")
+"""What has an option of its own."""
 
 
 def parse_settings(given: Sequence[str]) -> dict[str, Any]:
@@ -14,7 +25,7 @@ def parse_settings(given: Sequence[str]) -> dict[str, Any]:
     Values stay strings (`none` is None); the component that owns the field reads and checks them.
 
     Raises:
-        SettingError: an item is not FIELD=VALUE.
+        SettingError: an item is not FIELD=VALUE, or FIELD is close to another setting or option.
     """
     settings: dict[str, Any] = {}
     for item in given:
@@ -22,8 +33,38 @@ def parse_settings(given: Sequence[str]) -> dict[str, Any]:
         if not field or not equals:
             raise SettingError(f"--set takes FIELD=VALUE, but got '{item}'")
         key = field if "/" in field else f"method/{field}"
+        if key not in known_settings():
+            suggest(field, key, value)
         settings[key] = None if value.lower() == "none" else anchored(value)
     return settings
+
+
+def known_settings() -> list[str]:
+    """Every setting of every dataset, method and model, of training and of evaluation."""
+    components = [("dataset", datasets), ("method", methods), ("model", models)]
+    found = [f"{section}/{name}" for section, kind in components for cls in kind.values() for name in field_names(cls)]
+    found += [f"{section}/{NAME}" for section, _ in components]
+    found += [f"training/{name}" for name in field_names(Training)]
+    found += [f"evaluation/{name}" for name in field_names(Evaluation)]
+    return list(dict.fromkeys(found))
+
+
+def suggest(field: str, key: str, value: str) -> None:
+    """Name the option or the settings, of any section, that an unknown setting is close to, if there are any.
+
+    Raises:
+        SettingError: there is one.
+    """
+    last = field.rpartition("/")[2]
+    names = [known.partition("/")[2] for known in known_settings()]
+    close = difflib.get_close_matches(last, [*OPTIONS, *names], n=1)
+    if not close:
+        return
+    if close[0] in OPTIONS:
+        raise SettingError(f"'{field}' is not set by --set: give --{close[0]} {value}")
+    same = [known for known in known_settings() if known.partition("/")[2] == close[0]]
+    meant = " or ".join(f"'{known}'" for known in same)
+    raise SettingError(f"no setting is called '{key}': did you mean {meant}?")
 
 
 def anchored(value: str) -> str:

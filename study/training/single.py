@@ -94,7 +94,8 @@ def load_trained(folder: Path, dataset: str | None, data: Path | None, device: s
     """
     found = checkpoint.load(folder)
     spec = found.config.dataset if dataset in (None, found.config.dataset.name()) else datasets.find(dataset)()
-    target, chosen, config = spec.load(data or found.config.data), choose_device(device), found.config
+    recorded = None if spec.embedded else found.config.data
+    target, chosen, config = spec.load(data or recorded), choose_device(device), found.config
     module = build_module(config.method, config.model, target, config.seed)
     try:
         checkpoint.restore(module, found)

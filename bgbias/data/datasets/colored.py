@@ -39,5 +39,8 @@ class ColoredMnist(DatasetSpec):
 class ColoredDigits(ColoredMnist):
     """The same bias on scikit-learn's embedded digits, without a download. Options as `ColoredMnist`."""
 
-    def load(self, folder: Path | None) -> Dataset:  # noqa: ARG002 - embedded: nothing to read from
+    embedded = True
+
+    def load(self, folder: Path | None) -> Dataset:
+        self.check_folder(folder)
         return self.biased(embedded(self.split_seed))

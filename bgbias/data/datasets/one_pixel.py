@@ -38,5 +38,8 @@ class OnePixelMnist(DatasetSpec):
 class OnePixelDigits(OnePixelMnist):
     """The same bias on scikit-learn's embedded digits, without a download. Options as `OnePixelMnist`."""
 
-    def load(self, folder: Path | None) -> Dataset:  # noqa: ARG002 - embedded: nothing to read from
+    embedded = True
+
+    def load(self, folder: Path | None) -> Dataset:
+        self.check_folder(folder)
         return self.biased(embedded(self.split_seed))

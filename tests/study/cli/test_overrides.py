@@ -23,3 +23,23 @@ def test_a_value_may_hold_an_equals_sign():
 def test_what_is_not_field_equals_value_is_refused(item):
     with pytest.raises(SettingError, match="takes FIELD=VALUE, but got"):
         parse_settings([item])
+
+
+@pytest.mark.parametrize(
+    ("item", "told"),
+    [
+        ("learning_rate=0.1", "no setting is called 'method/learning_rate': did you mean 'training/learning_rate'?"),
+        ("training/weight=1", "no setting is called 'training/weight': did you mean 'method/weight'?"),
+        ("dataset/batchsize=4", "no setting is called 'dataset/batchsize': did you mean 'training/batch_size'?"),
+        ("seed=4", "'seed' is not set by --set: give --seed 4"),
+        ("epoch=5", "give --epochs 5"),
+        ("dataset=mnist", "give --dataset mnist"),
+    ],
+)
+def test_a_near_miss_is_suggested_from_every_section_and_option(item, told):
+    with pytest.raises(SettingError, match=told.replace("?", r"\?")):
+        parse_settings([item])
+
+
+def test_what_is_close_to_nothing_is_left_to_its_owner():
+    assert parse_settings(["q=1"]) == {"method/q": "1"}
