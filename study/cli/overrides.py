@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def parse_settings(given: Sequence[str]) -> dict[str, Any]:
 
 def known_settings() -> list[str]:
     """Every setting of every dataset, method and model, of training and of evaluation."""
-    components = [("dataset", datasets), ("method", methods), ("model", models)]
+    components: list[tuple[str, Mapping[str, type]]] = [("dataset", datasets), ("method", methods), ("model", models)]
     found = [f"{section}/{name}" for section, kind in components for cls in kind.values() for name in field_names(cls)]
     found += [f"{section}/{NAME}" for section, _ in components]
     found += [f"training/{name}" for name in field_names(Training)]
