@@ -54,15 +54,15 @@ class Plan:
 
 
 def run(study: Plan, config: StudyConfig, folder: StudyFolder) -> None:
-    """Start a study, or go on with one, and bring it to its end.
+    """Bring a study, new or begun, to its end. Its folder is locked by the caller.
 
     Raises:
-        SettingError: Ray has no room for it, or it is running already.
+        SettingError: Ray has no room for it.
         TrialsFailedError: not one trial of some space could finish; the others have been brought to their end.
         StudyInterruptedError: it was stopped; running it again goes on.
     """
     started = time.perf_counter()
-    with folder.locked(), sending(config, folder), ray_session(config), reporting(config, folder) as reporter:
+    with sending(config, folder), ray_session(config), reporting(config, folder) as reporter:
         console.print(f"[dim]Ray ready after {time.perf_counter() - started:.1f} s[/]")
         check_nodes(config, folder.storage(config), study.dataset)
         failures = [failure for work in stages(study, config, folder) if (failure := attempt(work))]

@@ -3,7 +3,6 @@
 import contextlib
 import sys
 from collections.abc import Iterator
-from datetime import datetime
 from errno import ENOSPC
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +30,7 @@ from study.display import console, percent, results
 from study.errors import StudyInterruptedError
 from study.record.config import ALL_METHODS, StudyConfig
 from study.record.folder import SEARCH, StudyFolder
+from study.record.lock import new_folder
 from study.record.selection import Row, winners
 from study.space import label, load_space, space_names
 
@@ -109,9 +109,8 @@ def run(
     }
     config = make(StudyConfig, asked, "study")
     study = tuner.plan(config)
-    folder = StudyFolder(output or Path("outputs") / f"{config.dataset}-{datetime.now():%Y%m%d-%H%M%S}")
-    folder.create(config)
-    with _study_output(folder, as_json):
+    folder = StudyFolder(output or new_folder(config.dataset))
+    with folder.begun(config), _study_output(folder, as_json):
         tuner.run(study, config, folder)
 
 
@@ -122,7 +121,7 @@ def resume(folder: Folder, as_json: AsJson = False) -> None:
 
     study = StudyFolder(folder)
     config = study.read_config()
-    with _study_output(study, as_json):
+    with study.locked(), _study_output(study, as_json):
         tuner.run(tuner.plan(config), config, study)
 
 
@@ -165,9 +164,8 @@ def train(
         **parse_settings(settings or []),
     }
     config = RunConfig.from_flat(chosen)
-    name = f"{method}-{config.dataset.name()}-{datetime.now():%Y%m%d-%H%M%S}"
     process.set_up(threads)
-    checkpoint, metrics = single.train(config, device, output or Path("outputs") / name)
+    checkpoint, metrics = single.train(config, device, output)
     if as_json:
         print_json({"config": config.to_flat(), "checkpoint": str(checkpoint.absolute()), "metrics": metrics})
     else:
@@ -191,8 +189,7 @@ def adopt(
 
     chosen = {"dataset/name": datasets.find(dataset).name(), "method/name": "erm", "data": data and data.absolute()}
     config = RunConfig.from_flat({**chosen, **parse_settings(settings or [])})
-    name = f"adopted-{config.dataset.name()}-{datetime.now():%Y%m%d-%H%M%S}"
-    checkpoint = single.adopt(config, output or Path("outputs") / name)
+    checkpoint = single.adopt(config, output)
     results.print(escape(f"checkpoint: {checkpoint}"), soft_wrap=True)
 
 

@@ -1,6 +1,7 @@
 """A study's folder: where everything lies, and what was recorded of each trial.
 
 study.json                 what was asked
+study.lock                 locked by the process that runs the study
 search/<space>.journal     Optuna's storage
 checkpoints/<trial>/       what unfinished trials go on from, unless another storage was given
 trials/<trial>/            trial.json, history.jsonl (one line an epoch), error.txt if it failed
@@ -10,11 +11,10 @@ mlflow.db, mlartifacts/    MLflow's store, unless a tracking URI was given
 report/                    tables and figures
 """
 
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from bgbias.errors import SettingError
 from study.record.config import StudyConfig
 from study.record.keeper import StudyKeeper
+from study.record.lock import is_unused, locked
 from study.record.selection import Metrics, Row, Trial
 from study.record.storage import joined
 
@@ -84,42 +85,51 @@ class StudyFolder:
         """The tracking URI asked for, or the study's own SQLite store."""
         return config.tracking_uri or f"sqlite:///{self.root / 'mlflow.db'}"
 
+    @contextmanager
+    def begun(self, config: StudyConfig) -> Iterator[None]:
+        """Start a study here, as `create` does, and lock it until the block ends.
+
+        Raises:
+            SettingError: the folder holds something else or another study, or another process is running one in it.
+        """
+        self._check_own()
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self.locked():
+            self.create(config)
+            yield
+
     def create(self, config: StudyConfig) -> None:
         """Start a study here. A study that never began a trial is replaced.
 
         Raises:
             SettingError: the folder holds something else, or another study.
         """
+        self._check_own()
         if (self.root / "trials").exists():
             raise SettingError(
                 f"{self.root} already holds a study: continue it with `study resume`, or give another --output"
             )
-        if self.config_file.exists():
-            self._clear()
-        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
-            raise SettingError(f"{self.root} is not empty and holds no study: give another --output")
         self.root.mkdir(parents=True, exist_ok=True)
+        self._clear()
         self.config_file.write_bytes(TypeAdapter(StudyConfig).dump_json(config, indent=1))
 
-    def _clear(self) -> None:
-        for own in (self.config_file, *self.root.glob("reports.sqlite*"), *self.root.glob("mlflow.db*")):
-            own.unlink()
-        for own in (self.artifacts, self.root / "search"):
-            shutil.rmtree(own, ignore_errors=True)
+    def _check_own(self) -> None:
+        if not (self.config_file.exists() or is_unused(self.root)):
+            raise SettingError(f"{self.root} is not empty and holds no study: give another --output")
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep every other process from running the same study meanwhile.
+    def _clear(self) -> None:
+        for file in (self.config_file, *self.root.glob("reports.sqlite*"), *self.root.glob("mlflow.db*")):
+            file.unlink(missing_ok=True)
+        for folder in (self.artifacts, self.root / "search", self.root / "checkpoints"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep every other process from running the study until the block ends.
 
         Raises:
-            SettingError: one is running it.
+            SettingError: another process is running it, or the folder cannot be written.
         """
-        with self.config_file.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise SettingError(f"{self.root} is being run by another process: wait for its end") from None
-            yield
+        return locked(self.root)
 
     def read_config(self) -> StudyConfig:
         """What was asked.

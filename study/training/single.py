@@ -1,5 +1,7 @@
 """One run without a search, and one checkpoint evaluated."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -19,15 +21,19 @@ from bgbias.progress import Tracker, tracked_by
 from bgbias.randomness import stream
 from bgbias.training import build_module, choose_device
 from study.display import console, percent
+from study.record.lock import is_unused, locked, new_folder
 from study.record.selection import Metrics
 from study.training.run import Run
 
 
-def train(config: RunConfig, device: str, output: Path) -> tuple[Path, Metrics]:
+def train(config: RunConfig, device: str, output: Path | None) -> tuple[Path, Metrics]:
     """Train one configuration to its end, with progress.
 
+    Args:
+        output: an empty or new folder; None makes one under `outputs`.
+
     Returns:
-        The folder of the last epoch's checkpoint under `output`, and its metrics. The best epoch of each
+        The folder of the last epoch's checkpoint, and its metrics. The best epoch of each
         variant lies beside it.
 
     Raises:
@@ -35,16 +41,16 @@ def train(config: RunConfig, device: str, output: Path) -> tuple[Path, Metrics]:
     """
     check_empty(output)
     dataset, chosen = config.dataset.load(config.data), choose_device(device)
-    run = Run(config, dataset, chosen, output)
-    output.mkdir(parents=True, exist_ok=True)
-    with Progress(console=console) as progress, tracked_by(counted_by(progress)):
+    folder = output or new_folder(f"{config.method.name()}-{config.dataset.name()}")
+    run = Run(config, dataset, chosen, folder)
+    with claimed(folder), Progress(console=console) as progress, tracked_by(counted_by(progress)):
         task, shown = progress.add_task("training", total=config.training.epochs), ""
         while not (run.history and run.done):
             metrics = run.epoch()
             judged = variants_in(metrics, VALIDATION)
             shown = "  ".join(f"{name} {percent(metrics[accuracy(VALIDATION, name)])}" for name in judged) or shown
             progress.update(task, advance=1, description=f"training  {shown}")
-    return output / str(len(run.history)), run.history[-1]
+    return folder / str(len(run.history)), run.history[-1]
 
 
 def counted_by(progress: Progress) -> Tracker:
@@ -52,7 +58,7 @@ def counted_by(progress: Progress) -> Tracker:
     return lambda items, what, total: progress.track(items, total=total, description=what)
 
 
-def adopt(config: RunConfig, output: Path) -> Path:
+def adopt(config: RunConfig, output: Path | None) -> Path:
     """A checkpoint of a model that was trained elsewhere: as it is before its first epoch here.
 
     Raises:
@@ -62,17 +68,31 @@ def adopt(config: RunConfig, output: Path) -> Path:
     check_empty(output)
     dataset = config.dataset.load(config.data)
     module = build_module(config.method, config.model, dataset, config.seed, pretrained=True)
-    checkpoint.save(output, config, epoch=0, metrics={}, module=module, predictions={})
-    return output
+    folder = output or new_folder(f"adopted-{config.dataset.name()}")
+    checkpoint.save(folder, config, epoch=0, metrics={}, module=module, predictions={})
+    return folder
 
 
-def check_empty(output: Path) -> None:
+def check_empty(output: Path | None) -> None:
     """
     Raises:
         SettingError: it is there and no empty folder.
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if output is not None and not is_unused(output):
         raise SettingError(f"{output} is not an empty folder: give another --output")
+
+
+@contextmanager
+def claimed(output: Path) -> Iterator[None]:
+    """An empty folder that no other process fills meanwhile.
+
+    Raises:
+        SettingError: it is not empty, or another process fills it.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    with locked(output):
+        check_empty(output)
+        yield
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ def test_what_was_asked_is_read_back(folder):
 
 def test_a_study_that_never_began_a_trial_is_replaced(folder):
     folder.outbox.write_text("")
+    (folder.root / "checkpoints").mkdir()
     folder.create(StudyConfig(trials=5))
     assert folder.read_config().trials == 5
-    assert not folder.outbox.exists()
+    assert [file.name for file in folder.root.iterdir()] == ["study.json"]
 
 
 def test_a_study_is_not_started_over_another(folder):
@@ -33,8 +34,11 @@ def test_a_study_is_not_started_over_another(folder):
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(SettingError, match="is not empty and holds no study"):
-        StudyFolder(tmp_path).create(StudyConfig())
+    with (
+        pytest.raises(SettingError, match="is not empty and holds no study"),
+        StudyFolder(tmp_path).begun(StudyConfig()),
+    ):
+        pass
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -75,15 +79,18 @@ def test_a_line_cut_short_by_a_crash_is_left_out_and_then_dropped(folder):
     assert [m["val/original/accuracy"] for m in folder.trial("a").history] == [0.1, 0.2]
 
 
-def test_two_processes_do_not_run_one_study(folder):
-    with (
-        folder.locked(),
-        pytest.raises(SettingError, match="is being run by another process"),
-        StudyFolder(folder.root).locked(),
-    ):
-        pass
-    with StudyFolder(folder.root).locked():
-        pass
+def test_a_study_that_starts_is_not_cleared_by_another(folder):
+    other = StudyFolder(folder.root)
+    with folder.begun(CONFIG):
+        folder.outbox.write_text("reports")
+        for claim in (other.begun(StudyConfig(trials=5)), other.locked()):
+            with pytest.raises(SettingError, match="is being run by another process"), claim:
+                pass
+        assert folder.read_config() == CONFIG
+        assert folder.outbox.read_text() == "reports"
+    with other.begun(StudyConfig(trials=5)):
+        assert folder.read_config().trials == 5
+        assert not folder.outbox.exists()
 
 
 def test_why_a_trial_failed_is_kept_until_it_finishes_after_all(folder):
