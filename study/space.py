@@ -80,6 +80,12 @@ def space_names() -> list[str]:
     return sorted(info.name for info in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__))
 
 
+def compared() -> tuple[str, ...]:
+    """The spaces of a study that names none; the first is the baseline of the comparison."""
+    names: tuple[str, ...] = importlib.import_module(PACKAGE).COMPARED
+    return names
+
+
 def load_space(name: str) -> SearchSpace:
     """A space by its name under `search_spaces`, or by the path of a Python file that defines `SPACE`.
 

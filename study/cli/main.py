@@ -23,12 +23,12 @@ from study.cli import data as data_commands
 from study.cli import flow as flow_command
 from study.cli import saliency as saliency_command
 from study.cli import submit as submit_command
-from study.cli.options import AsJson, Data, Device, Threads
+from study.cli.options import AsJson, Data, Device, Folder, Settings, Threads, options_of
 from study.cli.overrides import parse_settings
 from study.cli.printing import print_challenge, print_json, print_metrics, show_report
 from study.display import console, percent, results
 from study.errors import StudyInterruptedError
-from study.record.config import ALL_METHODS, StudyConfig
+from study.record.config import StudyConfig
 from study.record.folder import SEARCH, StudyFolder
 from study.record.lock import new_folder
 from study.record.selection import Row, winners
@@ -45,73 +45,28 @@ app.add_typer(data_commands.app, name="data")
 WRONG_INPUT, INTERRUPTED = 2, 130
 
 Dataset = Annotated[str, typer.Option("--dataset", help="a name that `study datasets` lists")]
-Epochs = Annotated[int, typer.Option(help="epochs of each trial")]
-Seed = Annotated[int, typer.Option(help="seed of training and of the search")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="fix a setting, such as weight=0.1")
-]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the study's folder")]
+Epochs = Annotated[int, typer.Option(help="epochs")]
+Seed = Annotated[int, typer.Option(help="seed of training")]
 
 
 @app.command()
+@options_of(StudyConfig)
 def run(
+    given: dict[str, Any],
     spaces: Annotated[list[str] | None, typer.Argument(metavar="[SPACE]...", help="names or .py files")] = None,
-    dataset: Dataset = "colored-digits",
-    data: Data = None,
-    trials: Annotated[int, typer.Option(help="trials of each space")] = 8,
-    epochs: Epochs = 20,
-    seed: Seed = 0,
     settings: Settings = None,
-    objective: Annotated[
-        str | None, typer.Option(help="variant whose validation accuracy the search maximises")
-    ] = None,
-    early_stopping: Annotated[bool, typer.Option(help="end hopeless trials early")] = True,
-    confirm_seeds: Annotated[int, typer.Option(help="fresh seeds for each space's winner")] = 0,
     output: Annotated[Path | None, typer.Option(help="folder for everything the study makes")] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help="MLflow; a store in the output if left out")] = None,
-    experiment: Annotated[str | None, typer.Option(help="MLflow's experiment; the dataset if left out")] = None,
-    address: Annotated[str | None, typer.Option(help="of a Ray cluster; started here if left out")] = None,
-    storage: Annotated[
-        str | None, typer.Option(help="path or URI that every node reaches, for checkpoints; the output if left out")
-    ] = None,
-    cpus_per_trial: Annotated[float, typer.Option(help="CPUs that each trial reserves")] = 1.0,
-    gpus_per_trial: Annotated[float, typer.Option(help="GPUs that each trial reserves; fractions share")] = 0.0,
-    max_concurrent: Annotated[int | None, typer.Option(help="trials at a time")] = None,
-    device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Search every method's hyper-parameters and show which wins on each variant."""
-    from study import study as tuner
-    from study.record import storage as storages
-    from study.tracking import (
-        reporter as tracking,  # Ray and torch take seconds to import, which other commands need not wait for
-    )
+    from study import study as tuner  # Ray and torch take seconds to import, which other commands need not wait for
 
-    asked = {
-        "spaces": tuple(str(Path(s).absolute()) if s.endswith(".py") else s for s in spaces or ALL_METHODS),
-        "dataset": datasets.find(dataset).name(),
-        "data": data.absolute() if data else None,
-        "settings": parse_settings(settings or []),
-        "objective": objective,
-        "trials": trials,
-        "epochs": epochs,
-        "seed": seed,
-        "early_stopping": early_stopping,
-        "confirm_seeds": confirm_seeds,
-        "tracking_uri": tracking.anchored(tracking_uri),
-        "experiment": experiment,
-        "address": address,
-        "storage": storages.anchored(storage),
-        "cpus_per_trial": cpus_per_trial,
-        "gpus_per_trial": gpus_per_trial,
-        "max_concurrent": max_concurrent,
-        "device": device,
-    }
-    config = make(StudyConfig, asked, "study")
-    study = tuner.plan(config)
+    chosen = {"spaces": tuple(spaces)} if spaces else {}
+    config = make(StudyConfig, {**given, **chosen, "settings": parse_settings(settings or [])}, "study")
+    plan = tuner.plan(config)
     folder = StudyFolder(output or new_folder(config.dataset))
     with folder.begun(config), _study_output(folder, as_json):
-        tuner.run(study, config, folder)
+        tuner.run(plan, config, folder)
 
 
 @app.command()

@@ -1,54 +1,74 @@
 """What was asked of a study, typed and kept beside its results."""
 
+from collections.abc import Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-ALL_METHODS = ("erm", "static_replacement", "dynamic_replacement", "gradient_penalty")
+from study.record.storage import anchored
+from study.space import compared
+
+
+def _anchored_spaces(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(Path(name).absolute()) if name.endswith(".py") else name for name in names)
+
+
+def _anchored_store(uri: str) -> str:
+    prefix, _, path = uri.partition(":///")
+    return f"{prefix}:///{Path(path).absolute()}" if prefix == "sqlite" and path else uri
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class StudyConfig:
-    """
+    """A study's options. Each field that has a description is an option of `study run`, with this help and default.
+
+    Paths are made absolute, so that they mean the same from every folder.
+
     study_id: what its runs are found by in MLflow, made once
     spaces: names under `search_spaces` or paths of space files
-    dataset: its name; data: folder of its source files, or None
     settings: flat settings fixed for every trial, on top of each space's own
-    objective: the variant the search is judged on; None lets the space or the dataset choose
-    trials: per space, >= 1; epochs: of each trial, >= 1; seed: of every trial and of the searches
-    early_stopping: whether a scheduler ends hopeless trials before their last epoch
-    confirm_seeds: fresh seeds on which each space's winner is trained again, >= 0
-    tracking_uri: of MLflow; None keeps a SQLite store beside the outputs
-    experiment: MLflow's experiment
-    address: of a Ray cluster; None starts Ray on this machine
-    storage: path or URI that every node reaches, for unfinished trials' checkpoints; None keeps them in the output
-    cpus_per_trial, gpus_per_trial: what Ray reserves; fractions share
-    max_concurrent: trials at a time; None lets the resources decide
-    device: `auto`, `cpu` or `cuda`
     """
 
     study_id: str = Field(default_factory=lambda: uuid4().hex)
-    spaces: Annotated[tuple[str, ...], Field(min_length=1)] = ALL_METHODS
-    dataset: str = "colored-digits"
-    data: Path | None = None
+    spaces: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_anchored_spaces)] = Field(
+        default_factory=compared
+    )
     settings: dict[str, Any] = Field(default_factory=dict)
-    objective: str | None = None
-    trials: Annotated[int, Field(ge=1)] = 8
-    epochs: Annotated[int, Field(ge=1)] = 20
-    early_stopping: bool = True
-    seed: Annotated[int, Field(ge=0)] = 0
-    confirm_seeds: Annotated[int, Field(ge=0)] = 0
-    tracking_uri: str | None = None
-    experiment: str | None = None
-    address: str | None = None
-    storage: str | None = None
-    cpus_per_trial: Annotated[float, Field(gt=0)] = 1.0
-    gpus_per_trial: Annotated[float, Field(ge=0)] = 0.0
-    max_concurrent: Annotated[int, Field(ge=1)] | None = None
-    device: str = "auto"
+    dataset: Annotated[str, Field(description="a name that `study datasets` lists")] = "colored-digits"
+    data: Annotated[
+        Annotated[Path, AfterValidator(Path.absolute)] | None,
+        Field(description="folder of the dataset's source files"),
+    ] = None
+    trials: Annotated[int, Field(ge=1, description="trials of each space")] = 8
+    epochs: Annotated[int, Field(ge=1, description="epochs of each trial")] = 20
+    seed: Annotated[int, Field(ge=0, description="seed of training and of the search")] = 0
+    objective: Annotated[
+        str | None,
+        Field(description="variant whose validation accuracy the search maximises; the space's or the dataset's own"),
+    ] = None
+    early_stopping: Annotated[bool, Field(description="end hopeless trials early")] = True
+    confirm_seeds: Annotated[int, Field(ge=0, description="fresh seeds for each space's winner")] = 0
+    baseline: Annotated[
+        str, Field(description="space that the others are compared with; the first of the study if it is not in it")
+    ] = field(default_factory=lambda: compared()[0])
+    tracking_uri: Annotated[
+        Annotated[str, AfterValidator(_anchored_store)] | None,
+        Field(description="MLflow; a store in the output if left out"),
+    ] = None
+    experiment: Annotated[str | None, Field(description="MLflow's experiment; the dataset if left out")] = None
+    address: Annotated[str | None, Field(description="of a Ray cluster; started here if left out")] = None
+    storage: Annotated[
+        Annotated[str, AfterValidator(anchored)] | None,
+        Field(description="path or URI that every node reaches, for checkpoints; the output if left out"),
+    ] = None
+    cpus_per_trial: Annotated[float, Field(gt=0, description="CPUs that each trial reserves")] = 1.0
+    gpus_per_trial: Annotated[float, Field(ge=0, description="GPUs that each trial reserves; fractions share")] = 0.0
+    max_concurrent: Annotated[int | None, Field(ge=1, description="trials at a time")] = None
+    device: Annotated[str, Field(description="auto, cpu or cuda")] = "auto"
 
     @property
     def mlflow_experiment(self) -> str:
@@ -59,7 +79,7 @@ class StudyConfig:
         """The flat settings that all trials of the study share."""
         return {
             "dataset/name": self.dataset,
-            "data": str(self.data.absolute()) if self.data else None,
+            "data": str(self.data) if self.data else None,
             "training/epochs": self.epochs,
             "seed": self.seed,
         }

@@ -107,9 +107,9 @@ def opened(uri: str) -> tuple[fs.FileSystem, str]:
     return found
 
 
-def anchored(uri: str | None) -> str | None:
+def anchored(uri: str) -> str:
     """The storage with a path made absolute, so that it means the same from every folder."""
-    return uri if uri is None or PLACE in uri else str(Path(uri).absolute())
+    return uri if PLACE in uri else str(Path(uri).absolute())
 
 
 def joined(uri: str, name: str) -> str:

@@ -13,7 +13,6 @@ from study.record.folder import CONFIRM, StudyFolder
 from study.record.selection import Trial, each_ones_best
 
 CONFIDENCE, SIGNIFICANT, RESAMPLES, SEED = 0.95, 0.05, 9999, 0
-BASELINE = "erm"
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -39,13 +38,13 @@ class Comparison:
     holm: float
 
 
-def compare(folder: StudyFolder, trials: Sequence[Trial]) -> list[Comparison]:
-    """Every space against `erm`, or where that is missing against the first, on every variant that both have."""
+def compare(folder: StudyFolder, trials: Sequence[Trial], baseline: str) -> list[Comparison]:
+    """Every space against the baseline, or where that is missing against the first, on every variant that both have."""
     right = right_answers(folder, trials)
     spaces = dict.fromkeys(trial.space for trial in trials)
     if len(spaces) < 2:
         return []
-    baseline = BASELINE if BASELINE in spaces else next(iter(spaces))
+    baseline = baseline if baseline in spaces else next(iter(spaces))
     variants = dict.fromkeys(variant for _, variant in right)
     return [
         comparison

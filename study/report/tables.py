@@ -104,7 +104,7 @@ def make_report(folder: StudyFolder) -> Report:
         rows=winners(trials),
         seed_rows=seed_rows(confirmed, variants),
         gap_rows=gap_rows(confirmed, datasets.find(config.dataset).gaps),
-        comparisons=compare(folder, confirmed),
+        comparisons=compare(folder, confirmed, config.baseline),
         trials=trials,
     )
 

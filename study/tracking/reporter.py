@@ -59,12 +59,6 @@ def filled(text: str, places: dict[str, str]) -> str:
     return text
 
 
-def anchored(uri: str | None) -> str | None:
-    """The tracking URI with an SQLite file's path made absolute, so that it means the same from every folder."""
-    prefix, slashes, path = (uri or "").partition(":///")
-    return f"{prefix}{slashes}{Path(path).absolute()}" if prefix == "sqlite" and path else uri
-
-
 class Reporter:
     """What a study puts in its outbox. Every message names the experiment, so each can be sent alone."""
 

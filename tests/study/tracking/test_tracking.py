@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 from bgbias.errors import SettingError
 from study.record.selection import winner
 from study.tracking.outbox import Outbox
-from study.tracking.reporter import Reporter, anchored, check_tracking
+from study.tracking.reporter import Reporter, check_tracking
 from study.tracking.sender import Sender
 
 
@@ -116,14 +116,6 @@ def test_a_store_that_cannot_be_opened_keeps_the_messages(store, tmp_path, monke
     left = Outbox(tmp_path / "box")
     assert [message.kind for message in left.first(10)] == ["study", "trial", "metrics", "end"]
     left.close()
-
-
-def test_an_sqlite_file_means_the_same_from_every_folder(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    assert anchored("sqlite:///runs.db") == f"sqlite:///{tmp_path / 'runs.db'}"
-    assert anchored("sqlite:////data/runs.db") == "sqlite:////data/runs.db"
-    assert anchored("http://127.0.0.1:5000") == "http://127.0.0.1:5000"
-    assert anchored(None) is None
 
 
 def test_an_address_that_is_none_of_mlflows_is_refused():
