@@ -1,14 +1,16 @@
 """One checkpoint format for every method: a folder that holds all that evaluating needs, and nothing pickled.
 
-config.json             the run's configuration, epoch and metrics
+config.json             the format's number, the class names, the run's configuration, epoch and metrics
 model.safetensors       the module's weights
-predictions.safetensors by `<split>/<variant>` the answer to every image, int16, and by `<split>/<variant>/label` the
-                        right one; empty where the epoch was not judged
-sha256.json             the seal: a checksum of each of these
+predictions.safetensors by `<split>/<variant>` the prediction for every image, int16, and by `<split>/<variant>/label`
+                        the right one; empty where the epoch was not evaluated; its metadata hold the class names
+sha256.json             the SHA-256 of each of these
+
+Outputs and labels are positions in the class names, so weights and data must agree on the names and their order.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,17 +27,22 @@ from bgbias.files import verify_checksums, write_checksums
 
 CONFIG, MODEL, PREDICTIONS = "config.json", "model.safetensors", "predictions.safetensors"
 LABEL = "label"
+FORMAT = 2
+"""Counts the changes of what the files hold. Checkpoints without a number have format 1."""
+CLASSES = "classes"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A trained module's weights and where they come from.
 
+    classes: the names of the classes, in the order of the outputs
     epoch: how many epochs it was trained
     metrics: as they were reported at that epoch
     """
 
     config: RunConfig
+    classes: tuple[str, ...]
     epoch: int
     metrics: dict[str, float]
     weights: dict[str, Tensor]
@@ -44,6 +51,7 @@ class Checkpoint:
 def save(
     folder: Path,
     config: RunConfig,
+    classes: Sequence[str],
     epoch: int,
     metrics: Mapping[str, float],
     module: nn.Module,
@@ -51,12 +59,18 @@ def save(
 ) -> None:
     """Write a checkpoint into `folder`, which is made where needed."""
     folder.mkdir(parents=True, exist_ok=True)
-    described = {"config": config.to_flat(), "epoch": epoch, "metrics": dict(metrics)}
+    described = {
+        "format": FORMAT,
+        CLASSES: list(classes),
+        "config": config.to_flat(),
+        "epoch": epoch,
+        "metrics": dict(metrics),
+    }
     (folder / CONFIG).write_text(json.dumps(described, indent=1))
     save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, folder / MODEL)
     answers = {key: found.prediction.to(torch.int16) for key, found in predictions.items()}
     labels = {f"{key}/{LABEL}": found.label.to(torch.int16) for key, found in predictions.items()}
-    save_file({**answers, **labels}, folder / PREDICTIONS)
+    save_file({**answers, **labels}, folder / PREDICTIONS, metadata={CLASSES: json.dumps(list(classes))})
     write_checksums(folder)
 
 
@@ -64,7 +78,7 @@ def load(folder: Path) -> Checkpoint:
     """Read a checkpoint, weights on the CPU.
 
     Raises:
-        CheckpointError: a file is missing or damaged.
+        CheckpointError: a file is missing or damaged, or of another format.
     """
     described = read_description(folder)
     try:
@@ -78,6 +92,7 @@ def load(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{folder / CONFIG} does not fit this version ({error})") from None
     return Checkpoint(
         config=config,
+        classes=tuple(described[CLASSES]),
         epoch=described["epoch"],
         metrics=described["metrics"],
         weights=weights,
@@ -102,10 +117,10 @@ def read_right(folder: Path, key: str) -> Tensor:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """A checkpoint's "config", "epoch" and "metrics", without its weights.
+    """A checkpoint's "format", "classes", "config", "epoch" and "metrics", without its weights.
 
     Raises:
-        CheckpointError: the file is missing or damaged.
+        CheckpointError: the file is missing or damaged, or of another format.
     """
     try:
         described = json.loads((folder / CONFIG).read_text())
@@ -116,11 +131,39 @@ def read_description(folder: Path) -> dict[str, Any]:
     if not isinstance(described, dict) or not {"config", "epoch", "metrics"} <= described.keys():
         raise CheckpointError(f"{folder / CONFIG} lacks config, epoch or metrics: give a whole checkpoint")
     found: dict[str, Any] = described
+    number = found.get("format", 1)
+    if number != FORMAT:
+        raise CheckpointError(
+            f"{folder} was written by another version (format {number}, this one reads {FORMAT}): train again with "
+            "this version, or use that one"
+        )
+    if CLASSES not in found:
+        raise CheckpointError(f"{folder / CONFIG} lacks the class names: give a whole checkpoint")
     return found
 
 
+def check_classes(folder: Path, trained: Sequence[str], classes: Sequence[str], data: str) -> None:
+    """Compare the class names of a checkpoint with those of the data that it meets.
+
+    Args:
+        folder: the checkpoint's; data: what the data is called.
+
+    Raises:
+        CheckpointError: they differ, or their order does.
+    """
+    if tuple(trained) != tuple(classes):
+        raise CheckpointError(
+            f"a checkpoint and its data must have the same classes, but {folder} has {_listed(trained)} and {data} has "
+            f"{_listed(classes)}: give data of the checkpoint's classes, or another checkpoint"
+        )
+
+
+def _listed(classes: Sequence[str]) -> str:
+    return f"{len(classes)} ({', '.join(classes)})"
+
+
 def restore(module: nn.Module, checkpoint: Checkpoint) -> None:
-    """Put the checkpoint's weights into a module built from its configuration.
+    """Put the checkpoint's weights into a module built from its configuration, for the same classes.
 
     Raises:
         CheckpointError: the weights do not fit.

@@ -1,7 +1,7 @@
 """What a method builds on: a classifier that something else has trained before."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -26,32 +26,35 @@ def classifier_weights(
     """How to get the weights that a run's classifier begins with; None where it begins as the model makes it.
 
     Raises:
-        SettingError, CheckpointError: as `check` has them; also a checkpoint of other image sizes or classes.
+        SettingError, CheckpointError: as `check` has them; also a checkpoint of other image sizes.
     """
-    check(config)
+    check(config, dataset.classes)
     wanted = config.method.foundation()
     if wanted is None:
         return None
     if wanted.source in methods:
         method, training = methods[wanted.source](), training_of(config, wanted)
         return functools.partial(trained, method, config.model, dataset, training, config.seed, device)
-    weights = stored(Path(wanted.source), config)
+    weights = stored(Path(wanted.source), config, dataset.classes)
     with torch.device("meta"):
         expected = config.model.build(dataset.image_shape, len(dataset.classes)).state_dict()
     if {name: value.shape for name, value in weights.items()} != {n: value.shape for n, value in expected.items()}:
         raise CheckpointError(
-            f"a backbone must fit this run's images {dataset.image_shape} and {len(dataset.classes)} classes, but "
-            f"{wanted.source} was trained on others: give another"
+            f"a backbone must fit this run's images {dataset.image_shape}, but {wanted.source} was trained on others: "
+            "give another"
         )
     return lambda: weights
 
 
-def check(config: RunConfig) -> None:
+def check(config: RunConfig, classes: Sequence[str]) -> None:
     """Whether what a run's method builds on is there and fits.
+
+    Args:
+        classes: the names of the dataset's classes.
 
     Raises:
         SettingError: it names neither a method that needs no foundation itself nor a folder.
-        CheckpointError: the folder holds no checkpoint, or one of another dataset, model or kind.
+        CheckpointError: the folder holds no checkpoint, or one of another dataset, model or kind or of other classes.
     """
     wanted = config.method.foundation()
     if wanted is None:
@@ -62,7 +65,7 @@ def check(config: RunConfig) -> None:
                 f"a backbone must be trained by a method that needs none itself, but got '{wanted.source}': take erm"
             )
     elif Path(wanted.source).is_dir():
-        stored(Path(wanted.source), config)
+        stored(Path(wanted.source), config, classes)
     else:
         raise SettingError(
             f"a backbone must be none, the folder of a checkpoint, or one of the methods {', '.join(methods)}, "
@@ -87,11 +90,12 @@ def trained(
     return {name: value.clone() for name, value in trainer.module.state_dict().items()}
 
 
-def stored(folder: Path, config: RunConfig) -> Weights:
+def stored(folder: Path, config: RunConfig, classes: Sequence[str]) -> Weights:
     """The weights of a checkpoint.
 
     Raises:
-        CheckpointError: there is none, or it is of another dataset or model, or holds more than a classifier.
+        CheckpointError: there is none, or it is of another dataset, of other classes or of another model, or holds
+            more than a classifier.
     """
     found = checkpoint.load(folder)
     for what, own, wanted in (
@@ -102,6 +106,7 @@ def stored(folder: Path, config: RunConfig) -> Weights:
             raise CheckpointError(
                 f"a backbone must have this run's {what}, {wanted}, but {folder} has {own}: give another"
             )
+    checkpoint.check_classes(folder, found.classes, classes, str(config.data or config.dataset.name()))
     if found.config.method.foundation() is not None:
         raise CheckpointError(
             f"a backbone must be a plain classifier, but {folder} is of {found.config.method.name()}: give another"

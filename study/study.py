@@ -46,11 +46,13 @@ class Plan:
     dataset: its options
     spaces: by label, with what the study fixes left out of the search
     objectives: by label, the variant whose validation accuracy the space's search maximises
+    classes: the names of the dataset's classes
     """
 
     dataset: DatasetSpec
     spaces: dict[str, SearchSpace]
     objectives: dict[str, str]
+    classes: tuple[str, ...]
 
 
 def run(study: Plan, config: StudyConfig, folder: StudyFolder) -> None:
@@ -128,16 +130,29 @@ def plan(config: StudyConfig) -> Plan:
     if config.address is None:
         choose_device(config.device)
     runs = {name: check_space(space, config) for name, space in spaces.items()}
-    for run in runs.values():
-        foundation.check(run)
     dataset = next(iter(runs.values())).dataset
     sample = cached_dataset(dataset, config.data).head(1)
+    check_classes(config, sample)
+    for run in runs.values():
+        foundation.check(run, sample.classes)
     objectives = {name: config.objective or s.objective or dataset.objective for name, s in spaces.items()}
     for name, space in spaces.items():
         known = judged_variants(space, runs[name], sample)
         if objectives[name] not in known:
             raise UnknownNameError(f"variant of {name}", objectives[name], known)
-    return Plan(dataset, spaces, objectives)
+    return Plan(dataset, spaces, objectives, sample.classes)
+
+
+def check_classes(config: StudyConfig, dataset: Dataset) -> None:
+    """
+    Raises:
+        SettingError: a study that has begun has other classes than its data.
+    """
+    if config.classes is not None and config.classes != dataset.classes:
+        raise SettingError(
+            f"a study keeps its classes, but it began with {', '.join(config.classes)} and "
+            f"{config.data or dataset.name} has {', '.join(dataset.classes)}: give the data of its start"
+        )
 
 
 def check_space(space: SearchSpace, config: StudyConfig) -> RunConfig:

@@ -1,6 +1,7 @@
 """The `study` command."""
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Iterator
 from errno import ENOSPC
@@ -64,6 +65,7 @@ def run(
     chosen = {"spaces": tuple(spaces)} if spaces else {}
     config = make(StudyConfig, {**given, **chosen, "settings": parse_settings(settings or [])}, "study")
     plan = tuner.plan(config)
+    config = dataclasses.replace(config, classes=plan.classes)
     folder = StudyFolder(output or new_folder(config.dataset))
     with folder.begun(config), _study_output(folder, as_json):
         tuner.run(plan, config, folder)
@@ -255,8 +257,6 @@ def spaces() -> None:
 @app.command(name="datasets")
 def list_datasets() -> None:
     """The datasets, methods and models that can be chosen, with their options."""
-    import dataclasses
-
     table = Table("kind", "name", "options")
     for kind, known in (("dataset", datasets), ("method", methods), ("model", models)):
         for name, cls in known.items():

@@ -31,6 +31,7 @@ class StudyConfig:
     study_id: what its runs are found by in MLflow, made once
     spaces: names under `search_spaces` or paths of space files
     settings: flat settings fixed for every trial, on top of each space's own
+    classes: the names of the dataset's classes, recorded when the study starts
     """
 
     study_id: str = Field(default_factory=lambda: uuid4().hex)
@@ -38,6 +39,7 @@ class StudyConfig:
         default_factory=compared
     )
     settings: dict[str, Any] = Field(default_factory=dict)
+    classes: tuple[str, ...] | None = None
     dataset: Annotated[str, Field(description="a name that `study datasets` lists")] = "colored-digits"
     data: Annotated[
         Annotated[Path, AfterValidator(Path.absolute)] | None,

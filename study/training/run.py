@@ -42,7 +42,8 @@ class Run:
             with self.config.training.arithmetic(trainer.device):
                 predictions, judged = judge(trainer.method, trainer.module, trainer.encoded, self.config.evaluation)
             metrics |= {**chosen, **judged}
-        checkpoint.save(self.keeper.path(epoch), self.config, epoch, metrics, trainer.module, predictions)
+        classes, path = trainer.dataset.classes, self.keeper.path(epoch)
+        checkpoint.save(path, self.config, classes, epoch, metrics, trainer.module, predictions)
         self.keeper.prune(self.history)
         return metrics
 
@@ -58,9 +59,15 @@ class Run:
         torch.save(self.trainer.state(), folder / STATE)
 
     def load(self, folder: Path) -> None:
-        """Go on where a saved run stopped; its checkpoints lie in the keeper's folder already."""
+        """Go on where a saved run stopped; its checkpoints lie in the keeper's folder already.
+
+        Raises:
+            CheckpointError: it was trained on other classes than the dataset now has.
+        """
         self.history = read_history(folder)
-        last = checkpoint.load(self.keeper.path(len(self.history)))
+        path = self.keeper.path(len(self.history))
+        last, dataset = checkpoint.load(path), self.trainer.dataset
+        checkpoint.check_classes(path, last.classes, dataset.classes, dataset.name)
         self.trainer.load_state(last.weights, torch.load(folder / STATE, weights_only=True))
 
 

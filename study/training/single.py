@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -69,7 +69,7 @@ def adopt(config: RunConfig, output: Path | None) -> Path:
     dataset = config.dataset.load(config.data)
     module = build_module(config.method, config.model, dataset, config.seed, pretrained=True)
     folder = output or new_folder(f"adopted-{config.dataset.name()}")
-    checkpoint.save(folder, config, epoch=0, metrics={}, module=module, predictions={})
+    checkpoint.save(folder, config, dataset.classes, epoch=0, metrics={}, module=module, predictions={})
     return folder
 
 
@@ -97,7 +97,10 @@ def claimed(output: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Trained:
-    """A checkpoint's module beside the dataset it is judged on, both on one device, prepared as for training."""
+    """A checkpoint's module beside the dataset it is evaluated on, both on one device, prepared as for training.
+
+    config: the checkpoint's, with the folder of the data it is evaluated on
+    """
 
     config: RunConfig
     module: nn.Module
@@ -109,13 +112,15 @@ def load_trained(folder: Path, dataset: str | None, data: Path | None, device: s
     """A checkpoint with its own dataset, or with another whose images have the same shape and classes.
 
     Raises:
-        CheckpointError: the checkpoint is missing or damaged.
-        SettingError: the dataset does not fit the checkpoint.
+        CheckpointError: the checkpoint is missing or damaged, or the data has other classes.
+        SettingError: the dataset's images do not fit the checkpoint.
     """
     found = checkpoint.load(folder)
     spec = found.config.dataset if dataset in (None, found.config.dataset.name()) else datasets.find(dataset)()
     recorded = None if spec.embedded else found.config.data
-    target, chosen, config = spec.load(data or recorded), choose_device(device), found.config
+    config = replace(found.config, data=data.absolute() if data else recorded)
+    target, chosen = spec.load(config.data), choose_device(device)
+    checkpoint.check_classes(folder, found.classes, target.classes, str(config.data or target.name))
     module = build_module(config.method, config.model, target, config.seed)
     try:
         checkpoint.restore(module, found)
@@ -124,7 +129,7 @@ def load_trained(folder: Path, dataset: str | None, data: Path | None, device: s
             raise
         raise SettingError(
             f"the checkpoint was trained on {config.dataset.name()}, and {target.name} has images of "
-            f"{target.image_shape} and {len(target.classes)} classes: choose a dataset of the same shape"
+            f"{target.image_shape}: choose a dataset of the same shape"
         ) from None
     prepared = config.method.prepare(target, stream(config.seed, "prepare")).to(chosen)
     return Trained(config, config.training.place(module, chosen), prepared, chosen)
@@ -134,7 +139,7 @@ def load_beside(folder: Path, first: Trained) -> Trained:
     """Another checkpoint, to be compared with the first on the first one's pictures.
 
     Raises:
-        CheckpointError: the checkpoint is missing or damaged.
+        CheckpointError: the checkpoint is missing or damaged, or has other classes.
         SettingError: it was not trained on the same dataset.
     """
     found = checkpoint.load(folder)
@@ -145,6 +150,7 @@ def load_beside(folder: Path, first: Trained) -> Trained:
             f"{described(expected)}, and {folder} on {config.dataset.name()} with {described(config.dataset)}: "
             "give one of the same dataset"
         )
+    checkpoint.check_classes(folder, found.classes, first.dataset.classes, "the first checkpoint's data")
     module = build_module(config.method, config.model, first.dataset, config.seed)
     checkpoint.restore(module, found)
     return Trained(config, config.training.place(module, first.device), first.dataset, first.device)

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from bgbias import checkpoint
@@ -14,6 +15,7 @@ from bgbias.models.small_cnn import SmallCnn
 CONFIG = RunConfig.from_flat(
     {"dataset/name": "colored-digits", "method/name": "gradient_penalty", "method/weight": 0.3}
 )
+CLASSES = tuple("0123456789")
 METRICS = {"train/loss/cross_entropy": 0.1, "val/shuffled/accuracy": 2 / 3}
 
 
@@ -29,15 +31,21 @@ def saved(tmp_path):
         "val/shuffled": Predictions(torch.tensor([1, 2, 3]), torch.tensor([1, 9, 3]), 0.5),
         "test/original": Predictions(torch.tensor([0, 300]), torch.tensor([0, 300]), 0.0),
     }
-    checkpoint.save(folder, CONFIG, 4, METRICS, built(), answers)
+    checkpoint.save(folder, CONFIG, CLASSES, 4, METRICS, built(), answers)
     return folder
 
 
 def test_what_was_saved_is_loaded(saved):
     loaded = checkpoint.load(saved)
-    assert (loaded.config, loaded.epoch, loaded.metrics) == (CONFIG, 4, METRICS)
+    assert (loaded.config, loaded.classes, loaded.epoch, loaded.metrics) == (CONFIG, CLASSES, 4, METRICS)
     torch.testing.assert_close(loaded.weights, dict(built().state_dict()), rtol=0, atol=0)
-    assert checkpoint.read_description(saved) == {"config": CONFIG.to_flat(), "epoch": 4, "metrics": METRICS}
+    assert checkpoint.read_description(saved) == {
+        "format": 2,
+        "classes": list(CLASSES),
+        "config": CONFIG.to_flat(),
+        "epoch": 4,
+        "metrics": METRICS,
+    }
 
 
 def test_restore_gives_the_same_answers(saved):
@@ -59,6 +67,11 @@ def test_the_predictions_file_holds_every_answer(saved):
     assert {answer.dtype for answer in answers.values()} == {torch.int16}
 
 
+def test_the_predictions_file_names_the_classes(saved):
+    with safe_open(saved / "predictions.safetensors", "pt") as found:
+        assert json.loads(found.metadata()["classes"]) == list(CLASSES)
+
+
 def test_the_right_answers_are_read_back(saved):
     assert checkpoint.read_right(saved, "val/shuffled").tolist() == [True, False, True]
     with pytest.raises(CheckpointError, match="does not tell test/nothing"):
@@ -66,7 +79,9 @@ def test_the_right_answers_are_read_back(saved):
 
 
 def test_a_checkpoint_may_be_saved_over_an_older_one(saved):
-    checkpoint.save(saved, CONFIG, 5, METRICS, built(seed=1), {"val/shuffled": Predictions(*[torch.zeros(1)] * 2, 0.0)})
+    checkpoint.save(
+        saved, CONFIG, CLASSES, 5, METRICS, built(seed=1), {"val/shuffled": Predictions(*[torch.zeros(1)] * 2, 0.0)}
+    )
     loaded = checkpoint.load(saved)
     assert loaded.epoch == 5
     torch.testing.assert_close(loaded.weights, dict(built(seed=1).state_dict()), rtol=0, atol=0)
@@ -119,6 +134,31 @@ def test_a_configuration_of_another_version_is_named(saved):
     path.write_text(json.dumps(described))
     message = one_line_error(checkpoint.load, saved)
     assert message.startswith(f"{path} does not fit this version (training has no field 'no_such_field'")
+
+
+@pytest.mark.parametrize("number", [1, 3, "2", None])
+def test_a_checkpoint_of_another_format_is_named(saved, number):
+    path = saved / "config.json"
+    described = {**json.loads(path.read_text()), "format": number}
+    if number == 1:
+        del described["format"], described["classes"]
+    path.write_text(json.dumps(described))
+    for read in (checkpoint.load, checkpoint.read_description):
+        assert one_line_error(read, saved) == (
+            f"{saved} was written by another version (format {number}, this one reads 2): train again with this "
+            "version, or use that one"
+        )
+
+
+def test_other_classes_are_refused_with_both_lists(tmp_path):
+    checkpoint.check_classes(tmp_path, ("cat", "dog"), ["cat", "dog"], "the data")
+    for classes, listed in (
+        (("cat", "wolf"), "2 (cat, wolf)"),
+        (("dog", "cat"), "2 (dog, cat)"),
+        (("cat",), "1 (cat)"),
+    ):
+        message = one_line_error(checkpoint.check_classes, tmp_path, ("cat", "dog"), classes, "the data")
+        assert f"{tmp_path} has 2 (cat, dog) and the data has {listed}: give data" in message
 
 
 @pytest.mark.parametrize("key", ["config", "epoch", "metrics"])

@@ -12,6 +12,7 @@ from bgbias.models.compact_cnn import CompactCnn
 from bgbias.training import Trainer, Training, build_module
 
 CPU = torch.device("cpu")
+DIGITS = tuple("0123456789")
 BASE = {"dataset/name": "colored-digits", "method/name": "flow_embedding", "method/max_samples": 2}
 
 
@@ -27,7 +28,7 @@ def config(**settings):
 def saved(folder, dataset, **settings):
     run = RunConfig.from_flat({"dataset/name": "colored-digits", "method/name": "erm", **settings})
     module = build_module(run.method, run.model, dataset, seed=5)
-    checkpoint.save(folder, run, epoch=0, metrics={}, module=module, predictions={})
+    checkpoint.save(folder, run, dataset.classes, epoch=0, metrics={}, module=module, predictions={})
     return module
 
 
@@ -77,28 +78,33 @@ def test_a_checkpoint_gives_its_weights(digits, tmp_path):
 def test_a_checkpoint_of_another_dataset_model_or_kind_is_refused(load, digits, tmp_path):
     saved(tmp_path / "pixel", load("one-pixel-digits"), **{"dataset/name": "one-pixel-digits"})
     with pytest.raises(CheckpointError, match=r"this run's dataset, colored-digits, but .*pixel has one-pixel"):
-        check(config(method__backbone=str(tmp_path / "pixel")))
+        check(config(method__backbone=str(tmp_path / "pixel")), DIGITS)
     saved(tmp_path / "small", digits, **{"model/name": "small_cnn"})
     with pytest.raises(CheckpointError, match=r"must have this run's model, CompactCnn\(\), but .*SmallCnn\(\): give"):
-        check(config(method__backbone=str(tmp_path / "small")))
+        check(config(method__backbone=str(tmp_path / "small")), DIGITS)
     saved(tmp_path / "flow", digits, **{"method/name": "flow_embedding"})
     with pytest.raises(CheckpointError, match=r"must be a plain classifier, but .*flow is of flow_embedding"):
-        check(config(method__backbone=str(tmp_path / "flow")))
+        check(config(method__backbone=str(tmp_path / "flow")), DIGITS)
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match="no checkpoint at"):
-        check(config(method__backbone=str(tmp_path / "empty")))
+        check(config(method__backbone=str(tmp_path / "empty")), DIGITS)
 
 
-def test_a_checkpoint_of_other_classes_is_refused(digits, tmp_path):
+def test_a_checkpoint_of_other_classes_is_refused_with_both_lists(digits, tmp_path):
     run = RunConfig.from_flat({"dataset/name": "colored-digits", "method/name": "erm"})
-    module = CompactCnn().build((3, 28, 28), 7)
-    checkpoint.save(tmp_path / "seven", run, epoch=0, metrics={}, module=module, predictions={})
-    with pytest.raises(CheckpointError, match=r"fit this run's images \(3, 28, 28\) and 10 classes, but .*seven was"):
-        classifier_weights(config(method__backbone=str(tmp_path / "seven")), digits, CPU)
+    renamed = (*DIGITS[:9], "nine")
+    module = CompactCnn().build((3, 28, 28), 10)
+    checkpoint.save(tmp_path / "nine", run, renamed, epoch=0, metrics={}, module=module, predictions={})
+    for call in (
+        lambda built: check(built, DIGITS),
+        lambda built: classifier_weights(built, digits, CPU),
+    ):
+        with pytest.raises(CheckpointError, match=r"has 10 \(0, 1,.* 8, nine\) and colored-digits has 10 \(0, .*9\)"):
+            call(config(method__backbone=str(tmp_path / "nine")))
 
 
 def test_a_backbone_that_is_nothing_is_answered_with_what_there_is():
     with pytest.raises(SettingError, match=r"the folder of a checkpoint, or one of the methods .*erm.* 'emr'"):
-        check(config(method__backbone="emr"))
+        check(config(method__backbone="emr"), DIGITS)
     with pytest.raises(SettingError, match="by a method that needs none itself, but got 'flow_embedding'"):
-        check(config(method__backbone="flow_embedding"))
+        check(config(method__backbone="flow_embedding"), DIGITS)

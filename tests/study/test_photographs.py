@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bgbias.data.datasets.imagenet9 import ImageNet9
+from bgbias.data.datasets.imagenet9 import Imagenet9
 from bgbias.data.photographs.imagenet9_classes import CLASS_OF_IMAGENET
 from bgbias.models.torchvision_classifier import TorchvisionClassifier
 from study.inspect import challenge
@@ -116,7 +116,7 @@ def test_a_model_trained_elsewhere_is_adopted_and_judged(study, photographs_fold
     code, printed, told = study("evaluate", tmp_path / "adopted", "--challenge", "--json")
     assert code == 0, told
     metrics = json.loads(printed)["metrics"]
-    dataset = ImageNet9(size=32).load(photographs_folder)
+    dataset = Imagenet9(size=32).load(photographs_folder)
     batch = dataset.test["original"].batch(torch.arange(24))
     normalised = (batch.image - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor(
         [0.229, 0.224, 0.225]

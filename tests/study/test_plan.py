@@ -65,3 +65,11 @@ def test_photographs_have_their_own_objective_and_the_challenge_only_if_asked(ph
     assert plan(StudyConfig(**config)).objectives == {"erm": "mixed_rand"}
     with pytest.raises(UnknownNameError, match="challenge"):
         plan(StudyConfig(**config, objective="challenge"))
+
+
+def test_a_study_keeps_the_classes_it_began_with():
+    classes = plan(StudyConfig(spaces=("erm",))).classes
+    assert classes == tuple("0123456789")
+    assert plan(StudyConfig(spaces=("erm",), classes=classes)).classes == classes
+    with pytest.raises(SettingError, match=r"began with zero, 1, .* and colored-digits has 0, 1, .*: give the data of"):
+        plan(StudyConfig(spaces=("erm",), classes=("zero", *classes[1:])))

@@ -1,9 +1,13 @@
 """When a run is judged, and which epochs it keeps."""
 
+import dataclasses
+
+import pytest
 import torch
 
 from bgbias.checkpoint import read_right
 from bgbias.config import RunConfig
+from bgbias.errors import CheckpointError
 from bgbias.metrics import IMAGES_PER_SECOND
 from study.record.storage import Storage
 from study.training.run import Run
@@ -70,3 +74,13 @@ def test_a_run_goes_on_from_an_epoch_that_was_not_judged(load, tmp_path):
     resumed.epoch()
     straight = finished(digits, tmp_path / "straight", every=2, epochs=4)
     assert list(map(timeless, resumed.history)) == list(map(timeless, straight.history))
+
+
+def test_a_run_does_not_go_on_with_other_classes(load, tmp_path):
+    digits, store = load("colored-digits"), TrialStore(Storage(str(tmp_path / "storage")), "a")
+    stopped = fresh(digits, tmp_path / "here", **{"training/epochs": 2})
+    stopped.epoch()
+    store.save(stopped)
+    renamed = dataclasses.replace(digits, classes=("zero", *digits.classes[1:]))
+    with pytest.raises(CheckpointError, match=r"has 10 \(0, 1,.* and colored-digits has 10 \(zero, 1,"):
+        store.load(fresh(renamed, tmp_path / "there", **{"training/epochs": 2}))
