@@ -1,5 +1,6 @@
 """Two consoles: what happens is told on standard error, so that standard output holds results and nothing else."""
 
+import shlex
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -12,6 +13,11 @@ WIDE = 160
 
 console = Console(stderr=True, highlight=False)
 results = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+
+
+def command_line(*words: object) -> str:
+    """A `study` command as a shell takes it, such as `study resume 'my study'`."""
+    return shlex.join(["study", *map(str, words)])
 
 
 def percent(fraction: float) -> str:

@@ -16,9 +16,10 @@ from bgbias.errors import SettingError, UnknownNameError
 from bgbias.evaluation.evaluate import CHALLENGE
 from bgbias.randomness import stream
 from bgbias.training import choose_device
+from study import stopping
 from study.cluster.nodes import check_nodes
 from study.cluster.ray_session import ray_session
-from study.display import console
+from study.display import command_line, console
 from study.errors import OutboxError, TrialsFailedError
 from study.record.config import StudyConfig
 from study.record.folder import CONFIRM, SEARCH, StudyFolder
@@ -191,10 +192,10 @@ def sending(config: StudyConfig, folder: StudyFolder) -> Iterator[None]:
     finally:
         with console.status("sending the last results to MLflow"):
             unsent = sender.finish()
-        if unsent:
+        if unsent and not stopping.received():
             console.print(
                 f"[yellow]{unsent} reports could not be sent to MLflow ({escape(str(sender.problem))}); "
-                f"they are kept, and `study resume {escape(str(folder.root))}` sends them[/]",
+                f"they are kept, and `{escape(command_line('resume', folder.root))}` sends them[/]",
                 soft_wrap=True,
             )
 

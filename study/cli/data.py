@@ -13,9 +13,9 @@ from rich.table import Column, Table
 from bgbias.components import make
 from bgbias.errors import DataError, SettingError
 from bgbias.progress import tracked_by
-from study.cli.options import AsJson
+from study import stopping
+from study.cli.options import SAME_COMMAND, AsJson
 from study.display import console, progress_bar, results
-from study.errors import StudyInterruptedError
 
 if TYPE_CHECKING:
     from bgbias.prepare.build.check import CheckReport, Finding
@@ -40,11 +40,9 @@ def fetch(
     from bgbias.prepare.fetch import fetch as fetch_release
     from bgbias.prepare.fetch import find_release
 
-    try:
-        with tracked_by(progress_bar):
-            pictures = fetch_release(find_release(release), out, url=url, sha256=sha256)
-    except KeyboardInterrupt:
-        raise StudyInterruptedError("stopped: the same command goes on") from None
+    stopping.on_stop(SAME_COMMAND)
+    with tracked_by(progress_bar):
+        pictures = fetch_release(find_release(release), out, url=url, sha256=sha256)
     results.print(escape(f"wrote {pictures}; the archive beside it may be deleted"), soft_wrap=True)
 
 
@@ -101,6 +99,7 @@ def build(
         "synsets": synsets,
     }
     settings = make(BuildSettings, given, "build")
+    stopping.on_stop(SAME_COMMAND)
     try:
         with tracked_by(progress_bar):
             manifest = build_folder(settings, out, workers, skip_bad)
@@ -108,8 +107,6 @@ def build(
         for where, why in error.faults.items():
             console.print(escape(f"{where}: {why}"), soft_wrap=True)
         raise
-    except KeyboardInterrupt:
-        raise StudyInterruptedError("stopped: the same command goes on") from None
     if as_json:
         print(json.dumps(manifest))
     else:

@@ -20,14 +20,15 @@ from bgbias.data.datasets import datasets
 from bgbias.errors import BgbiasError, SettingError, UnknownNameError
 from bgbias.methods import methods
 from bgbias.models import models
+from study import stopping
 from study.cli import data as data_commands
 from study.cli import flow as flow_command
 from study.cli import saliency as saliency_command
 from study.cli import submit as submit_command
-from study.cli.options import AsJson, Data, Device, Folder, Settings, Threads, options_of
+from study.cli.options import SAME_COMMAND, AsJson, Data, Device, Folder, Settings, Threads, options_of
 from study.cli.overrides import parse_settings
 from study.cli.printing import print_challenge, print_json, print_metrics, show_report
-from study.display import console, percent, results
+from study.display import command_line, console, percent, results
 from study.errors import StudyInterruptedError
 from study.record.config import StudyConfig
 from study.record.folder import SEARCH, StudyFolder
@@ -43,7 +44,7 @@ app = typer.Typer(
 
 app.add_typer(data_commands.app, name="data")
 
-WRONG_INPUT, INTERRUPTED = 2, 130
+WRONG_INPUT = 2
 
 Dataset = Annotated[str, typer.Option("--dataset", help="a name that `study datasets` lists")]
 Epochs = Annotated[int, typer.Option(help="epochs")]
@@ -87,11 +88,9 @@ def _study_output(folder: StudyFolder, as_json: bool) -> Iterator[None]:
     """What a study prints: its results alone on standard output, and how to go on if it is stopped."""
     from study.report.tables import make_report
 
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    except KeyboardInterrupt:
-        raise StudyInterruptedError(f"stopped: `study resume {folder.root}` goes on") from None
+    stopping.on_stop(f"`{command_line('resume', folder.root)}` goes on")
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
     show_report(make_report(folder), folder, as_json)
 
 
@@ -122,6 +121,7 @@ def train(
     }
     config = RunConfig.from_flat(chosen)
     process.set_up(threads)
+    stopping.on_stop("checkpoints of whole epochs are kept; training begins anew with another --output")
     checkpoint, metrics = single.train(config, device, output)
     if as_json:
         print_json({"config": config.to_flat(), "checkpoint": str(checkpoint.absolute()), "metrics": metrics})
@@ -174,10 +174,8 @@ def evaluate(
     if challenge:
         from study.inspect import challenge as background_challenge
 
-        try:
-            verdict = background_challenge.run(checkpoint, trained, predictions)
-        except KeyboardInterrupt:
-            raise StudyInterruptedError("stopped: the same command goes on") from None
+        stopping.on_stop(SAME_COMMAND)
+        verdict = background_challenge.run(checkpoint, trained, predictions)
         found["metrics"] |= background_challenge.metrics(verdict)
         found["challenge"] = background_challenge.to_json(verdict, trained)
         if out is not None:
@@ -307,23 +305,31 @@ def ui(
 
 
 def main() -> None:
-    """Run a command; what the user can mend ends with exit code 2 and one line."""
+    """Run a command; what the user can mend ends with exit code 2 and one line, as does a signal with its own code."""
     try:
         code = app(standalone_mode=False)
     except StudyInterruptedError as error:
-        code = _fail(str(error), INTERRUPTED)
-    except BgbiasError as error:
-        code = _fail(str(error), WRONG_INPUT)
-    except TyperException as error:
-        code = _fail(getattr(error, "format_message", error.__str__)(), WRONG_INPUT)
-    except OSError as error:
-        if error.filename is None and error.errno != ENOSPC:
-            raise
-        where = error.filename or "the disk"
-        code = _fail(f"cannot use {where} ({error.strerror}): make room there or give another path", WRONG_INPUT)
-    sys.exit(code)
+        code = stopping.stopped(str(error))
+    except BaseException as error:
+        code = stopping.stopped() if stopping.received() else _explain(error)
+    sys.exit(stopping.stopped() if stopping.received() else code)
 
 
-def _fail(message: str, code: int) -> int:
+def _explain(error: BaseException) -> int:
+    """Print what was wrong in one line; the exit code.
+
+    Raises:
+        BaseException: the error, if it is none that a user can mend.
+    """
+    match error:
+        case BgbiasError():
+            message = str(error)
+        case TyperException():
+            message = getattr(error, "format_message", error.__str__)()
+        case OSError() if error.filename is not None or error.errno == ENOSPC:
+            where = error.filename or "the disk"
+            message = f"cannot use {where} ({error.strerror}): make room there or give another path"
+        case _:
+            raise error
     console.print(f"[red]error:[/] {escape(' '.join(message.split()))}", soft_wrap=True)
-    return code
+    return WRONG_INPUT

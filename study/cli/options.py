@@ -10,6 +10,9 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 from pydantic.fields import FieldInfo
 
+SAME_COMMAND = "the same command goes on"
+"""What to do after a command that takes up its own work was stopped."""
+
 Data = Annotated[Path | None, typer.Option("--data", help="folder of the dataset's source files")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Threads = Annotated[int, typer.Option(min=1, help="torch threads; 1, as most trials have, repeats them to the bit")]

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from bgbias.metrics import OBJECT_SALIENCY
-from study.display import percent, results
+from study.display import command_line, percent, results
 from study.record.folder import StudyFolder
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def show_report(found: "Report", folder: StudyFolder, as_json: bool) -> None:
         results.print(text.seed_table(found))
     if found.comparisons:
         results.print(text.comparison_table(found))
-    lines = f"outputs: {folder.root}\nfigures: {folder.report}\ndashboard: study ui {folder.root}"
+    lines = f"outputs: {folder.root}\nfigures: {folder.report}\ndashboard: {command_line('ui', folder.root)}"
     results.print(escape(lines), soft_wrap=True)
 
 

@@ -1,7 +1,6 @@
 """Whether every node of a cluster can do its part: reach the storage, read the data, run the same code."""
 
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +15,9 @@ from bgbias.errors import BgbiasError, CheckpointError, SettingError
 from bgbias.files import write_checksums
 from study.display import console
 from study.record.config import StudyConfig
-from study.record.provenance import versions
+from study.record.provenance import sources, versions
 from study.record.storage import Storage
+from study.scratch import scratch, sweep
 from study.training.run import cached_dataset
 
 DRIVER, PROBES = "driver", "probes"
@@ -38,6 +38,7 @@ def check_nodes(config: StudyConfig, storage: str, dataset: DatasetSpec) -> None
     Raises:
         SettingError: the storage cannot be used from here, or a node cannot take part.
     """
+    check_code(config)
     with storage_probe(storage) as probes:
         for name, answer in ask_all(config, storage, dataset):
             if answer.problem:
@@ -70,43 +71,68 @@ def storage_probe(storage: str) -> Iterator[Storage]:
 
 def leave_note(storage: Storage, name: str) -> None:
     """Show that the storage can be written."""
-    with tempfile.TemporaryDirectory(prefix="bgbias-note-") as note:
-        write_checksums(Path(note))
-        storage.put(Path(note), f"{PROBES}/{name}")
+    with scratch() as note:
+        write_checksums(note)
+        storage.put(note, f"{PROBES}/{name}")
+
+
+def check_code(config: StudyConfig) -> None:
+    """Compare the code that workers import on every able node with this process's.
+
+    Raises:
+        SettingError: it differs, or lies in another folder of this machine.
+    """
+    for name, node in able_nodes(config).items():
+        theirs, who = heard(on_node(node, sources)), f"node {name}" if config.address else "Ray's workers"
+        if isinstance(theirs, Answer):
+            raise SettingError(f"{who} {theirs.problem}")
+        for package, mine in sources().items():
+            same = theirs[package] == mine if config.address is None else theirs[package][1] == mine[1]
+            if not same:
+                raise SettingError(
+                    f"{who} would run another '{package}' ({theirs[package][0]}) than this command ({mine[0]}): "
+                    "install the same version for both, and take other folders off PYTHONPATH"
+                )
+
+
+def able_nodes(config: StudyConfig) -> dict[str, str]:
+    """The ids of the nodes that a trial fits on, by names to be shown."""
+    nodes = [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU", 0.0) >= config.cpus_per_trial]
+    return {f"{node['NodeManagerAddress']}-{node['NodeID'][:8]}": node["NodeID"] for node in nodes}
+
+
+def on_node(node: str, function: Callable[..., Any], *given: Any) -> Any:
+    """Call a function on a node; Ray's reference to what it returns."""
+    strategy = NodeAffinitySchedulingStrategy(node, soft=False)
+    return ray.remote(function).options(num_cpus=0, scheduling_strategy=strategy).remote(*given)
 
 
 def ask_all(config: StudyConfig, storage: str, dataset: DatasetSpec) -> list[tuple[str, Answer]]:
     """The name and answer of every able node but this machine, which trials have to themselves without a cluster."""
     if config.address is None:
         return []
-    nodes = [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU", 0.0) >= config.cpus_per_trial]
-    names = [f"{node['NodeManagerAddress']}-{node['NodeID'][:8]}" for node in nodes]
-    asked = [
-        ray.remote(answer)
-        .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
-        .remote(name, storage, dataset, config.data)
-        for name, node in zip(names, nodes, strict=True)
-    ]
-    with console.status(f"asking {len(names)} nodes for their storage and data"):
-        return [(name, heard(question)) for name, question in zip(names, asked, strict=True)]
+    nodes = able_nodes(config)
+    asked = {name: on_node(node, answer, name, storage, dataset, config.data) for name, node in nodes.items()}
+    with console.status(f"asking {len(nodes)} nodes for their storage and data"):
+        return [(name, heard(question)) for name, question in asked.items()]
 
 
-def heard(question: Any) -> Answer:
-    """A node's answer, or what became of it."""
+def heard(question: Any) -> Any:
+    """What a node returned, or an `Answer` that says what became of it."""
     try:
-        found: Answer = ray.get(question, timeout=PATIENCE_SECONDS)
+        return ray.get(question, timeout=PATIENCE_SECONDS)
     except (RayError, ImportError) as error:
         reason = str(error).strip().splitlines()[-1]
         return Answer(f"cannot run this project ({reason}): install the same version of it there", {})
-    return found
 
 
 def answer(name: str, storage: str, dataset: DatasetSpec, data: Path | None) -> Answer:
     """What a node finds when it tries; runs there."""
+    sweep()
     try:
         opened = Storage(storage)
-        with tempfile.TemporaryDirectory(prefix="bgbias-note-") as note:
-            opened.get(f"{PROBES}/{DRIVER}", Path(note) / "note")
+        with scratch() as note:
+            opened.get(f"{PROBES}/{DRIVER}", note / "note")
         leave_note(opened, name)
     except CheckpointError:
         return Answer(unreachable(storage, "what the driver wrote is not there"), versions())

@@ -2,15 +2,21 @@
 
 import logging
 import os
-import signal
 import socket
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import ray
+from ray._private import services
 
 from bgbias.errors import SettingError
+from study import stopping
 from study.record.config import StudyConfig
+from study.scratch import PREFIX, scratch, sweep
 
 KNOCK_SECONDS = 5.0
 QUIET = {
@@ -23,6 +29,13 @@ QUIET = {
 }
 """Ray's environment variables; the last because a study's own folder is what it goes on from."""
 
+SHORT = Path("/tmp")
+"""Where Ray's folder goes when the one for temporary files has a path too long for Ray's sockets."""
+SOCKET_BYTES = 107
+"""What a socket's path may have at most."""
+SOCKET = "session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+"""The longest path of a socket below Ray's folder."""
+
 
 @contextmanager
 def ray_session(config: StudyConfig) -> Iterator[None]:
@@ -33,38 +46,84 @@ def ray_session(config: StudyConfig) -> Iterator[None]:
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    place = ray_place()
+    sweep(place)
     try:
-        _knock(config.address)
-        ray.init(
-            address=config.address or "local",
-            include_dashboard=None if config.address else False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=True,
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        if config.address is None:
-            raise SettingError(f"Ray could not be started here ({reason}): free memory or processes") from None
-        raise SettingError(
-            f"no Ray cluster at '{config.address}' ({reason}): start one or leave --address out"
-        ) from None
-    try:
-        check_room(config)
-        with terminable():
+        with scratch(place) as folder, stopped_with_its_processes():
+            start(config.address, folder)
+            check_room(config)
             yield
     finally:
-        ray.shutdown()
+        sweep(place)
+
+
+def start(address: str | None, folder: Path) -> None:
+    """Start Ray with a folder for its sockets and logs, or join the Ray at an address.
+
+    Ray puts the working folder first on its workers' import path, so it starts in its own, where nothing can be
+    imported from.
+
+    Raises:
+        SettingError: Ray cannot be started or reached.
+    """
+    try:
+        _knock(address)
+        with chdir(folder), own_groups():
+            ray.init(
+                address=address or "local",
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=True,
+                _temp_dir=None if address else str(folder),
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        if address is None:
+            raise SettingError(f"Ray could not be started here ({reason}): free memory or processes") from None
+        raise SettingError(f"no Ray cluster at '{address}' ({reason}): start one or leave --address out") from None
+    stopping.handle()
+
+
+def ray_place() -> Path:
+    """The folder that Ray's own is made in: RAY_TMPDIR, or TMPDIR where its path is short enough, or /tmp.
+
+    Raises:
+        SettingError: RAY_TMPDIR is too long.
+    """
+    asked = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()).absolute()
+    room = SOCKET_BYTES - len(f"/{PREFIX}00000000/{SOCKET}")
+    if len(os.fsencode(asked)) <= room:
+        return asked
+    if "RAY_TMPDIR" in os.environ:
+        raise SettingError(
+            f"RAY_TMPDIR must be a path of at most {room} bytes, since a socket's path has at most {SOCKET_BYTES}, but "
+            f"got '{asked}' of {len(os.fsencode(asked))}: give a shorter one"
+        )
+    return SHORT
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
-    """Let SIGTERM, which batch schedulers send, end a study as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+def own_groups() -> Iterator[None]:
+    """Start Ray's processes in groups of their own, where the signals that a batch system sends to this one's group do
+    not reach them."""
+    popen: Any = services.ConsolePopen
+    services.ConsolePopen = partial(popen, process_group=0)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        services.ConsolePopen = popen
+
+
+@contextmanager
+def stopped_with_its_processes() -> Iterator[None]:
+    """End Ray after a block, whether it was started whole or not."""
+    try:
+        yield
+    finally:
+        ray.shutdown()
+        if stopping.received():
+            stopping.end_children()
 
 
 def _knock(address: str | None) -> None:

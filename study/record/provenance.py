@@ -2,6 +2,8 @@
 
 import functools
 import getpass
+import hashlib
+import importlib.util
 import os
 import platform
 import subprocess
@@ -9,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+OWN = ("bgbias", "study", "search_spaces")
+"""This project's packages."""
 PACKAGES = ("bgbias", "torch", "torchvision", "ray", "optuna", "mlflow")
 
 
@@ -18,6 +22,25 @@ def versions() -> dict[str, str]:
     found = {f"version/{package}": version(package) for package in PACKAGES}
     commit = _commit()
     return {**found, "commit": commit} if commit else found
+
+
+def sources() -> dict[str, tuple[str, str]]:
+    """The folder of each of this project's packages, as this process imports it, and the SHA-256 of its code.
+
+    Asking imports none of them.
+    """
+    return {package: _source(package) for package in OWN}
+
+
+def _source(package: str) -> tuple[str, str]:
+    spec = importlib.util.find_spec(package)
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not folders:
+        return "nowhere", ""
+    folder, digest = Path(folders[0]).resolve(), hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
+    return str(folder), digest.hexdigest()
 
 
 def origin() -> dict[str, str]:

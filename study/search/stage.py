@@ -2,20 +2,22 @@
 
 import json
 import signal
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from bgbias.config import RunConfig
+from study.display import command_line
 from study.errors import StudyInterruptedError, TrialsFailedError
 from study.record.config import StudyConfig
 from study.record.folder import SEARCH, StudyFolder
 from study.record.selection import winner
+from study.scratch import scratch
 from study.search.callbacks import UNLIMITED, Recorder, Watcher
 from study.search.proposals import OptunaProposals, Proposals, Seeds
 from study.search.ray_search import RecordedSearch, make_scheduler
@@ -61,7 +63,7 @@ class Stage:
             return
         search = RecordedSearch(self.folder, self.name, self.space, self.objective, proposals, fixed)
         resources = {"cpu": self.config.cpus_per_trial, "gpu": self.config.gpus_per_trial}
-        with tempfile.TemporaryDirectory(prefix="bgbias-ray-") as scratch, warnings.catch_warnings(), own_interrupt():
+        with scratch() as folder, warnings.catch_warnings(), own_interrupt():
             warnings.simplefilter("ignore")
             results = tune.Tuner(
                 tune.with_resources(TrialTrainable, resources),
@@ -74,7 +76,7 @@ class Stage:
                     reuse_actors=True,
                     trial_dirname_creator=lambda trial: str(trial.trial_id),
                 ),
-                run_config=self._run_config(scratch, proposals),
+                run_config=self._run_config(folder, proposals),
             ).fit()
             self._check_end(proposals.total, results)
 
@@ -87,13 +89,13 @@ class Stage:
             "device": config.device,
         }
 
-    def _run_config(self, scratch: str, proposals: Proposals) -> tune.RunConfig:
+    def _run_config(self, folder: Path, proposals: Proposals) -> tune.RunConfig:
         """Ray is to keep nothing and to try for ever: the storage holds what trials go on from, and the recorder
         decides when to give up."""
         given = (self.folder.root, self.name, self.space)
         return tune.RunConfig(
             name=f"{self.name}-{self.space}",
-            storage_path=scratch,
+            storage_path=str(folder),
             failure_config=tune.FailureConfig(max_failures=UNLIMITED),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             callbacks=[
@@ -108,7 +110,7 @@ class Stage:
         if finished + results.num_errors < trials:
             raise StudyInterruptedError(
                 f"stopped with {finished} of {trials} trials of {self.space} finished: "
-                f"`study resume {self.folder.root}` goes on"
+                f"`{command_line('resume', self.folder.root)}` goes on"
             )
         if finished == 0:
             reason = str(results.errors[0]).strip().splitlines()[-1]

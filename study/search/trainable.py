@@ -5,9 +5,7 @@ decides by go through it as JSON.
 """
 
 import json
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -18,6 +16,7 @@ from bgbias.training import choose_device
 from study.cluster.process import set_up
 from study.record.selection import Metrics, highest_accuracy
 from study.record.storage import Storage
+from study.scratch import Scratch
 from study.training.run import Run, cached_dataset
 from study.training.trial_store import TrialStore
 
@@ -47,8 +46,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         self._objective = environment["objective"]
         run = RunConfig.from_flat(json.loads(config[SETTINGS]))
         dataset = cached_dataset(run.dataset, run.data)
-        self._scratch = tempfile.TemporaryDirectory(prefix="bgbias-trial-")
-        self._run = Run(run, dataset, choose_device(environment["device"]), Path(self._scratch.name))
+        self._scratch = Scratch()
+        self._run = Run(run, dataset, choose_device(environment["device"]), self._scratch.path)
         self._store = TrialStore(Storage(environment["storage"]), config[TRIAL])
         self._store.load(self._run)
         self._reported = 0
@@ -67,4 +66,4 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         return told(run.history, self._objective, done=run.done)
 
     def cleanup(self) -> None:
-        self._scratch.cleanup()
+        self._scratch.remove()

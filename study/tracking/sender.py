@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from study import stopping
 from study.display import console
 from study.errors import OutboxError
 from study.tracking.outbox import Outbox
@@ -75,7 +76,7 @@ class Sender:
             if now != remaining:
                 remaining, since = now, time.monotonic()
             waited = time.monotonic() - since
-            if waited > (PATIENCE_SECONDS if self.problem else STALL_SECONDS):
+            if stopping.late() or waited > (PATIENCE_SECONDS if self.problem else STALL_SECONDS):
                 self.problem = self.problem or f"nothing arrived for {waited:.0f} seconds"
                 return
 

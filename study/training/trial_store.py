@@ -7,7 +7,6 @@ Whoever runs a trial begins with its newest state that is whole with all the che
 does not matter what ended the last attempt: a killed process, a lost node, a full disk or a damaged file.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from study.errors import StorageError
 from study.record.keeper import kept_epochs
 from study.record.selection import Metrics
 from study.record.storage import Storage
+from study.scratch import scratch
 from study.training.run import Run, read_history
 
 WAITS = (1.0, 4.0, 10.0, 20.0)
@@ -37,8 +37,7 @@ class TrialStore:
             StorageError: it cannot be written, and waiting did not help.
         """
         epoch = len(run.history)
-        with tempfile.TemporaryDirectory(prefix="bgbias-state-") as folder:
-            state = Path(folder)
+        with scratch() as state:
             run.save(state)
             write_checksums(state)
             patiently(lambda: self._storage.put(run.keeper.path(epoch), f"epoch/{epoch}"))
@@ -48,8 +47,8 @@ class TrialStore:
     def load(self, run: Run) -> None:
         """Let the run go on from the newest whole state; without one it begins anew."""
         for epoch in sorted(self._numbers("state"), reverse=True):
-            with tempfile.TemporaryDirectory(prefix="bgbias-state-") as folder:
-                state = Path(folder) / "state"
+            with scratch() as folder:
+                state = folder / "state"
                 try:
                     self._storage.get(f"state/{epoch}", state)
                     for kept in kept_epochs(read_history(state)):

@@ -29,7 +29,7 @@ def stop(number, folder, epochs, *command):
         wait_until(lambda: trial_of(folder, number=3, epochs=epochs), process)
         process.send_signal(number)
         _, errors = process.communicate(timeout=100)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert "`study resume" in errors.strip().splitlines()[-1]
     assert len(folder.finished(SEARCH)) == TRIALS - 1
 

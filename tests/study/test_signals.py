@@ -1,0 +1,110 @@
+"""A command that is stopped says so in one line, with its exit code, soon, and leaves no process and no scratch."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from running import PATIENCE, STUDY, descendants, trial_of, wait_until
+
+from study.record.folder import StudyFolder
+from study.scratch import PREFIX
+
+SECONDS = 10
+"""How long a stopped command may take to end."""
+HOW = {
+    "INT": (signal.SIGINT, False),
+    "INT to the group": (signal.SIGINT, True),
+    "TERM": (signal.SIGTERM, False),
+    "TERM to the group": (signal.SIGTERM, True),
+    "HUP": (signal.SIGHUP, False),
+}
+
+
+@pytest.fixture
+def temporary():
+    """A folder for a command's temporary files, with a path short enough for Ray's sockets."""
+    with tempfile.TemporaryDirectory(prefix="s", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def started(temporary, *arguments):
+    """A command in a session of its own, with a folder of its own for temporary files."""
+    with (temporary / "errors").open("w") as errors:
+        process = subprocess.Popen(
+            [STUDY, *map(str, arguments)],
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+            env={**os.environ, "TMPDIR": str(temporary)},
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def stop(process, temporary, how):
+    """Stop a command; the last line that it printed, once all is checked that must be so at any moment."""
+    number, group = HOW[how]
+    below = descendants(process.pid)
+    since = time.monotonic()
+    (os.killpg if group else os.kill)(process.pid, number)
+    code = process.wait(timeout=PATIENCE)
+    took = time.monotonic() - since
+    printed = (temporary / "errors").read_text()
+    assert code == 128 + number, printed
+    assert took < SECONDS, f"{took:.1f} s: {printed}"
+    assert "Traceback" not in printed
+    left = {pid: command for pid, command in below.items() if alive(pid)}
+    assert not left
+    assert not list(temporary.glob(f"{PREFIX}*"))
+    return printed.strip().splitlines()[-1]
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+STUDY_RUN = ("run", "dynamic_replacement", "--trials", 3, "--epochs", 40, "--max-concurrent", 1)
+MOMENTS = {
+    "imports": lambda study, pid: time.sleep(0.5) or True,
+    "plan": lambda study, pid: study.config_file.exists(),
+    "Ray starts": lambda study, pid: any("gcs_server" in command for command in descendants(pid).values()),
+    "trials": lambda study, pid: trial_of(study, number=1),
+    "end": lambda study, pid: study.report.exists(),
+}
+
+
+def check_run(folder, temporary, moment, how):
+    study = StudyFolder(folder / "study")
+    epochs = () if moment != "end" else ("--epochs", 1, "--trials", 1)
+    with started(temporary, *STUDY_RUN, *epochs, "--output", study.root) as process:
+        wait_until(lambda: MOMENTS[moment](study, process.pid))
+        line = stop(process, temporary, how)
+    assert line.startswith("stopped")
+    assert ("nothing was begun" if moment == "imports" else f"`study resume {study.root}` goes on") in line
+
+
+@pytest.mark.parametrize(
+    ("moment", "how"),
+    [("imports", "INT to the group"), ("Ray starts", "HUP"), ("trials", "TERM to the group"), ("end", "TERM")],
+)
+def test_a_study_stops_at_any_moment(tmp_path, temporary, moment, how):
+    check_run(tmp_path, temporary, moment, how)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("how", HOW)
+def test_a_study_stops_at_any_moment_by_any_signal(tmp_path, temporary, moment, how):
+    check_run(tmp_path, temporary, moment, how)
