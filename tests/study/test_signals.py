@@ -76,20 +76,28 @@ def alive(pid):
 
 
 STUDY_RUN = ("run", "dynamic_replacement", "--trials", 3, "--epochs", 40, "--max-concurrent", 1)
-MOMENTS = {
-    "imports": lambda study, pid: time.sleep(0.5) or True,
-    "plan": lambda study, pid: study.config_file.exists(),
-    "Ray starts": lambda study, pid: any("gcs_server" in command for command in descendants(pid).values()),
-    "trials": lambda study, pid: trial_of(study, number=1),
-    "end": lambda study, pid: study.report.exists(),
-}
+MOMENTS = ("imports", "plan", "Ray starts", "trials", "end")
+
+
+def reached(moment, study, process):
+    """Whether a study's process has come to a moment."""
+    match moment:
+        case "imports":
+            return time.sleep(0.5) is None
+        case "plan":
+            return study.config_file.exists()
+        case "Ray starts":
+            return any("gcs_server" in command for command in descendants(process.pid).values())
+        case "trials":
+            return trial_of(study, number=1)
+    return study.report.exists()
 
 
 def check_run(folder, temporary, moment, how):
     study = StudyFolder(folder / "study")
     epochs = () if moment != "end" else ("--epochs", 1, "--trials", 1)
     with started(temporary, *STUDY_RUN, *epochs, "--output", study.root) as process:
-        wait_until(lambda: MOMENTS[moment](study, process.pid))
+        wait_until(lambda: reached(moment, study, process))
         line = stop(process, temporary, how)
     assert line.startswith("stopped")
     assert ("nothing was begun" if moment == "imports" else f"`study resume {study.root}` goes on") in line
