@@ -4,14 +4,14 @@ Images are [C, H, W] per example, either float in units of full brightness (0 da
 beyond 1) or uint8 in 0..255. Masks are bool [1, H, W], True = foreground. Labels are int64 class indices.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 
-from bgbias.errors import SettingError
+from bgbias.table import Table as Table
 
 NO_BACKGROUND = -1
 """The assignment of a foreground that stands on nothing (black)."""
@@ -132,41 +132,3 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.label)
-
-
-@dataclass(frozen=True)
-class Table:
-    """Numbers with names, such as a probability for each pair of classes; NaN where there is none.
-
-    values: R rows of C numbers; rows: R names; columns: C names
-
-    Raises:
-        SettingError: the values are not R x C.
-    """
-
-    values: tuple[tuple[float, ...], ...]
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.values) != len(self.rows) or any(len(row) != len(self.columns) for row in self.values):
-            lengths = sorted({len(row) for row in self.values})
-            raise SettingError(
-                f"a table of {len(self.rows)} x {len(self.columns)} names needs as many values, but got "
-                f"{len(self.values)} rows of {lengths} values: give one value for each pair of names"
-            )
-
-    @classmethod
-    def of(cls, values: Tensor | Sequence[Sequence[float]], rows: Sequence[str], columns: Sequence[str]) -> Self:
-        """A table of a tensor [R, C] on any device, or of nested lists."""
-        plain = values.tolist() if isinstance(values, Tensor) else values
-        return cls(tuple(tuple(map(float, row)) for row in plain), tuple(rows), tuple(columns))
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values: "values", "rows" and "columns"."""
-        return {"values": [list(row) for row in self.values], "rows": list(self.rows), "columns": list(self.columns)}
-
-    @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Self:
-        """The table that `to_json` gave."""
-        return cls.of(found["values"], found["rows"], found["columns"])

@@ -2,14 +2,16 @@
 
 import shlex
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 WIDE = 160
 """Columns of what is no terminal: files and logs, which would else get tables of 80 columns, cut short."""
+
+T = TypeVar("T")
 
 console = Console(stderr=True, highlight=False)
 results = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
@@ -25,7 +27,12 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f} %"
 
 
-def progress_bar(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
+def rounded(value: object) -> str:
+    """A setting's value as it is read: a number with three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def progress_bar(items: Iterable[T], what: str, total: int) -> Iterator[T]:
     """The items, with a bar on standard error that goes away at the end: a tracker for `bgbias.progress`."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:

@@ -21,7 +21,7 @@ from bgbias.evaluation.challenge import BackgroundChallenge, Verdict, challenge_
 from bgbias.evaluation.evaluate import CHALLENGE
 from bgbias.metrics import ACCURACY, TEST, variant_metric
 from study.display import console, percent
-from study.record.selection import Metrics
+from study.record.epoch import Metrics
 from study.training.single import Trained
 
 STATE = "challenge.safetensors"

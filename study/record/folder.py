@@ -11,21 +11,23 @@ mlflow.db, mlartifacts/    MLflow's store, unless a tracking URI was given
 report/                    tables and figures
 """
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from bgbias.errors import SettingError
+from bgbias.files import atomically
 from study.record.config import StudyConfig
+from study.record.epoch import EpochReport, history_from_json, history_to_json
 from study.record.keeper import StudyKeeper
 from study.record.lock import is_unused, locked
-from study.record.selection import Metrics, Row, Trial
+from study.record.selection import Row, Trial, TrialRecord
 from study.record.storage import joined
+from study.settings import Settings
 
 SEARCH, CONFIRM = "search", "confirm"
 
@@ -152,11 +154,10 @@ class StudyFolder:
         """The number of the trial that starts next, counted from 1 over all of the study."""
         return 1 + sum(1 for _ in (self.root / "trials").glob("*/trial.json"))
 
-    def start_trial(self, trial_id: str, number: int, space: str, stage: str, config: dict[str, Any]) -> None:
+    def start_trial(self, trial_id: str, number: int, space: str, stage: str, config: Settings) -> None:
         """Record a trial before it begins."""
         self._trial(trial_id).mkdir(parents=True, exist_ok=True)
-        about = {"number": number, "space": space, "stage": stage, "config": config, "finished": False}
-        self._write(trial_id, about)
+        self._write(trial_id, TrialRecord(number, space, stage, config))
 
     def mend_trial(self, trial_id: str) -> None:
         """Drop a last line of a trial's history that was cut short when the process was killed."""
@@ -165,37 +166,32 @@ class StudyFolder:
             whole, newline, _ = lines.read_bytes().rpartition(b"\n")
             lines.write_bytes(whole + newline)
 
-    def add_epoch(self, trial_id: str, epoch: int, metrics: Metrics) -> None:
-        """Record an epoch (from 1). An epoch recorded twice is the later one."""
+    def add_epoch(self, trial_id: str, report: EpochReport) -> None:
+        """Record an epoch. An epoch recorded twice is the later one."""
         with (self._trial(trial_id) / "history.jsonl").open("a") as lines:
-            lines.write(json.dumps({"epoch": epoch, "metrics": metrics}) + "\n")
+            lines.write(history_to_json([report]))
 
     def finish_trial(self, trial_id: str) -> None:
         """Record that a trial will not go on."""
         (self._trial(trial_id) / "error.txt").unlink(missing_ok=True)
-        about = json.loads((self._trial(trial_id) / "trial.json").read_text())
-        self._write(trial_id, {**about, "finished": True})
+        self._write(trial_id, replace(self._read(trial_id), finished=True))
 
     def fail_trial(self, trial_id: str, reason: str) -> None:
         """Keep why a trial could not finish."""
         (self._trial(trial_id) / "error.txt").write_text(reason)
 
-    def _write(self, trial_id: str, about: dict[str, Any]) -> None:
-        target = self._trial(trial_id) / "trial.json"
-        partial = target.with_suffix(".partial")
-        partial.write_text(json.dumps(about))
-        partial.replace(target)
+    def _read(self, trial_id: str) -> TrialRecord:
+        return TrialRecord.from_json((self._trial(trial_id) / "trial.json").read_text())
+
+    def _write(self, trial_id: str, record: TrialRecord) -> None:
+        with atomically(self._trial(trial_id) / "trial.json") as partial:
+            partial.write_text(record.to_json())
 
     def trial(self, trial_id: str) -> Trial:
         """What was recorded of one trial."""
-        about = json.loads((self._trial(trial_id) / "trial.json").read_text())
-        history_file = self._trial(trial_id) / "history.jsonl"
-        epochs: dict[int, Metrics] = {}
-        if history_file.exists():
-            for line in history_file.read_text().split("\n")[:-1]:
-                item = json.loads(line)
-                epochs[item["epoch"]] = item["metrics"]
-        return Trial(trial_id=trial_id, history=[epochs[epoch] for epoch in sorted(epochs)], **about)
+        lines = self._trial(trial_id) / "history.jsonl"
+        epochs = history_from_json(lines.read_text()) if lines.exists() else []
+        return Trial(trial_id=trial_id, epochs=epochs, **vars(self._read(trial_id)))
 
     def trials(self, stage: str, space: str | None = None) -> list[Trial]:
         """All recorded trials of a stage, and of one space if given, in the order they started."""

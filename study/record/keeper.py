@@ -9,7 +9,8 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from study.record.selection import Metrics, Row, Trial, best_epochs
+from study.record.epoch import Metrics
+from study.record.selection import Row, Trial, best_epochs
 
 
 def kept_epochs(history: Sequence[Metrics]) -> set[int]:

@@ -9,7 +9,8 @@ import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+
+from study.settings import Settings
 
 OWN = ("bgbias", "study", "search_spaces")
 """This project's packages."""
@@ -56,7 +57,7 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def trial_tags(settings: dict[str, Any], stage: str, space: str) -> dict[str, str]:
+def trial_tags(settings: Settings, stage: str, space: str) -> dict[str, str]:
     """The tags that trials are found and grouped by in MLflow."""
     return {
         "method": settings["method/name"],

@@ -7,31 +7,48 @@ except where a name says `oracle`.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 from bgbias.metrics import TEST, VALIDATION, accuracy, at_best, best_epoch_of, gap, variants_in
+from study.record.epoch import EpochReport, Metrics
+from study.record.json_record import JsonRecord, json_record
+from study.settings import Settings
 
-Metrics = dict[str, float]
 Gaps = Mapping[str, tuple[str, str]]
 """A dataset's gaps: by name, the variant and the one whose accuracy is subtracted."""
 
 
-@dataclass(frozen=True)
-class Trial:
-    """What was recorded of one trial.
+@json_record
+class TrialRecord(JsonRecord):
+    """What is recorded of a trial beside its epochs.
 
     number: counts the study's trials in the order they started, from 1
     space: the search space's label; stage: `search` or `confirm`
-    history: the metrics of epochs 1, 2, ... in order
     """
+
+    number: int
+    space: str
+    stage: str
+    config: Settings
+    finished: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A recorded trial; the fields are those of `TrialRecord`, and the reports of epochs 1, 2, ... in order."""
 
     trial_id: str
     number: int
     space: str
     stage: str
-    config: dict[str, Any]
-    history: Sequence[Metrics]
+    config: Settings
     finished: bool
+    epochs: Sequence[EpochReport]
+
+    @cached_property
+    def history(self) -> Sequence[Metrics]:
+        """The metrics of epochs 1, 2, ... in order."""
+        return [report.metrics for report in self.epochs]
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,7 @@ class Row:
     val_accuracy: float
     test_accuracy: float
     oracle_test_accuracy: float
-    config: dict[str, Any]
+    config: Settings
 
 
 def best_epoch(history: Sequence[Metrics], variant: str) -> int | None:

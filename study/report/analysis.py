@@ -12,7 +12,8 @@ from bgbias.data.dataset import ORIGINAL
 from bgbias.data.datasets import datasets
 from bgbias.metrics import TEST, VALIDATION, accuracies_at, accuracy, chosen, train_loss
 from study.record.config import StudyConfig
-from study.record.selection import Metrics, Row, Trial, best_epoch, highest_accuracy
+from study.record.epoch import Metrics
+from study.record.selection import Row, Trial, best_epoch, highest_accuracy
 from study.report.tables import Report, SeedRow, searched_values, spans_decades
 
 FEWEST_TRIALS = 4

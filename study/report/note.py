@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from study.report.interactive.page import OVERVIEW
 from study.report.tables import Report
 from study.report.views import View
-from study.tracking.reporter import EXPERIMENT_PLACE, RUN_PLACE
+from study.tracking.messages import EXPERIMENT_PLACE, RUN_PLACE
 
 MISSING = "-"
 

@@ -7,7 +7,6 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial as RayTrial
@@ -17,12 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bgbias.data.datasets import datasets
 from bgbias.errors import CheckpointError
 from bgbias.metrics import best_accuracy
-from study.display import console, percent
+from study.display import console, percent, rounded
+from study.record.epoch import EpochReport
 from study.record.folder import SEARCH, StudyFolder
 from study.record.provenance import trial_tags
 from study.record.selection import Trial, each_ones_best, highest_accuracy, summary, winners
 from study.record.storage import Storage
-from study.search.trainable import ENVIRONMENT, EPOCH, METRICS, SETTINGS, TRIAL
+from study.search.trainable import ENVIRONMENT, EPOCH, REPORT, SETTINGS, TRIAL, Environment, Result
 from study.tracking.reporter import Reporter
 from study.training.trial_store import TrialStore
 
@@ -37,10 +37,10 @@ class Recorder(Callback):  # type: ignore[misc]
     def __init__(self, root: Path, stage: str, space: str, experiment: str, study_id: str) -> None:
         self._given = (root, stage, space, experiment, study_id)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {"_given": self._given}
 
-    def setup(self, **info: Any) -> None:  # noqa: ARG002
+    def setup(self, **info: object) -> None:  # noqa: ARG002
         root, self._stage, self._space, experiment, study_id = self._given
         self._folder = StudyFolder(root)
         self._reporter = Reporter(self._folder.outbox, experiment, study_id)
@@ -49,33 +49,33 @@ class Recorder(Callback):  # type: ignore[misc]
         self._failures: dict[str, int] = {}
         self._aside = ThreadPoolExecutor(1)
 
-    def on_trial_start(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+    def on_trial_start(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
         name = trial.config[TRIAL]
         self._folder.mend_trial(name)
         record = self._running[name] = self._folder.trial(name)
         tags = {"study": self._folder.name, **trial_tags(record.config, self._stage, self._space)}
         self._reporter.trial(name, f"{self._space}-{record.number:04d}", record.config, tags)
 
-    def on_trial_result(self, trial: RayTrial, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
-        name, epoch, metrics = trial.config[TRIAL], result[EPOCH], json.loads(result[METRICS])
+    def on_trial_result(self, trial: RayTrial, result: Result, **info: object) -> None:  # noqa: ARG002
+        name, report = trial.config[TRIAL], EpochReport.from_json(str(result[REPORT]))
         record = self._running[name]
-        if epoch <= len(record.history):
+        if report.epoch <= len(record.epochs):
             return  # trained again after an interruption, to the same numbers
-        self._reporter.metrics(name, epoch, metrics)
-        self._folder.add_epoch(name, epoch, metrics)
-        self._running[name] = replace(record, history=[*record.history, metrics])
+        self._reporter.epoch(name, report)
+        self._folder.add_epoch(name, report)
+        self._running[name] = replace(record, epochs=[*record.epochs, report])
         self._failures[name] = 0
 
-    def on_trial_recover(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+    def on_trial_recover(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
         name = trial.config[TRIAL]
         self._failures[name] = self._failures.get(name, 0) + 1
         trial.max_failures = UNLIMITED if self._failures[name] < FAILURES else 0
 
-    def on_trial_complete(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+    def on_trial_complete(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
         record = self._running.pop(trial.config[TRIAL])
         rivals = [*self._keeping, record]
         rows = winners(rivals) if self._stage == SEARCH else each_ones_best(rivals)
-        store = TrialStore(Storage(json.loads(trial.config[ENVIRONMENT])["storage"]), record.trial_id)
+        store = TrialStore(Storage(Environment.from_json(trial.config[ENVIRONMENT]).storage), record.trial_id)
         try:
             self._folder.keeper(self._stage).offer(record, store.fetch, rows)
         except (CheckpointError, OSError) as error:
@@ -89,12 +89,12 @@ class Recorder(Callback):  # type: ignore[misc]
         self._folder.finish_trial(record.trial_id)
         self._aside.submit(store.delete)  # what cannot be deleted does no harm, and goes at the study's end
 
-    def on_trial_error(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+    def on_trial_error(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
         if trial.config[TRIAL] not in self._running:
             self.on_trial_start(trial)  # it failed before it could start
         self._give_up(trial.config[TRIAL], Path(trial.error_file).read_text())
 
-    def on_experiment_end(self, trials: list[RayTrial], **info: Any) -> None:  # noqa: ARG002
+    def on_experiment_end(self, trials: list[RayTrial], **info: object) -> None:  # noqa: ARG002
         for trial in trials:
             if trial.config[TRIAL] in self._running and not trial.is_finished():
                 self._reporter.end_trial(trial.config[TRIAL], "KILLED")
@@ -114,10 +114,10 @@ class Watcher(Callback):  # type: ignore[misc]
     ) -> None:
         self._given = (root, stage, space, objective, trials, searched)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {"_given": self._given}
 
-    def setup(self, **info: Any) -> None:  # noqa: ARG002
+    def setup(self, **info: object) -> None:  # noqa: ARG002
         root, stage, space, self._objective, total, self._searched = self._given
         self._folder = StudyFolder(root)
         self._title = f"{stage} {space}"
@@ -129,15 +129,15 @@ class Watcher(Callback):  # type: ignore[misc]
         self._task = self._progress.add_task(self._title, total=total, completed=len(finished))
         self._progress.start()
 
-    def on_trial_result(self, trial: RayTrial, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
-        self._running[trial.trial_id] = result[EPOCH]
+    def on_trial_result(self, trial: RayTrial, result: Result, **info: object) -> None:  # noqa: ARG002
+        self._running[trial.trial_id] = int(result[EPOCH])
         self._show()
 
-    def on_trial_complete(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+    def on_trial_complete(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
         settings, result = json.loads(trial.config[SETTINGS]), trial.last_result
         found = result[best_accuracy(self._objective)]
         self._best = max(self._best, found)
-        searched = " ".join(f"{key.split('/')[-1]}={_short(settings[key])}" for key in self._searched)
+        searched = " ".join(f"{key.split('/')[-1]}={rounded(settings[key])}" for key in self._searched)
         self._progress.console.print(
             f"[dim]{self._title}[/] {percent(found)} on {self._objective} (validation)"
             f" after {result[EPOCH]} epochs  [dim]{escape(searched)}[/]",
@@ -145,14 +145,14 @@ class Watcher(Callback):  # type: ignore[misc]
         )
         self._end(trial)
 
-    def on_trial_error(self, trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+    def on_trial_error(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
         reason = Path(trial.error_file).read_text().strip().splitlines()[-1]
         self._progress.console.print(
             f"[red]{self._title}: trial {trial.config[TRIAL]} failed:[/] {escape(reason)}", soft_wrap=True
         )
         self._end(trial)
 
-    def on_experiment_end(self, trials: list[RayTrial], **info: Any) -> None:  # noqa: ARG002
+    def on_experiment_end(self, trials: list[RayTrial], **info: object) -> None:  # noqa: ARG002
         self._progress.stop()
 
     def _end(self, trial: RayTrial) -> None:
@@ -163,7 +163,3 @@ class Watcher(Callback):  # type: ignore[misc]
     def _show(self) -> None:
         running = f"  running at epoch {' '.join(map(str, self._running.values()))}" if self._running else ""
         self._progress.update(self._task, description=f"{self._title}  best {percent(self._best)}{running}")
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,13 +1,11 @@
 """One stage of a study: the search of one space, or its winner on fresh seeds."""
 
-import json
 import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ray import tune
 
@@ -20,8 +18,9 @@ from study.record.selection import winner
 from study.scratch import scratch
 from study.search.callbacks import UNLIMITED, Recorder, Watcher
 from study.search.proposals import OptunaProposals, Proposals, Seeds
-from study.search.ray_search import RecordedSearch, make_scheduler
-from study.search.trainable import ENVIRONMENT, TrialTrainable
+from study.search.ray_search import RecordedHalving, RecordedSearch, make_scheduler
+from study.search.trainable import ENVIRONMENT, Environment, TrialTrainable
+from study.settings import Settings
 from study.space import SearchSpace
 
 
@@ -58,7 +57,7 @@ class Stage:
         first = self.config.seed + 1
         self._fit(Seeds(range(first, first + self.config.confirm_seeds)), best.config)
 
-    def _fit(self, proposals: Proposals, fixed: dict[str, Any], scheduler: Any = None) -> None:
+    def _fit(self, proposals: Proposals, fixed: Settings, scheduler: RecordedHalving | None = None) -> None:
         if len(self.folder.finished(self.name, self.space)) >= proposals.total:
             return
         search = RecordedSearch(self.folder, self.name, self.space, self.objective, proposals, fixed)
@@ -67,7 +66,7 @@ class Stage:
             warnings.simplefilter("ignore")
             results = tune.Tuner(
                 tune.with_resources(TrialTrainable, resources),
-                param_space={ENVIRONMENT: json.dumps(self._environment())},
+                param_space={ENVIRONMENT: self._environment().to_json()},
                 tune_config=tune.TuneConfig(
                     search_alg=search,
                     scheduler=scheduler,
@@ -80,14 +79,9 @@ class Stage:
             ).fit()
             self._check_end(proposals.total, results)
 
-    def _environment(self) -> dict[str, Any]:
+    def _environment(self) -> Environment:
         config = self.config
-        return {
-            "storage": self.folder.storage(config),
-            "objective": self.objective,
-            "cpus": config.cpus_per_trial,
-            "device": config.device,
-        }
+        return Environment(self.folder.storage(config), self.objective, config.cpus_per_trial, config.device)
 
     def _run_config(self, folder: Path, proposals: Proposals) -> tune.RunConfig:
         """Ray is to keep nothing and to try for ever: the storage holds what trials go on from, and the recorder

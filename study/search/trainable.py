@@ -6,7 +6,6 @@ decides by go through it as JSON.
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from ray import tune
 
@@ -14,7 +13,9 @@ from bgbias.config import RunConfig
 from bgbias.metrics import best_accuracy
 from bgbias.training import choose_device
 from study.cluster.process import set_up
-from study.record.selection import Metrics, highest_accuracy
+from study.record.epoch import EpochReport
+from study.record.json_record import JsonRecord, json_record
+from study.record.selection import highest_accuracy
 from study.record.storage import Storage
 from study.scratch import Scratch
 from study.training.run import Run, cached_dataset
@@ -23,14 +24,31 @@ from study.training.trial_store import TrialStore
 ENVIRONMENT, TRIAL, SETTINGS = "environment", "trial", "settings"
 """Keys of what Ray hands to a trial: what all share, as JSON, the trial's own name, and its flat configuration, as
 JSON."""
-EPOCH, METRICS = "epoch", "metrics"
-"""Keys of what a trial tells Ray: how many epochs it has, and the last one's metrics, as JSON."""
+EPOCH, REPORT = "epoch", "report"
+"""Keys of what a trial returns to Ray: how many epochs it has, and the last one's report, as JSON."""
+
+Result = dict[str, str | float]
+"""What a trial returns to Ray after an epoch."""
 
 
-def told(history: Sequence[Metrics], objective: str, *, done: bool) -> dict[str, Any]:
-    """What Ray hears of a trial after an epoch; on the objective's variant, the highest validation accuracy so far."""
-    best = highest_accuracy(history, objective)
-    return {METRICS: json.dumps(history[-1]), EPOCH: len(history), best_accuracy(objective): best, "done": done}
+def result_of(epochs: Sequence[EpochReport], objective: str, *, done: bool) -> Result:
+    """The last epoch's report, and on the objective's variant the highest validation accuracy so far."""
+    best = highest_accuracy([report.metrics for report in epochs], objective)
+    return {REPORT: epochs[-1].to_json(), EPOCH: len(epochs), best_accuracy(objective): best, "done": done}
+
+
+@json_record
+class Environment(JsonRecord):
+    """What all trials of a stage share.
+
+    storage: path or URI for what they go on from; objective: a variant
+    cpus: that each reserves; device: `auto`, `cpu` or `cuda`
+    """
+
+    storage: str
+    objective: str
+    cpus: float
+    device: str
 
 
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
@@ -40,30 +58,30 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     reporting its last epoch again: the driver may have been gone before it heard of it.
     """
 
-    def setup(self, config: dict[str, Any]) -> None:
-        environment = json.loads(config[ENVIRONMENT])
-        set_up(max(1, int(environment["cpus"])))
-        self._objective = environment["objective"]
+    def setup(self, config: dict[str, str]) -> None:
+        environment = Environment.from_json(config[ENVIRONMENT])
+        set_up(max(1, int(environment.cpus)))
+        self._objective = environment.objective
         run = RunConfig.from_flat(json.loads(config[SETTINGS]))
         dataset = cached_dataset(run.dataset, run.data)
         self._scratch = Scratch()
-        self._run = Run(run, dataset, choose_device(environment["device"]), self._scratch.path)
-        self._store = TrialStore(Storage(environment["storage"]), config[TRIAL])
+        self._run = Run(run, dataset, choose_device(environment.device), self._scratch.path)
+        self._store = TrialStore(Storage(environment.storage), config[TRIAL])
         self._store.load(self._run)
         self._reported = 0
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
+    def reset_config(self, new_config: dict[str, str]) -> bool:
         self.cleanup()
         self.setup(new_config)
         return True
 
-    def step(self) -> dict[str, Any]:
+    def step(self) -> Result:
         run = self._run
-        if self._reported == len(run.history):
+        if self._reported == len(run.epochs):
             run.epoch()
             self._store.save(run)
-        self._reported = len(run.history)
-        return told(run.history, self._objective, done=run.done)
+        self._reported = len(run.epochs)
+        return result_of(run.epochs, self._objective, done=run.done)
 
     def cleanup(self) -> None:
         self._scratch.remove()

@@ -8,7 +8,6 @@ is sent, and so never waits for a lock of a process that steps back. Runs as `py
 
 import contextlib
 import fcntl
-import json
 import os
 import sys
 import threading
@@ -16,11 +15,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
-from study.tracking.outbox import Message, Outbox
+from study.tracking.messages import SERVERS, EpochEnded
+from study.tracking.outbox import Outbox, Posted
 from study.tracking.passwords import without_password
-from study.tracking.reporter import METRICS, SERVERS, TAG_TRIAL, TRIAL
+from study.tracking.protocol import Order, Progress
 from study.tracking.writer import VALUES_PER_CALL, MlflowWriter, hopeless
 
 WINDOW = 1000
@@ -35,56 +35,47 @@ POLITENESS = 19
 GATHER_SECONDS = 1.0
 RETRY_SECONDS = 2.0
 
-Lane = list[list[Message]]
+Lane = list[list[Posted]]
 """One run's messages, in order, grouped into calls."""
 
 
-def trial_of(message: Message) -> str | None:
-    """The trial whose run a message writes to; None for what concerns the study or other runs."""
-    body = message.body
-    if message.kind in (TRIAL, METRICS):
-        return str(body[TAG_TRIAL])
-    return str(body["id"]) if body.get("tag") == TAG_TRIAL else None
-
-
-def stretches(messages: list[Message]) -> Iterator[list[Lane]]:
+def stretches(waiting: list[Posted]) -> Iterator[list[Lane]]:
     """The messages in stretches to be sent one after another. The lanes of a stretch may be sent side by side.
 
     Between what concerns the study, all messages of a trial form a lane.
     """
-    for of_trials, stretch in groupby(messages, key=lambda message: trial_of(message) is not None):
+    for of_trials, stretch in groupby(waiting, key=lambda posted: posted.message.trial is not None):
         if not of_trials:
-            yield from ([[[message]]] for message in stretch)
+            yield from ([[[posted]]] for posted in stretch)
             continue
-        by_trial: dict[str | None, list[Message]] = {}
-        for message in stretch:
-            by_trial.setdefault(trial_of(message), []).append(message)
+        by_trial: dict[str | None, list[Posted]] = {}
+        for posted in stretch:
+            by_trial.setdefault(posted.message.trial, []).append(posted)
         yield [calls(trial) for trial in by_trial.values()]
 
 
-def calls(messages: list[Message]) -> Lane:
+def calls(waiting: list[Posted]) -> Lane:
     """A run's messages grouped into calls: as many epochs in a row as one call takes, and else each its own."""
     lane: Lane = []
-    room = 0
-    for message in messages:
-        values = len(message.body["metrics"]) if message.kind == METRICS else 0
-        if lane and message.kind == METRICS == lane[-1][0].kind and values <= room:
-            lane[-1].append(message)
+    room = -1
+    for posted in waiting:
+        values = len(posted.message.report.metrics) if isinstance(posted.message, EpochEnded) else None
+        if values is not None and 0 <= values <= room:
+            lane[-1].append(posted)
         else:
-            lane.append([message])
-            room = VALUES_PER_CALL
-        room -= values
+            lane.append([posted])
+            room = -1 if values is None else VALUES_PER_CALL
+        room -= values or 0
     return lane
 
 
 class Delivery:
     """Sends until it is told to stop."""
 
-    def __init__(self, outbox: Outbox, tracking_uri: str, artifacts: Path, tell: Callable[..., None]) -> None:
+    def __init__(self, outbox: Outbox, tracking_uri: str, artifacts: Path, tell: Callable[[Progress], None]) -> None:
         """
         Args:
-            tell: called with `problem=` a line when sending fails, `problem=None` when it goes on, `refused=` a line
-                for what is put aside, and `sent=` numbers of messages.
+            tell: called when messages have arrived, and when sending fails and goes on.
         """
         self._outbox, self._uri, self._artifacts, self._tell = outbox, tracking_uri, artifacts, tell
         self._finish, self._leave, self._wake = threading.Event(), threading.Event(), threading.Event()
@@ -127,16 +118,16 @@ class Delivery:
 
     def _report(self, problem: str | None) -> None:
         if problem != self._problem:
-            self._tell(problem=problem)
+            self._tell(Progress(problem=problem))
         self._problem = problem
 
-    def _pass(self, messages: list[Message]) -> None:
+    def _pass(self, messages: list[Posted]) -> None:
         """All of these are sent, unless it was told to stop."""
         if messages and not self._leave.is_set():
             self._past = messages[-1].number
             self._sent.clear()
 
-    def _send(self, messages: list[Message]) -> None:
+    def _send(self, messages: list[Posted]) -> None:
         if not messages:
             return
         self._mlflow = self._mlflow or MlflowWriter(self._uri, self._artifacts)
@@ -159,21 +150,22 @@ class Delivery:
                 trouble.set()
                 raise
 
-    def _send_call(self, mlflow: MlflowWriter, call: list[Message]) -> None:
+    def _send_call(self, mlflow: MlflowWriter, call: list[Posted]) -> None:
+        refused = None
         try:
             mlflow.apply(call)
         except Exception as error:
             if not hopeless(error):
                 raise
             if len(call) > 1:  # one epoch that MLflow refuses must not take the others with it
-                for message in call:
-                    self._send_call(mlflow, [message])
+                for posted in call:
+                    self._send_call(mlflow, [posted])
                 return
-            self._tell(refused=first_line(error))
-            self._outbox.reject(call[0], first_line(error))
-        numbers = [message.number for message in call]
+            refused = first_line(error)
+            self._outbox.reject(call[0], refused)
+        numbers = tuple(posted.number for posted in call)
         self._sent.update(numbers)
-        self._tell(sent=numbers)
+        self._tell(Progress(sent=numbers, refused=refused))
 
 
 def first_line(error: Exception) -> str:
@@ -184,16 +176,16 @@ def first_line(error: Exception) -> str:
 
 def main(orders: TextIO, answers: TextIO) -> None:
     """Send an outbox until the orders end."""
-    given = json.loads(orders.readline())
+    order = Order.from_json(orders.readline())
 
-    def tell(**what: Any) -> None:
+    def tell(progress: Progress) -> None:
         with contextlib.suppress(BrokenPipeError):  # nobody listens any more, and the orders have ended too
-            os.write(answers.fileno(), json.dumps(what).encode() + b"\n")
+            os.write(answers.fileno(), progress.to_json().encode() + b"\n")
 
-    with Path(given["outbox"] + ".lock").open("w") as lock:
+    with Path(f"{order.outbox}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a sender whose study was killed may be in its last call
-        outbox = Outbox(Path(given["outbox"]))
-        delivery = Delivery(outbox, given["tracking_uri"], Path(given["artifacts"]), tell)
+        outbox = Outbox(Path(order.outbox))
+        delivery = Delivery(outbox, order.tracking_uri, Path(order.artifacts), tell)
 
         def listen() -> None:
             for _ in orders:

@@ -1,15 +1,15 @@
 """A queue on disk between the study and whatever it reports to: put is quick, nothing put is lost."""
 
-import json
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from study.errors import OutboxError
+from study.tracking.messages import KINDS, AnyMessage
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS message (number INTEGER PRIMARY KEY AUTOINCREMENT, sent_at INTEGER, kind TEXT, body TEXT);
@@ -19,13 +19,12 @@ CREATE TABLE IF NOT EXISTS line (name TEXT PRIMARY KEY, position INTEGER) WITHOU
 UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
-class Message(NamedTuple):
-    """One thing to send. `sent_at` is milliseconds since 1970, stamped once when it was put."""
+class Posted(NamedTuple):
+    """A message in the outbox. `sent_at` is milliseconds since 1970, stamped once when it was put."""
 
     number: int
     sent_at: int
-    kind: str
-    body: dict[str, Any]
+    message: AnyMessage
 
 
 class Outbox:
@@ -46,19 +45,19 @@ class Outbox:
             database.execute("PRAGMA wal_autocheckpoint=0")
             database.executescript(TABLES)
 
-    def put(self, kind: str, **body: Any) -> None:
+    def put(self, message: AnyMessage) -> None:
         """Append a message."""
-        row = _row(kind, body)
+        row = (int(time.time() * 1000), type(message).__name__, message.to_json())
         with self._use() as database:
             database.execute("INSERT INTO message (sent_at, kind, body) VALUES (?, ?, ?)", row)
 
-    def put_next(self, line: str, position: int, kind: str, **body: Any) -> None:
+    def put_next(self, line: str, position: int, message: AnyMessage) -> None:
         """Append the next message of a line, unless the line has come as far before, sent or not.
 
         Args:
             position: counts up within the line.
         """
-        row = _row(kind, body)
+        row = (int(time.time() * 1000), type(message).__name__, message.to_json())
         with self._use() as database:
             database.execute("BEGIN IMMEDIATE")
             moved = database.execute(
@@ -69,12 +68,12 @@ class Outbox:
             if moved.rowcount:
                 database.execute("INSERT INTO message (sent_at, kind, body) VALUES (?, ?, ?)", row)
 
-    def first(self, count: int, after: int = 0) -> list[Message]:
+    def first(self, count: int, after: int = 0) -> list[Posted]:
         """The oldest messages, `count` at most, whose number is above `after`."""
         query = "SELECT number, sent_at, kind, body FROM message WHERE number > ? ORDER BY number LIMIT ?"
         with self._use() as database:
             rows = database.execute(query, (after, count)).fetchall()
-        return [Message(number, sent_at, kind, json.loads(body)) for number, sent_at, kind, body in rows]
+        return [Posted(number, sent_at, KINDS[kind].from_json(body)) for number, sent_at, kind, body in rows]
 
     def drop(self, numbers: Iterable[int]) -> None:
         """Forget messages: they have arrived."""
@@ -82,13 +81,14 @@ class Outbox:
             database.execute("BEGIN IMMEDIATE")
             database.executemany("DELETE FROM message WHERE number = ?", [(number,) for number in numbers])
 
-    def reject(self, message: Message, reason: str) -> None:
+    def reject(self, posted: Posted, reason: str) -> None:
         """Put a message aside that can never arrive, with why."""
-        row = (message.number, message.sent_at, message.kind, json.dumps(message.body), reason)
+        message = posted.message
+        row = (posted.number, posted.sent_at, type(message).__name__, message.to_json(), reason)
         with self._use() as database:
             database.execute("BEGIN IMMEDIATE")
             database.execute("INSERT OR REPLACE INTO rejected VALUES (?, ?, ?, ?, ?)", row)
-            database.execute("DELETE FROM message WHERE number = ?", (message.number,))
+            database.execute("DELETE FROM message WHERE number = ?", (posted.number,))
 
     def tidy(self) -> None:
         """Fold the log of what was written into the file, so that it does not grow. Others may put meanwhile."""
@@ -116,7 +116,3 @@ class Outbox:
             raise OutboxError(
                 f"cannot write {self._file} ({error}): free space on its disk, then `study resume` goes on"
             ) from None
-
-
-def _row(kind: str, body: dict[str, Any]) -> tuple[int, str, str]:
-    return int(time.time() * 1000), kind, json.dumps(body)

@@ -1,14 +1,12 @@
 """Starts, watches and stops the process that sends an outbox to MLflow."""
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 
@@ -16,19 +14,18 @@ from study import stopping
 from study.display import console
 from study.errors import OutboxError
 from study.tracking.outbox import Outbox
+from study.tracking.protocol import FINISH, Order, Progress
 
 PATIENCE_SECONDS = 60
 STALL_SECONDS = 300
 RESTART_SECONDS = 2.0
-FINISH = "finish\n"
 
 
 class Sender:
     """Sends an outbox's messages to MLflow from a process of its own, which is started again if it dies.
 
-    The process reads a line of JSON that says what to send where, and then at most one more line: send what is left and
-    end. The end of its input ends it at once. It writes lines of JSON: `problem`, a text or null, `refused`, a text,
-    and `sent`, the numbers of messages, which are then dropped here.
+    The process reads an `Order`, and then at most one more line: send what is left and end. The end of its input ends
+    it at once. It writes lines of `Progress`; what has arrived is then dropped here.
     """
 
     def __init__(self, outbox_file: Path, tracking_uri: str, artifacts: Path) -> None:
@@ -37,8 +34,7 @@ class Sender:
             artifacts: folder for artifacts where the store is a database, without an artifact server.
         """
         self._outbox = Outbox(outbox_file)
-        order = {"outbox": str(outbox_file), "tracking_uri": tracking_uri, "artifacts": str(artifacts)}
-        self._order = json.dumps(order) + "\n"
+        self._order = Order(str(outbox_file), tracking_uri, str(artifacts)).to_json() + "\n"
         self._sent: list[int] = []
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
@@ -92,14 +88,14 @@ class Sender:
                     return
                 problem = f"the sending process ended with code {code}"
             if not self._given_up.is_set():
-                self._hear({"problem": problem})
+                self._follow(Progress(problem=problem))
             self._given_up.wait(RESTART_SECONDS)
 
     def _listen(self, process: "subprocess.Popen[str]") -> int:
-        """Hear the process out; its exit code."""
+        """Follow the process to its end; its exit code."""
         with process:
             for line in process.stdout or ():
-                self._hear(json.loads(line))
+                self._follow(Progress.from_json(line))
             code = process.wait()
             with self._lock:
                 self._process = None
@@ -123,19 +119,17 @@ class Sender:
                 process.kill()
         return process
 
-    def _hear(self, said: dict[str, Any]) -> None:
-        refused, problem = said.get("refused"), said.get("problem")
-        if "sent" in said:
-            self._drop(said["sent"])
+    def _follow(self, progress: Progress) -> None:
+        if progress.refused is not None:
+            console.print(f"[yellow]MLflow refused a report: {escape(progress.refused)}[/]", soft_wrap=True)
+        if progress.sent:
+            self._drop(progress.sent)
             return
-        if refused is not None:
-            console.print(f"[yellow]MLflow refused a report: {escape(refused)}[/]", soft_wrap=True)
-            return
-        if problem is not None and self.problem is None:
+        if (problem := progress.problem) is not None and self.problem is None:
             console.print(f"[yellow]MLflow cannot be reached, the study goes on ({escape(problem)})[/]", soft_wrap=True)
-        self.problem = problem
+        self.problem = progress.problem
 
-    def _drop(self, sent: list[int]) -> None:
+    def _drop(self, sent: tuple[int, ...]) -> None:
         self._sent += sent
         with contextlib.suppress(OutboxError):  # a full disk: they go with the next
             self._outbox.drop(self._sent)

@@ -6,31 +6,27 @@ A request whose answer was lost may have been carried out, so whatever would be 
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from study.tracking.outbox import Message
-from study.tracking.reporter import (
-    ARTIFACTS,
-    CHAMPION,
-    END,
+from bgbias.table import Table
+from study.tracking.messages import (
     EXPERIMENT_PLACE,
-    EXPERIMENT_TAGS,
-    METRICS,
     RUN_PLACE,
     SERVERS,
-    STUDY,
-    TAG_DATASET,
-    TAG_PARENT,
-    TAG_STUDY,
-    TAG_TRIAL,
-    TAG_VALIDATION,
-    TAGS,
-    TRAINING_EXPERIMENT,
-    TRIAL,
-    filled,
+    AnyMessage,
+    Artifacts,
+    Champion,
+    Ended,
+    EpochEnded,
+    ExperimentTags,
+    RunKey,
+    StudyBegan,
+    Tags,
+    TrialBegan,
 )
+from study.tracking.outbox import Posted
+from study.tracking.table_picture import table_picture
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -41,6 +37,13 @@ VALUES_PER_CALL, VERSIONS = 1000, 10_000
 
 ANSWER_SECONDS = 30
 """How long a server may take to answer, unless `MLFLOW_HTTP_REQUEST_TIMEOUT` says otherwise."""
+
+TAG_PARENT = "mlflow.parentRunId"
+TAG_VALIDATION = "val_accuracy"
+TAG_DATASET = "dataset_settings"
+
+TRAINING_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
+"""Lets MLflow's dashboard open an experiment on its training runs."""
 
 ALREADY_THERE = "RESOURCE_ALREADY_EXISTS"
 RETRYABLE = (401, 403, 408, 429)
@@ -73,84 +76,88 @@ class MlflowWriter:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         self._client = MlflowClient(tracking_uri=tracking_uri)
         self._artifacts = None if tracking_uri.startswith(SERVERS) else artifacts.as_uri()
-        self._runs: dict[str, str] = {}
+        self._runs: dict[RunKey, str] = {}
         self._experiment = ""
         self._finding = threading.Lock()
-        self._handlers: dict[str, Callable[[Message], None]] = {
-            STUDY: self._study,
-            TRIAL: self._trial,
-            END: self._end,
-            ARTIFACTS: self._log_artifacts,
-            CHAMPION: self._champion,
-            TAGS: self._tags,
-            EXPERIMENT_TAGS: self._experiment_tags,
-        }
 
-    def apply(self, messages: list[Message]) -> None:
+    def apply(self, call: list[Posted]) -> None:
         """Apply messages of one run, either epochs or a single one of another kind."""
-        self._find_experiment(messages[0])
-        if messages[0].kind == METRICS:
-            self._metrics(messages)
+        self._find_experiment(call[0].message.experiment)
+        epochs = [(posted.message, posted.sent_at) for posted in call if isinstance(posted.message, EpochEnded)]
+        if epochs:
+            self._epochs(epochs)
         else:
-            (message,) = messages
-            self._handlers[message.kind](message)
+            (posted,) = call
+            self._apply_one(posted.message, posted.sent_at)
 
-    def _metrics(self, messages: Iterable[Message]) -> None:
-        """Log epochs of one trial: each body holds `trial_id`, `epoch` and `metrics`."""
+    def _apply_one(self, message: AnyMessage, sent_at: int) -> None:
+        match message:
+            case StudyBegan():
+                self._ensure_run(message, sent_at, {})
+            case TrialBegan():
+                self._ensure_run(message, sent_at, {TAG_PARENT: self._run(message.study)})
+            case Ended():
+                self._end(message, sent_at)
+            case Artifacts():
+                self._client.log_artifacts(self._run(message.run), message.folder, message.path)
+            case Tags():
+                self._tags(message)
+            case ExperimentTags():
+                for key, value in message.tags.items():
+                    tag = filled(value, {EXPERIMENT_PLACE: self._experiment})
+                    self._client.set_experiment_tag(self._experiment, key, tag)
+            case Champion():
+                self._champion(message)
+
+    def _epochs(self, epochs: list[tuple[EpochEnded, int]]) -> None:
+        """Log epochs of one trial, which were reported at the times beside them."""
         from mlflow.entities import Metric
 
+        run = self._run(epochs[0][0].run)
         values = [
-            Metric(key, value, message.sent_at, message.body["epoch"])
-            for message in messages
-            for key, value in message.body["metrics"].items()
+            Metric(key, value, sent_at, message.report.epoch)
+            for message, sent_at in epochs
+            for key, value in message.report.metrics.items()
         ]
-        run = self._run(next(iter(messages)).body[TAG_TRIAL])
         for start in range(0, len(values), VALUES_PER_CALL):
             self._client.log_batch(run, metrics=values[start : start + VALUES_PER_CALL])
+        for message, sent_at in epochs:
+            for name, table in message.report.tables.items():
+                self._table(run, name, table, message.report.epoch, sent_at)
 
-    def _study(self, message: Message) -> None:
-        self._ensure_run(message, TAG_STUDY, {})
+    def _table(self, run: str, name: str, table: Table, epoch: int, sent_at: int) -> None:
+        """Log a table as an image of the epoch, and then its values, which show that the image is there."""
+        file = f"tables/{name}/{epoch}.json"
+        if any(found.path == file for found in self._client.list_artifacts(run, f"tables/{name}")):
+            return
+        self._client.log_image(run, table_picture(table), key=name, step=epoch, timestamp=sent_at, synchronous=True)
+        self._client.log_dict(run, table.to_json(), file)
 
-    def _trial(self, message: Message) -> None:
-        parent = self._run(message.body[TAG_STUDY], TAG_STUDY)
-        self._ensure_run(message, TAG_TRIAL, {TAG_PARENT: parent})
-
-    def _end(self, message: Message) -> None:
-        value, tag = message.body["id"], message.body["tag"]
-        run = self._run(value, tag)
-        self._client.set_terminated(run, message.body["status"], end_time=message.sent_at)
-        for other in self._search(value, tag):
+    def _end(self, message: Ended, sent_at: int) -> None:
+        run = self._run(message.run)
+        self._client.set_terminated(run, message.status, end_time=sent_at)
+        for other in self._search(message.run):
             if other.info.run_id != run and not _holds(other):  # a server that hung made it when nobody waited for it
                 self._client.delete_run(other.info.run_id)
 
-    def _log_artifacts(self, message: Message) -> None:
-        body = message.body
-        self._client.log_artifacts(self._run(body["id"], body["tag"]), body["folder"], body["path"])
-
-    def _tags(self, message: Message) -> None:
+    def _tags(self, message: Tags) -> None:
         from mlflow.entities import RunTag
 
-        run = self._run(message.body["id"], message.body["tag"])
+        run = self._run(message.run)
         places = {EXPERIMENT_PLACE: self._experiment, RUN_PLACE: run}
-        tags = [RunTag(key, filled(value, places)) for key, value in message.body["tags"].items()]
+        tags = [RunTag(key, filled(value, places)) for key, value in message.tags.items()]
         self._client.log_batch(run, tags=tags)
 
-    def _experiment_tags(self, message: Message) -> None:
-        for key, value in message.body["tags"].items():
-            tag = filled(value, {EXPERIMENT_PLACE: self._experiment})
-            self._client.set_experiment_tag(self._experiment, key, tag)
-
-    def _champion(self, message: Message) -> None:
+    def _champion(self, message: Champion) -> None:
         """Register a checkpoint; its alias stays with a holder of the same dataset settings and no lower accuracy."""
-        body = message.body
-        self._ensure_model(body["model"])
-        holder = self._holder(body["model"], body["alias"])
-        comparable = holder is not None and holder.get(TAG_DATASET) == body[TAG_DATASET]
-        if holder is not None and comparable and float(holder[TAG_VALIDATION]) >= body[TAG_VALIDATION]:
+        self._ensure_model(message.model)
+        holder = self._holder(message.model, message.alias)
+        comparable = holder is not None and holder.get(TAG_DATASET) == message.dataset
+        if holder is not None and comparable and float(holder[TAG_VALIDATION]) >= message.val_accuracy:
             return
-        version = self._ensure_version(body)
-        self._client.set_registered_model_alias(body["model"], body["alias"], version.version)
-        self._settle(body["model"], body["alias"], body[TAG_DATASET])
+        version = self._ensure_version(message)
+        self._client.set_registered_model_alias(message.model, message.alias, version.version)
+        self._settle(message.model, message.alias, message.dataset)
 
     def _settle(self, model: str, alias: str, dataset: str) -> None:
         """Give an alias to the best version of a dataset's settings, which another study may just have registered."""
@@ -183,68 +190,65 @@ class MlflowWriter:
             return None
         return tags
 
-    def _ensure_version(self, body: dict[str, Any]) -> "ModelVersion":
-        run = self._run(body[TAG_TRIAL])
-        source = f"runs:/{run}/{body['path']}"
-        for version in self._client.search_model_versions(f"name = '{body['model']}' and run_id = '{run}'"):
+    def _ensure_version(self, message: Champion) -> "ModelVersion":
+        run = self._run(message.run)
+        source = f"runs:/{run}/{message.path}"
+        for version in self._client.search_model_versions(f"name = '{message.model}' and run_id = '{run}'"):
             if version.source == source:
                 return version
-        return self._client.create_model_version(
-            body["model"],
-            source=source,
-            run_id=run,
-            tags={TAG_VALIDATION: repr(body[TAG_VALIDATION]), TAG_DATASET: body[TAG_DATASET], "variant": body["alias"]},
-        )
+        tags = {TAG_VALIDATION: repr(message.val_accuracy), TAG_DATASET: message.dataset, "variant": message.alias}
+        return self._client.create_model_version(message.model, source=source, run_id=run, tags=tags)
 
-    def _find_experiment(self, message: Message) -> None:
+    def _find_experiment(self, name: str) -> None:
         with self._finding:
-            if self._experiment:
-                return
-            name = message.body["experiment"]
-            found = self._client.get_experiment_by_name(name)
-            self._experiment = found.experiment_id if found else self._create_experiment(name)
+            if not self._experiment:
+                found = self._client.get_experiment_by_name(name)
+                self._experiment = found.experiment_id if found else self._create_experiment(name)
 
     def _create_experiment(self, name: str) -> str:
         created: str = self._client.create_experiment(name, self._artifacts, tags=TRAINING_EXPERIMENT)
         return created
 
-    def _ensure_run(self, message: Message, tag: str, tags: dict[str, str]) -> None:
+    def _ensure_run(self, message: StudyBegan | TrialBegan, sent_at: int, tags: dict[str, str]) -> None:
         """Make a run, or let it go on. Parameters it has stay as they are: MLflow lets nobody change them."""
         from mlflow.entities import Param
 
-        body = message.body
-        found = self._search(body[tag], tag)
+        key = message.run
+        found = self._search(key)
         if found:
             run = found[0]
             self._client.update_run(run.info.run_id, status="RUNNING")
         else:
-            run = self._client.create_run(
-                self._experiment,
-                start_time=message.sent_at,
-                run_name=body["name"],
-                tags={**body["tags"], **tags, tag: body[tag]},
-            )
-        self._runs[body[tag]] = run.info.run_id
-        params = [Param(key, str(value)) for key, value in body["params"].items() if key not in run.data.params]
+            own = {**message.tags, **tags, key.tag: key.value}
+            run = self._client.create_run(self._experiment, start_time=sent_at, run_name=message.name, tags=own)
+        self._runs[key] = run.info.run_id
+        params = [Param(name, str(value)) for name, value in message.params.items() if name not in run.data.params]
         self._client.log_batch(run.info.run_id, params=params)
 
-    def _run(self, value: str, tag: str = TAG_TRIAL) -> str:
-        """The id of the run with a tag.
+    def _run(self, key: RunKey) -> str:
+        """The id of a run.
 
         Raises:
             LookupError: there is none.
         """
-        if value not in self._runs:
-            found = self._search(value, tag)
+        if key not in self._runs:
+            found = self._search(key)
             if not found:
-                raise LookupError(f"no run has the tag {tag}={value} yet")
-            self._runs[value] = found[0].info.run_id
-        return self._runs[value]
+                raise LookupError(f"no run has the tag {key.tag}={key.value} yet")
+            self._runs[key] = found[0].info.run_id
+        return self._runs[key]
 
-    def _search(self, value: str, tag: str) -> "list[Run]":
+    def _search(self, key: RunKey) -> "list[Run]":
         """The runs with a tag, the one that holds most first."""
-        found = self._client.search_runs([self._experiment], f"tags.{tag} = '{value}'")
+        found = self._client.search_runs([self._experiment], f"tags.{key.tag} = '{key.value}'")
         return sorted(found, key=_holds, reverse=True)
+
+
+def filled(text: str, places: dict[str, str]) -> str:
+    """A text with every place replaced by what stands there."""
+    for place, value in places.items():
+        text = text.replace(place, value)
+    return text
 
 
 def _holds(run: "Run") -> int:

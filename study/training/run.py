@@ -1,7 +1,6 @@
 """One run: a trainer with its history and its kept checkpoints."""
 
 import functools
-import json
 import math
 from pathlib import Path
 
@@ -13,11 +12,12 @@ from bgbias.data.dataset import Dataset, DatasetSpec
 from bgbias.evaluation.accuracy import Predictions
 from bgbias.evaluation.evaluate import judge
 from bgbias.foundation import classifier_weights
+from bgbias.metrics import train_loss
 from bgbias.training import Trainer
+from study.record.epoch import EpochReport, Metrics, history_from_json, history_to_json
 from study.record.keeper import EpochKeeper
-from study.record.selection import Metrics
 
-STATE, HISTORY = "state.pt", "history.json"
+STATE, HISTORY = "state.pt", "history.jsonl"
 
 
 class Run:
@@ -28,34 +28,42 @@ class Run:
         foundation = classifier_weights(config, dataset, device)
         self.trainer = Trainer(config.method, config.model, dataset, config.training, config.seed, device, foundation)
         self.keeper = EpochKeeper(scratch)
-        self.history: list[Metrics] = []
+        self.epochs: list[EpochReport] = []
 
-    def epoch(self) -> Metrics:
+    @property
+    def history(self) -> list[Metrics]:
+        """The metrics of epochs 1, 2, ... in order."""
+        return [report.metrics for report in self.epochs]
+
+    def epoch(self) -> EpochReport:
         """Train one epoch, judge it if it is one of those to be judged, and keep its checkpoint as long as it is worth
         it."""
         trainer = self.trainer
         metrics, predictions = trainer.train_epoch(), dict[str, Predictions]()
-        self.history.append(metrics)
-        epoch = len(self.history)
-        if self.done or epoch % self.config.evaluation.every == 0:
+        epoch = len(self.epochs) + 1
+        if self._ends(epoch, metrics) or epoch % self.config.evaluation.every == 0:
             chosen = trainer.calibrate()
             with self.config.training.arithmetic(trainer.device):
                 predictions, judged = judge(trainer.method, trainer.module, trainer.encoded, self.config.evaluation)
             metrics |= {**chosen, **judged}
+        self.epochs.append(EpochReport(epoch, metrics))
         classes, path = trainer.dataset.classes, self.keeper.path(epoch)
         checkpoint.save(path, self.config, classes, epoch, metrics, trainer.module, predictions)
         self.keeper.prune(self.history)
-        return metrics
+        return self.epochs[-1]
 
     @property
     def done(self) -> bool:
         """Whether all epochs are trained, or the loss is no longer finite and never will be."""
-        losses = [value for name, value in self.history[-1].items() if name.startswith("train/loss/")]
-        return len(self.history) >= self.config.training.epochs or not math.isfinite(sum(losses))
+        return bool(self.epochs) and self._ends(len(self.epochs), self.epochs[-1].metrics)
+
+    def _ends(self, epoch: int, metrics: Metrics) -> bool:
+        losses = [value for name, value in metrics.items() if name.startswith(train_loss(""))]
+        return epoch >= self.config.training.epochs or not math.isfinite(sum(losses))
 
     def save(self, folder: Path) -> None:
-        """Write what `load` needs beside the kept checkpoints: `history.json` and `state.pt`."""
-        (folder / HISTORY).write_text(json.dumps(self.history))
+        """Write what `load` needs beside the kept checkpoints: `history.jsonl` and `state.pt`."""
+        (folder / HISTORY).write_text(history_to_json(self.epochs))
         torch.save(self.trainer.state(), folder / STATE)
 
     def load(self, folder: Path) -> None:
@@ -64,17 +72,16 @@ class Run:
         Raises:
             CheckpointError: it was trained on other classes than the dataset now has.
         """
-        self.history = read_history(folder)
-        path = self.keeper.path(len(self.history))
+        self.epochs = read_history(folder)
+        path = self.keeper.path(len(self.epochs))
         last, dataset = checkpoint.load(path), self.trainer.dataset
         checkpoint.check_classes(path, last.classes, dataset.classes, dataset.name)
         self.trainer.load_state(last.weights, torch.load(folder / STATE, weights_only=True))
 
 
-def read_history(folder: Path) -> list[Metrics]:
-    """The metrics of every epoch of a saved run."""
-    found: list[Metrics] = json.loads((folder / HISTORY).read_text())
-    return found
+def read_history(folder: Path) -> list[EpochReport]:
+    """The report of every epoch of a saved run."""
+    return history_from_json((folder / HISTORY).read_text())
 
 
 @functools.lru_cache(maxsize=1)

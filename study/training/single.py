@@ -21,8 +21,8 @@ from bgbias.progress import Tracker, tracked_by
 from bgbias.randomness import stream
 from bgbias.training import build_module, choose_device
 from study.display import console, percent
+from study.record.epoch import Metrics
 from study.record.lock import is_unused, locked, new_folder
-from study.record.selection import Metrics
 from study.training.run import Run
 
 
@@ -45,8 +45,8 @@ def train(config: RunConfig, device: str, output: Path | None) -> tuple[Path, Me
     run = Run(config, dataset, chosen, folder)
     with claimed(folder), Progress(console=console) as progress, tracked_by(counted_by(progress)):
         task, shown = progress.add_task("training", total=config.training.epochs), ""
-        while not (run.history and run.done):
-            metrics = run.epoch()
+        while not run.done:
+            metrics = run.epoch().metrics
             judged = variants_in(metrics, VALIDATION)
             shown = "  ".join(f"{name} {percent(metrics[accuracy(VALIDATION, name)])}" for name in judged) or shown
             progress.update(task, advance=1, description=f"training  {shown}")

@@ -1,7 +1,7 @@
 """One trial's checkpoints in the study's storage, from which it goes on wherever it runs next.
 
 <trial>/epoch/<n>/   the checkpoint of each epoch that may still be needed
-<trial>/state/<n>/   history.json and state.pt: with the checkpoints, all that going on after epoch n needs
+<trial>/state/<n>/   history.jsonl and state.pt: with the checkpoints, all that going on after epoch n needs
 
 Whoever runs a trial begins with its newest state that is whole with all the checkpoints it speaks of, or anew. So it
 does not matter what ended the last attempt: a killed process, a lost node, a full disk or a damaged file.
@@ -14,8 +14,8 @@ from pathlib import Path
 from bgbias.errors import CheckpointError
 from bgbias.files import write_checksums
 from study.errors import StorageError
+from study.record.epoch import Metrics
 from study.record.keeper import kept_epochs
-from study.record.selection import Metrics
 from study.record.storage import Storage
 from study.scratch import scratch
 from study.training.run import Run, read_history
@@ -51,7 +51,7 @@ class TrialStore:
                 state = folder / "state"
                 try:
                     self._storage.get(f"state/{epoch}", state)
-                    for kept in kept_epochs(read_history(state)):
+                    for kept in kept_epochs([report.metrics for report in read_history(state)]):
                         self.fetch(kept, run.keeper.path(kept))
                 except CheckpointError:
                     continue

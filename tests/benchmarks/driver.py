@@ -7,7 +7,6 @@ counted from the first trial's end to the last's. Takes about 4 minutes on two f
 """
 
 import functools
-import json
 import logging
 import os
 import tempfile
@@ -32,14 +31,14 @@ from bgbias.methods.erm import Erm
 from bgbias.metrics import best_accuracy
 from study.cluster.ray_session import QUIET
 from study.record.config import StudyConfig
+from study.record.epoch import EpochReport
 from study.record.folder import SEARCH, StudyFolder
-from study.record.selection import Metrics
 from study.record.storage import Storage
 from study.search import stage
 from study.search.callbacks import Recorder, Watcher
 from study.search.proposals import OptunaProposals
 from study.search.ray_search import RecordedSearch
-from study.search.trainable import ENVIRONMENT, EPOCH, TRIAL, told
+from study.search.trainable import ENVIRONMENT, EPOCH, TRIAL, Environment, result_of
 from study.space import SearchSpace
 from study.study import reporting, sending
 
@@ -52,30 +51,30 @@ class Nothing(tune.Trainable):  # type: ignore[misc]
     """A trial that reports made-up numbers, the last the best, and stores a checkpoint of a few bytes if it is to."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._config, self._history = config, list[Metrics]()
+        self._config, self._epochs = config, list[EpochReport]()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.setup(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        epoch = len(self._history) + 1
+        epoch = len(self._epochs) + 1
         value = (time.time_ns() % 997 + epoch * 1000) / 4000
         accuracies = {f"{split}/v{i}/accuracy": value for split in ("val", "test") for i in range(METRICS // 2)}
         own = {f"{split}/{OBJECTIVE}/accuracy": value for split in ("val", "test")}
-        self._history.append({**accuracies, **own})
+        self._epochs.append(EpochReport(epoch, {**accuracies, **own}))
         done = epoch == EPOCHS
         if TRIAL not in self._config:
-            return {**self._history[-1], EPOCH: epoch, best_accuracy(OBJECTIVE): value, "done": done}
+            return {**self._epochs[-1].metrics, EPOCH: epoch, best_accuracy(OBJECTIVE): value, "done": done}
         if done:
             self._store()
-        return told(self._history, OBJECTIVE, done=done)
+        return result_of(self._epochs, OBJECTIVE, done=done)
 
     def _store(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "model.safetensors").write_bytes(b"nothing")
             write_checksums(Path(folder))
-            storage = Storage(json.loads(self._config[ENVIRONMENT])["storage"])
+            storage = Storage(Environment.from_json(self._config[ENVIRONMENT]).storage)
             storage.put(Path(folder), f"{self._config[TRIAL]}/epoch/{EPOCHS}")
 
 

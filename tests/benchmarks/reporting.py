@@ -28,6 +28,7 @@ import typer
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
+from study.record.epoch import EpochReport
 from study.tracking import sender as sending
 from study.tracking.outbox import Outbox
 from study.tracking.reporter import Reporter
@@ -90,7 +91,7 @@ def put(box: Path, trials: int, epochs: int) -> None:
         reporter.trial(f"{box.name}-{trial}", f"trial {trial}", {"seed": trial}, {})
     for epoch in range(1, epochs + 1):
         for trial in range(trials):
-            reporter.metrics(f"{box.name}-{trial}", epoch, VALUES)
+            reporter.epoch(f"{box.name}-{trial}", EpochReport(epoch, VALUES))
     reporter.close()
 
 
@@ -146,7 +147,7 @@ def waits(box: Path, uri: str, trials: int, epochs: int, pace: float) -> np.ndar
     for number in range(trials * epochs):
         trial, epoch = number % trials, epochs + 1 + number // trials
         started = time.perf_counter()
-        reporter.metrics(f"{box.name}-{trial}", epoch, VALUES)
+        reporter.epoch(f"{box.name}-{trial}", EpochReport(epoch, VALUES))
         found.append(time.perf_counter() - started)
         time.sleep(max(0.0, 1 / pace - found[-1]))
     reporter.close()

@@ -1,5 +1,6 @@
 """Recorded trials made by hand."""
 
+from study.record.epoch import EpochReport
 from study.record.selection import Trial
 
 
@@ -19,6 +20,6 @@ def trial(name, history, space="erm", stage="search", number=1, **config):
         space=space,
         stage=stage,
         config={"method/name": space, "seed": 0, **config},
-        history=history,
+        epochs=[EpochReport(number, metrics) for number, metrics in enumerate(history, start=1)],
         finished=True,
     )

@@ -6,6 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from study.display import rounded
 from study.record.selection import Row, Trial
 from study.report.tables import Report
 
@@ -85,11 +86,6 @@ def percents(fractions: Sequence[float]) -> list[float]:
 def short(name: str) -> str:
     """A setting without what it belongs to: `method/weight` is `weight`."""
     return name.rpartition("/")[2]
-
-
-def rounded(value: Any) -> str:
-    """A value as it is read."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def settings_text(config: dict[str, Any]) -> str:

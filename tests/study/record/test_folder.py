@@ -2,6 +2,7 @@ import pytest
 
 from bgbias.errors import SettingError
 from study.record.config import StudyConfig
+from study.record.epoch import EpochReport
 from study.record.folder import SEARCH, StudyFolder
 
 CONFIG = StudyConfig(trials=3, settings={"method/p": "0.5"})
@@ -52,7 +53,7 @@ def test_a_damaged_study_file_is_named(folder, content):
 def test_trials_are_recorded_in_the_order_they_started(folder):
     for trial_id in ("zz", "aa"):
         folder.start_trial(trial_id, folder.next_number(), "erm", SEARCH, {"seed": 1})
-        folder.add_epoch(trial_id, 1, {"val/original/accuracy": 0.5})
+        folder.add_epoch(trial_id, EpochReport(1, {"val/original/accuracy": 0.5}))
     folder.finish_trial("aa")
     first, second = folder.trials(SEARCH)
     assert (first.trial_id, first.number, first.finished) == ("zz", 1, False)
@@ -64,18 +65,18 @@ def test_trials_are_recorded_in_the_order_they_started(folder):
 def test_an_epoch_trained_again_takes_the_earlier_ones_place(folder):
     folder.start_trial("a", 1, "erm", SEARCH, {})
     for epoch, value in ((1, 0.1), (2, 0.2), (2, 0.3)):
-        folder.add_epoch("a", epoch, {"val/original/accuracy": value})
+        folder.add_epoch("a", EpochReport(epoch, {"val/original/accuracy": value}))
     assert [m["val/original/accuracy"] for m in folder.trial("a").history] == [0.1, 0.3]
 
 
 def test_a_line_cut_short_by_a_crash_is_left_out_and_then_dropped(folder):
     folder.start_trial("a", 1, "erm", SEARCH, {})
-    folder.add_epoch("a", 1, {"val/original/accuracy": 0.1})
+    folder.add_epoch("a", EpochReport(1, {"val/original/accuracy": 0.1}))
     history = folder.root / "trials" / "a" / "history.jsonl"
     history.write_text(history.read_text() + '{"epoch": 2, "metr')
     assert len(folder.trial("a").history) == 1
     folder.mend_trial("a")
-    folder.add_epoch("a", 2, {"val/original/accuracy": 0.2})
+    folder.add_epoch("a", EpochReport(2, {"val/original/accuracy": 0.2}))
     assert [m["val/original/accuracy"] for m in folder.trial("a").history] == [0.1, 0.2]
 
 

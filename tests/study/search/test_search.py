@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from study.record.config import StudyConfig
+from study.record.epoch import EpochReport
 from study.record.folder import SEARCH, StudyFolder
 from study.search.proposals import Seeds
 from study.search.ray_search import RecordedSearch, make_scheduler
@@ -24,7 +25,7 @@ def folder(tmp_path):
     for name, accuracies in (("high", [0.8, 0.9]), ("higher", [0.9, 0.9]), ("low", [0.1])):
         made.start_trial(name, made.next_number(), "x", SEARCH, {"method/name": "erm"})
         for epoch, accuracy in enumerate(accuracies, start=1):
-            made.add_epoch(name, epoch, {"val/shuffled/accuracy": accuracy})
+            made.add_epoch(name, EpochReport(epoch, {"val/shuffled/accuracy": accuracy}))
     return made
 
 

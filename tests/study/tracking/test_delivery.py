@@ -1,23 +1,30 @@
 """What is sent together, and what side by side."""
 
+from study.record.epoch import EpochReport
 from study.tracking.delivery import calls, stretches
-from study.tracking.outbox import Message
+from study.tracking.messages import Champion, Ended, EpochEnded, RunKey, StudyBegan, TrialBegan
+from study.tracking.outbox import Posted
+
+
+def trial_run(trial_id):
+    return RunKey("trial_id", trial_id)
 
 
 def metrics(number, trial_id, values=400):
-    return Message(number, 0, "metrics", {"trial_id": trial_id, "metrics": {str(key): 0.0 for key in range(values)}})
+    report = EpochReport(number, {str(key): 0.0 for key in range(values)})
+    return Posted(number, 0, EpochEnded("e", trial_run(trial_id), report))
 
 
 def start(number, trial_id):
-    return Message(number, 0, "trial", {"trial_id": trial_id, "study_id": "s"})
+    return Posted(number, 0, TrialBegan("e", trial_run(trial_id), RunKey("study_id", "s"), trial_id, {}, {}))
 
 
 def end(number, value, tag="trial_id"):
-    return Message(number, 0, "end", {"id": value, "tag": tag})
+    return Posted(number, 0, Ended("e", RunKey(tag, value), "FINISHED"))
 
 
 def numbers(lane):
-    return [[message.number for message in call] for call in lane]
+    return [[posted.number for posted in call] for call in lane]
 
 
 def test_a_call_takes_the_epochs_that_fit_and_nothing_else():
@@ -31,8 +38,8 @@ def test_an_epoch_larger_than_a_call_and_one_without_values_stand_where_they_wer
 
 
 def test_trials_go_side_by_side_between_what_concerns_the_study():
-    study = Message(1, 0, "study", {"study_id": "s"})
-    champion = Message(7, 0, "champion", {"trial_id": "a"})
+    study = Posted(1, 0, StudyBegan("e", RunKey("study_id", "s"), "study", {}, {}))
+    champion = Posted(7, 0, Champion("e", trial_run("a"), "model", "shuffled", "best", 0.5, "{}"))
     waiting = [study, start(2, "a"), start(3, "b"), metrics(4, "b"), metrics(5, "a"), metrics(6, "b"), champion]
     waiting += [end(8, "a"), end(9, "s", "study_id")]
     assert [[numbers(lane) for lane in lanes] for lanes in stretches(waiting)] == [

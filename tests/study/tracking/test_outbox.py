@@ -6,64 +6,75 @@ from contextlib import closing
 import pytest
 
 from study.errors import OutboxError
+from study.record.epoch import EpochReport
+from study.tracking.messages import EpochEnded, RunKey, Tags
 from study.tracking.outbox import Outbox
+
+
+def epoch(trial_id, number):
+    return EpochEnded("experiment", RunKey("trial_id", trial_id), EpochReport(number, {}))
+
+
+def tagged(text):
+    return Tags("experiment", RunKey("trial_id", "a"), {"text": text})
 
 
 def test_messages_come_out_in_order_and_stay_until_dropped(tmp_path):
     outbox = Outbox(tmp_path / "box.sqlite")
     before = time.time() * 1000
     for number in range(5):
-        outbox.put("metrics", epoch=number)
+        outbox.put(epoch("a", number))
     messages = outbox.first(3)
-    assert [message.body for message in messages] == [{"epoch": 0}, {"epoch": 1}, {"epoch": 2}]
+    assert [posted.message for posted in messages] == [epoch("a", number) for number in range(3)]
     assert outbox.first(3) == messages
     assert before - 1 <= messages[0].sent_at <= time.time() * 1000
     outbox.drop(message.number for message in messages[:2])
-    assert [message.body["epoch"] for message in outbox.first(10)] == [2, 3, 4]
-    assert [message.body["epoch"] for message in outbox.first(10, after=messages[2].number)] == [3, 4]
+    assert [posted.message.report.epoch for posted in outbox.first(10)] == [2, 3, 4]
+    assert [posted.message.report.epoch for posted in outbox.first(10, after=messages[2].number)] == [3, 4]
     assert len(outbox) == 3
     outbox.close()
 
 
 def test_what_was_put_survives_the_process_that_put_it(tmp_path):
     first = Outbox(tmp_path / "box.sqlite")
-    first.put("trial", name="x")
+    first.put(tagged("x"))
     first.close()
     again = Outbox(tmp_path / "box.sqlite")
-    again.put("trial", name="y")
-    assert [message.body["name"] for message in again.first(10)] == ["x", "y"]
+    again.put(tagged("y"))
+    assert [posted.message for posted in again.first(10)] == [tagged("x"), tagged("y")]
     again.close()
 
 
 def test_threads_may_put_at_once(tmp_path):
     outbox = Outbox(tmp_path / "box.sqlite")
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda number: outbox.put("metrics", number=number), range(200)))
-    assert sorted(message.body["number"] for message in outbox.first(1000)) == list(range(200))
+        list(pool.map(lambda number: outbox.put(epoch("a", number)), range(200)))
+    assert sorted(posted.message.report.epoch for posted in outbox.first(1000)) == list(range(200))
     outbox.close()
 
 
 def test_a_rejected_message_is_kept_apart_with_why(tmp_path):
     outbox = Outbox(tmp_path / "box.sqlite")
-    outbox.put("end", id="gone")
-    outbox.put("end", id="here")
+    outbox.put(tagged("gone"))
+    outbox.put(tagged("here"))
     outbox.reject(outbox.first(1)[0], "no such run")
-    assert [message.body["id"] for message in outbox.first(10)] == ["here"]
+    assert [posted.message for posted in outbox.first(10)] == [tagged("here")]
     outbox.close()
     with closing(sqlite3.connect(tmp_path / "box.sqlite")) as database:
-        assert database.execute("SELECT body, reason FROM rejected").fetchall() == [('{"id": "gone"}', "no such run")]
+        found = database.execute("SELECT kind, body, reason FROM rejected").fetchall()
+    assert found == [("Tags", tagged("gone").to_json(), "no such run")]
 
 
 def test_a_line_takes_each_position_once_even_after_it_was_sent(tmp_path):
     outbox = Outbox(tmp_path / "box.sqlite")
     for position in (1, 2):
-        outbox.put_next("a", position, "metrics", epoch=position)
+        outbox.put_next("a", position, epoch("a", position))
     outbox.drop(message.number for message in outbox.first(10))
     outbox.close()
     again = Outbox(tmp_path / "box.sqlite")
     for line, position in (("a", 2), ("a", 1), ("a", 3), ("b", 1)):
-        again.put_next(line, position, "metrics", trial=line, epoch=position)
-    assert [message.body for message in again.first(10)] == [{"trial": "a", "epoch": 3}, {"trial": "b", "epoch": 1}]
+        again.put_next(line, position, epoch(line, position))
+    assert [posted.message for posted in again.first(10)] == [epoch("a", 3), epoch("b", 1)]
     again.close()
 
 
@@ -74,14 +85,14 @@ def test_a_full_disk_is_told_in_a_line_and_nothing_put_before_is_lost(tmp_path):
 
     def fill():
         for number in range(1000):
-            outbox.put_next("a", number, "metrics", text=1000 * "x")
+            outbox.put_next("a", number, tagged(1000 * "x"))
 
     with pytest.raises(OutboxError, match=r"cannot write .*box.sqlite \(database or disk is full\): free space"):
         fill()
     put = len(outbox)
     assert put > 0
     outbox._database.execute("PRAGMA max_page_count = 1000")
-    outbox.put_next("a", put, "metrics", text="the one that failed")
+    outbox.put_next("a", put, tagged("the one that failed"))
     assert len(outbox) == put + 1
     outbox.tidy()
     outbox.close()
@@ -90,7 +101,7 @@ def test_a_full_disk_is_told_in_a_line_and_nothing_put_before_is_lost(tmp_path):
 def test_the_log_is_folded_into_the_file_while_others_have_it_open(tmp_path):
     outbox, other = Outbox(tmp_path / "box.sqlite"), Outbox(tmp_path / "box.sqlite")
     for number in range(100):
-        other.put("metrics", number=number)
+        other.put(epoch("a", number))
     outbox.tidy()
     alone = sqlite3.connect(f"file:{tmp_path / 'box.sqlite'}?immutable=1", uri=True)
     assert alone.execute("SELECT count(*) FROM message").fetchone() == (100,)

@@ -13,6 +13,7 @@ from made import epoch, trial
 from mlflow import MlflowClient
 from servers import mlflow_server, postgres_binaries, postgres_database, unprivileged
 
+from study.record.epoch import EpochReport
 from study.record.selection import winner
 from study.tracking.reporter import Reporter
 from study.tracking.sender import Sender
@@ -38,7 +39,7 @@ def send(address, folder, user, accuracy):
     reporter.study(f"study of {user}", {"trials": 1}, {"mlflow.user": user, "stage": "study"})
     reporter.trial(f"{user}-1", "erm-0001", {"seed": 0}, {"mlflow.user": user, "stage": "search"})
     history = [epoch(shuffled=(accuracy, accuracy))]
-    reporter.metrics(f"{user}-1", 1, history[0])
+    reporter.epoch(f"{user}-1", EpochReport(1, history[0]))
     reporter.trial_artifacts(f"{user}-1", folder / "best", "best/shuffled")
     reporter.tag_trial(f"{user}-1", {"winner": "shuffled"})
     reporter.tag_study({"mlflow.note.content": "see #/experiments/{experiment}/runs/{run}"})

@@ -1,11 +1,17 @@
 """The sender and a real MLflow store."""
 
+import json
+from pathlib import Path
+
 import pytest
 from made import epoch, trial
 from mlflow import MlflowClient
 
 from bgbias.errors import SettingError
+from bgbias.table import Table
+from study.record.epoch import EpochReport
 from study.record.selection import winner
+from study.tracking.messages import Ended, EpochEnded, RunKey, StudyBegan, TrialBegan
 from study.tracking.outbox import Outbox
 from study.tracking.reporter import Reporter, check_tracking
 from study.tracking.sender import Sender
@@ -33,7 +39,7 @@ def report(file, experiment, study_id, trials=("t",)):
     reporter.study("my study", {"trials": len(trials)}, {})
     for name in trials:
         reporter.trial(f"{study_id}-{name}", name, {"seed": 0}, {"method": "erm"})
-        reporter.metrics(f"{study_id}-{name}", 1, {"val/original/accuracy": 0.5})
+        reporter.epoch(f"{study_id}-{name}", EpochReport(1, {"val/original/accuracy": 0.5}))
         reporter.end_trial(f"{study_id}-{name}", "FINISHED")
     return reporter
 
@@ -63,13 +69,30 @@ def test_what_mlflow_refuses_is_put_aside_and_the_rest_arrives(store, client, tm
 def test_one_refused_epoch_does_not_take_its_neighbours_along(store, client, tmp_path, capsys):
     reporter = report(tmp_path / "box", "neighbours", "one")
     for number, key in ((2, "val/original/accuracy"), (3, "not@allowed"), (4, "val/original/accuracy")):
-        reporter.metrics("one-t", number, {key: 0.5})
+        reporter.epoch("one-t", EpochReport(number, {key: 0.5}))
     reporter.close()
     assert send(store, tmp_path / "box") == 0
     (run,) = client.search_runs([client.get_experiment_by_name("neighbours").experiment_id], "tags.trial_id = 'one-t'")
     history = client.get_metric_history(run.info.run_id, "val/original/accuracy")
     assert [metric.step for metric in history] == [1, 2, 4]
     assert capsys.readouterr().err.count("MLflow refused a report") == 1
+
+
+def test_a_table_arrives_as_one_image_and_its_values_for_each_epoch(store, client, tmp_path):
+    tables = {epoch: Table(((epoch / 4, 0.5),), ("digit",), ("zero", "one")) for epoch in (1, 2)}
+    for _ in range(2):  # sent again, it changes nothing
+        reporter = report(tmp_path / "box", "tables", "one")
+        for number, table in tables.items():
+            message = EpochEnded("tables", RunKey("trial_id", "one-t"), EpochReport(number, {}, {"p/by class": table}))
+            reporter._outbox.put(message)
+        reporter.close()
+        assert send(store, tmp_path / "box") == 0
+    (run,) = client.search_runs([client.get_experiment_by_name("tables").experiment_id], "tags.trial_id = 'one-t'")
+    images = [file.path for file in client.list_artifacts(run.info.run_id, "images") if file.path.endswith(".png")]
+    assert sorted(path.split("step")[1].split("timestamp")[0].strip("+%") for path in images) == ["1", "2"]
+    for number, table in tables.items():
+        kept = client.download_artifacts(run.info.run_id, f"tables/p/by class/{number}.json")
+        assert Table.from_json(json.loads(Path(kept).read_text())) == table
 
 
 def test_a_run_that_goes_on_keeps_its_parameters_and_takes_new_ones(store, client, tmp_path, capsys):
@@ -114,7 +137,7 @@ def test_a_store_that_cannot_be_opened_keeps_the_messages(store, tmp_path, monke
     assert nowhere.finish() == 4
     assert "MLflow cannot be reached, the study goes on" in capsys.readouterr().err
     left = Outbox(tmp_path / "box")
-    assert [message.kind for message in left.first(10)] == ["study", "trial", "metrics", "end"]
+    assert [type(posted.message) for posted in left.first(10)] == [StudyBegan, TrialBegan, EpochEnded, Ended]
     left.close()
 
 

@@ -16,6 +16,7 @@ from made import epoch, trial
 from mlflow import MlflowClient
 from mlflow_server import MlflowServer, Proxy
 
+from study.record.epoch import EpochReport
 from study.record.selection import winner
 from study.tracking.outbox import Outbox
 from study.tracking.reporter import Reporter
@@ -43,7 +44,7 @@ def begin(box):
 def put_epochs(reporter, epochs):
     for number in epochs:
         for name in TRIALS:
-            reporter.metrics(name, number, dict.fromkeys(KEYS, number / 7))
+            reporter.epoch(name, EpochReport(number, dict.fromkeys(KEYS, number / 7)))
 
 
 def end(reporter):

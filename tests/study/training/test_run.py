@@ -21,7 +21,8 @@ def fresh(digits, scratch, **settings):
 
 def finished(digits, scratch, every, epochs=5):
     run = fresh(digits, scratch, **{"training/epochs": epochs, "evaluation/every": every})
-    while not (run.history and run.done):
+    assert not run.done
+    while not run.done:
         run.epoch()
     return run
 
@@ -51,7 +52,7 @@ def test_beyond_the_epochs_the_last_alone_is_judged_and_kept(load, tmp_path):
 def test_what_predicting_needs_is_chosen_when_a_run_is_judged(load, tmp_path):
     settings = {"method/name": "flow_embedding", "method/backbone": None, "method/max_samples": 2}
     run = fresh(load("colored-digits"), tmp_path, **settings, **{"training/epochs": 2, "evaluation/every": 2})
-    assert ["val/chosen/samples" in run.epoch() for _ in range(2)] == [False, True]
+    assert ["val/chosen/samples" in run.epoch().metrics for _ in range(2)] == [False, True]
 
 
 def test_a_run_whose_loss_is_lost_is_judged_at_once(load, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bgbias.errors import SettingError
-from bgbias.types import Table
+from bgbias.table import Table
 
 
 def test_a_table_of_a_tensor_and_of_lists_is_the_same_after_json():

@@ -1,0 +1,34 @@
+"""What a trial reports after each epoch: the same record from the trial to MLflow and the report."""
+
+from collections.abc import Sequence
+from dataclasses import field
+
+from bgbias.table import Table
+from study.record.json_record import JsonRecord, json_record
+
+Metrics = dict[str, float]
+
+
+@json_record
+class EpochReport(JsonRecord):
+    """
+    epoch: from 1
+    metrics: by name, such as `val/shuffled/accuracy`
+    tables: by name, such as a probability for each pair of classes
+    """
+
+    epoch: int
+    metrics: Metrics
+    tables: dict[str, Table] = field(default_factory=dict)
+
+
+def history_to_json(reports: Sequence[EpochReport]) -> str:
+    """Lines of JSON, one an epoch."""
+    return "".join(f"{report.to_json()}\n" for report in reports)
+
+
+def history_from_json(lines: str) -> list[EpochReport]:
+    """The reports of whole lines, in the order of their epochs; of an epoch that occurs twice the later one."""
+    reports = (EpochReport.from_json(line) for line in lines.split("\n")[:-1])
+    by_epoch = {report.epoch: report for report in reports}
+    return [by_epoch[epoch] for epoch in sorted(by_epoch)]

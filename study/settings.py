@@ -1,0 +1,6 @@
+"""Settings as they are recorded and reported."""
+
+from typing import Any
+
+Settings = dict[str, Any]
+"""Flat names of settings, such as `method/weight`, and their plain values."""

@@ -1,0 +1,32 @@
+"""The lines of JSON between the sender and its process."""
+
+from study.record.json_record import JsonRecord, json_record
+
+FINISH = "finish\n"
+"""Send what is left, and end."""
+
+
+@json_record
+class Order(JsonRecord):
+    """The first line that the process reads.
+
+    outbox: the file to send; artifacts: folder for them where the store is a database
+    """
+
+    outbox: str
+    tracking_uri: str
+    artifacts: str
+
+
+@json_record
+class Progress(JsonRecord):
+    """A line that the process writes.
+
+    sent: numbers of messages that have arrived, or were put aside
+    refused: why one of them was put aside
+    problem: why nothing can be sent at present; None once it can
+    """
+
+    sent: tuple[int, ...] = ()
+    refused: str | None = None
+    problem: str | None = None
