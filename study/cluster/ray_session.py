@@ -6,29 +6,17 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import ray
-from ray._private import services
 
 from bgbias.errors import SettingError
 from study import stopping
+from study.cluster.ray_internals import own_groups, quiet
 from study.record.config import StudyConfig
 from study.scratch import PREFIX, scratch, sweep
 
 KNOCK_SECONDS = 5.0
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
-}
-"""Ray's environment variables; the last because a study's own folder is what it goes on from."""
-
 SHORT = Path("/tmp")
 """Where Ray's folder goes when the one for temporary files has a path too long for Ray's sockets."""
 SOCKET_BYTES = 107
@@ -44,8 +32,7 @@ def ray_session(config: StudyConfig) -> Iterator[None]:
     Raises:
         SettingError: the cluster cannot be reached, or has no room for a single trial.
     """
-    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    quiet()
     place = ray_place()
     sweep(place)
     try:
@@ -101,18 +88,6 @@ def ray_place() -> Path:
             f"got '{asked}' of {len(os.fsencode(asked))}: give a shorter one"
         )
     return SHORT
-
-
-@contextmanager
-def own_groups() -> Iterator[None]:
-    """Start Ray's processes in groups of their own, where the signals that a batch system sends to this one's group do
-    not reach them."""
-    popen: Any = services.ConsolePopen
-    services.ConsolePopen = partial(popen, process_group=0)
-    try:
-        yield
-    finally:
-        services.ConsolePopen = popen
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bgbias.data.datasets import datasets
 from bgbias.errors import CheckpointError
 from bgbias.metrics import best_accuracy
+from study.cluster.ray_internals import try_again
 from study.display import console, percent, rounded
 from study.record.epoch import EpochReport
 from study.record.folder import SEARCH, StudyFolder
@@ -26,7 +27,6 @@ from study.search.trainable import ENVIRONMENT, EPOCH, REPORT, SETTINGS, TRIAL, 
 from study.tracking.reporter import Reporter
 from study.training.trial_store import TrialStore
 
-UNLIMITED = -1
 FAILURES = 3
 """How often in a row a trial is tried again without one more epoch."""
 
@@ -69,7 +69,7 @@ class Recorder(Callback):  # type: ignore[misc]
     def on_trial_recover(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
         name = trial.config[TRIAL]
         self._failures[name] = self._failures.get(name, 0) + 1
-        trial.max_failures = UNLIMITED if self._failures[name] < FAILURES else 0
+        try_again(trial, self._failures[name] < FAILURES)
 
     def on_trial_complete(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
         record = self._running.pop(trial.config[TRIAL])

@@ -7,7 +7,7 @@ with the same proposals, from nothing but its record of trials.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from bgbias.randomness import derive
 from study.record.selection import Trial, highest_accuracy
+from study.settings import Settings
 from study.space import SearchSpace
 
 
@@ -34,7 +35,7 @@ class Proposals(Protocol):
     def recall(self, trials: Sequence[Trial]) -> None:
         """Take up what was proposed before, in its order, and what is known of it."""
 
-    def propose(self, trial_id: str, number: int) -> dict[str, Any]:
+    def propose(self, trial_id: str, number: int) -> Settings:
         """The searched settings of the stage's trial of this number, counted from 0."""
 
     def tell(self, trial_id: str, value: float, epochs: int) -> None:
@@ -55,7 +56,7 @@ class Seeds:
     def recall(self, trials: Sequence[Trial]) -> None:
         """Nothing is learned."""
 
-    def propose(self, trial_id: str, number: int) -> dict[str, Any]:  # noqa: ARG002
+    def propose(self, trial_id: str, number: int) -> Settings:  # noqa: ARG002
         """The next seed."""
         return {"seed": self._seeds[number]}
 
@@ -73,7 +74,7 @@ class QuickJournal(JournalFileBackend):
         super().__init__(str(file))
         self._own = file
 
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+    def append_logs(self, logs: list[dict[str, object]]) -> None:
         """Add lines."""
         with self._own.open("a") as file:
             file.write("".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs))
@@ -86,7 +87,7 @@ class KnowingTPE(optuna.samplers.TPESampler):
         super().__init__(seed=seed, n_startup_trials=random_trials)
         self._space = dict(sorted(space.items()))
 
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:  # noqa: ARG002
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
         """The whole space: a study's trials all have the same settings."""
         return self._space if trial.number else {}
 
@@ -121,7 +122,7 @@ class OptunaProposals:
                 self._study.enqueue_trial(params)
                 self._asked[trial.trial_id] = self._study.ask(self._params)
 
-    def propose(self, trial_id: str, number: int) -> dict[str, Any]:
+    def propose(self, trial_id: str, number: int) -> Settings:
         """What TPE draws with the number's own seed, after all that is known."""
         seed = derive(self._seed, "search", number) % 2**32
         self._study.sampler = KnowingTPE(self._params, seed, self._random)
@@ -142,7 +143,7 @@ class OptunaProposals:
         """A failure, which TPE leaves out."""
         self._study.tell(self._asked.pop(trial_id), state=TrialState.FAIL)
 
-    def _told(self, params: Mapping[str, Any], value: float, epochs: int) -> FrozenTrial:
+    def _told(self, params: Settings, value: float, epochs: int) -> FrozenTrial:
         pruned = epochs < self._epochs
         return create_trial(
             state=TrialState.PRUNED if pruned else TrialState.COMPLETE,

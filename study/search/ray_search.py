@@ -5,7 +5,6 @@ Ray keeps nothing that a study needs: both begin with what the study's folder ho
 
 import json
 from types import SimpleNamespace
-from typing import Any
 from uuid import uuid4
 
 from ray.tune.experiment import Trial as RayTrial
@@ -14,10 +13,12 @@ from ray.tune.search import Searcher
 
 from bgbias.config import RunConfig
 from bgbias.metrics import best_accuracy
+from study.cluster.ray_internals import stand_in
 from study.record.folder import SEARCH, StudyFolder
 from study.record.selection import Trial, highest_accuracy
 from study.search.proposals import Proposals
-from study.search.trainable import EPOCH, SETTINGS, TRIAL
+from study.search.trainable import EPOCH, SETTINGS, TRIAL, Result
+from study.settings import Settings
 
 
 class RecordedSearch(Searcher):  # type: ignore[misc]
@@ -27,7 +28,7 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
     """
 
     def __init__(
-        self, folder: StudyFolder, stage: str, space: str, objective: str, proposals: Proposals, fixed: dict[str, Any]
+        self, folder: StudyFolder, stage: str, space: str, objective: str, proposals: Proposals, fixed: Settings
     ) -> None:
         """
         Args:
@@ -42,10 +43,10 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
         self._begun, self._number = len(recorded), folder.next_number()
         self._own: dict[str, str] = {}
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    def suggest(self, trial_id: str) -> dict[str, str] | str:
         """Ray's next trial, under Ray's own name for it."""
         if self._waiting:
             trial = self._waiting.pop(0)
@@ -57,13 +58,13 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
         self._own[trial_id] = name
         return {TRIAL: name, SETTINGS: json.dumps(settings)}
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(self, trial_id: str, result: Result | None = None, error: bool = False) -> None:
         """Learn from a trial's end."""
         name = self._own.pop(trial_id)
         if error or not result:
             self._proposals.give_up(name)
         else:
-            self._proposals.tell(name, result[self.metric], result[EPOCH])
+            self._proposals.tell(name, float(result[self.metric]), int(result[EPOCH]))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the folder holds all."""
@@ -71,7 +72,7 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: the folder holds all."""
 
-    def _begin(self) -> tuple[str, dict[str, Any]]:
+    def _begin(self) -> tuple[str, Settings]:
         name = uuid4().hex[:8]
         proposed = self._proposals.propose(name, self._begun)
         settings = RunConfig.from_flat({**self._fixed, **proposed}).to_flat()
@@ -83,39 +84,41 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
 class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
     """Successive halving that a resumed study takes up where it was, from the trials its folder holds."""
 
-    def __init__(self, folder: StudyFolder, space: str, objective: str, **kwargs: Any) -> None:
+    def __init__(self, folder: StudyFolder, space: str, objective: str, **kwargs: int) -> None:
         super().__init__(time_attr=EPOCH, metric=best_accuracy(objective), mode="max", **kwargs)
         self._stopped: set[str] = set()
         for recorded in folder.trials(SEARCH, space):
             self._recall(recorded, objective)
 
-    def on_trial_add(self, tune_controller: Any, trial: RayTrial) -> None:
-        super().on_trial_add(tune_controller, named(trial))
+    def on_trial_add(self, tune_controller: object, trial: RayTrial) -> None:
+        super().on_trial_add(tune_controller, own(trial))
 
-    def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
-        own = named(trial)
-        decision: str = super().on_trial_result(tune_controller, own, result)
+    def on_trial_result(self, tune_controller: object, trial: RayTrial, result: Result) -> str:  # noqa: ARG002
+        return self._decide(own(trial), result)
+
+    def on_trial_complete(self, tune_controller: object, trial: RayTrial, result: Result) -> None:
+        super().on_trial_complete(tune_controller, own(trial), result)
+
+    def on_trial_remove(self, tune_controller: object, trial: RayTrial) -> None:
+        super().on_trial_remove(tune_controller, own(trial))
+
+    def _decide(self, trial: SimpleNamespace, result: Result) -> str:
+        decision: str = super().on_trial_result(None, trial, result)
         if decision == self.STOP:
-            self._stopped.add(own.trial_id)
-        return self.STOP if own.trial_id in self._stopped else decision
-
-    def on_trial_complete(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> None:
-        super().on_trial_complete(tune_controller, named(trial), result)
-
-    def on_trial_remove(self, tune_controller: Any, trial: RayTrial) -> None:
-        super().on_trial_remove(tune_controller, named(trial))
+            self._stopped.add(trial.trial_id)
+        return self.STOP if trial.trial_id in self._stopped else decision
 
     def _recall(self, recorded: Trial, objective: str) -> None:
-        stand_in = SimpleNamespace(config={TRIAL: recorded.trial_id})
-        self.on_trial_add(None, stand_in)
+        trial = stand_in(recorded.trial_id)
+        super().on_trial_add(None, trial)
         for epoch in range(1, len(recorded.history) + 1):
             best = highest_accuracy(recorded.history[:epoch], objective)
-            self.on_trial_result(None, stand_in, {EPOCH: epoch, self.metric: best})
+            self._decide(trial, {EPOCH: epoch, self.metric: best})
 
 
-def named(trial: RayTrial) -> SimpleNamespace:
+def own(trial: RayTrial) -> SimpleNamespace:
     """A trial under the study's own name, which outlives Ray's."""
-    return SimpleNamespace(trial_id=trial.config[TRIAL])
+    return stand_in(trial.config[TRIAL])
 
 
 def make_scheduler(folder: StudyFolder, space: str, objective: str, epochs: int, every: int) -> RecordedHalving:

@@ -1,22 +1,20 @@
 """One stage of a study: the search of one space, or its winner on fresh seeds."""
 
-import signal
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ray import tune
 
 from bgbias.config import RunConfig
+from study.cluster.ray_internals import UNLIMITED, own_interrupt
 from study.display import command_line
 from study.errors import StudyInterruptedError, TrialsFailedError
 from study.record.config import StudyConfig
 from study.record.folder import SEARCH, StudyFolder
 from study.record.selection import winner
 from study.scratch import scratch
-from study.search.callbacks import UNLIMITED, Recorder, Watcher
+from study.search.callbacks import Recorder, Watcher
 from study.search.proposals import OptunaProposals, Proposals, Seeds
 from study.search.ray_search import RecordedHalving, RecordedSearch, make_scheduler
 from study.search.trainable import ENVIRONMENT, Environment, TrialTrainable
@@ -109,13 +107,3 @@ class Stage:
         if finished == 0:
             reason = str(results.errors[0]).strip().splitlines()[-1]
             raise TrialsFailedError(f"every trial of {self.space} failed; the first said: {reason}")
-
-
-@contextmanager
-def own_interrupt() -> Iterator[None]:
-    """Put Ctrl-C's handler back, which Ray replaces for good."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)

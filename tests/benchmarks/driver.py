@@ -29,7 +29,7 @@ from ray.tune.search.optuna import OptunaSearch
 from bgbias.files import write_checksums
 from bgbias.methods.erm import Erm
 from bgbias.metrics import best_accuracy
-from study.cluster.ray_session import QUIET
+from study.cluster.ray_internals import QUIET
 from study.record.config import StudyConfig
 from study.record.epoch import EpochReport
 from study.record.folder import SEARCH, StudyFolder

@@ -1,0 +1,64 @@
+"""Everything that relies on what Ray does not document; a test of each names the behaviour, as seen in Ray 2.60."""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+from ray._private import services
+from ray.tune.experiment import Trial
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
+}
+"""Ray's environment variables; the last because a study's own folder is what it goes on from."""
+
+UNLIMITED = -1
+"""Failures after which a trial is tried again without end."""
+
+
+def quiet() -> None:
+    """Set what the environment does not set already, and silence Ray Tune's log."""
+    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def own_groups() -> Iterator[None]:
+    """Start Ray's processes in groups of their own, where the signals that a batch system sends to this one's group do
+    not reach them. Ray starts each by `services.ConsolePopen`."""
+    popen: Any = services.ConsolePopen
+    services.ConsolePopen = partial(popen, process_group=0)
+    try:
+        yield
+    finally:
+        services.ConsolePopen = popen
+
+
+@contextmanager
+def own_interrupt() -> Iterator[None]:
+    """Put Ctrl-C's handler back, which `Tuner.fit` replaces for good."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def stand_in(trial_id: str) -> SimpleNamespace:
+    """A trial for ASHA, which reads nothing of a trial but its name."""
+    return SimpleNamespace(trial_id=trial_id)
+
+
+def try_again(trial: Trial, again: bool) -> None:
+    """Decide whether a trial that fails again is tried again: Ray looks at its limit at every failure."""
+    trial.max_failures = UNLIMITED if again else 0
