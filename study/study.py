@@ -29,7 +29,6 @@ from study.record.storage import Storage
 from study.report import write_report
 from study.report.note import experiment_note, study_note
 from study.report.tables import Report
-from study.report.views import views
 from study.search.stage import Stage
 from study.space import SearchSpace, label, load_space
 from study.tracking.reporter import Reporter, check_tracking
@@ -232,8 +231,6 @@ def publish(folder: StudyFolder, reporter: Reporter, dataset: str) -> None:
 
 
 def describe(report: Report, reporter: Reporter) -> None:
-    """Notes on the study and its experiment, and the experiment's saved views."""
-    shown = views(report)
-    now = time.time_ns() // 1_000_000
-    reporter.tag_study({NOTE: study_note(report, shown)})
-    reporter.tag_experiment({NOTE: experiment_note(report, shown), **dict(view.tag(now) for view in shown)})
+    """Notes on the study and its experiment."""
+    reporter.tag_study({NOTE: study_note(report)})
+    reporter.tag_experiment({NOTE: experiment_note(report)})

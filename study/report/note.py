@@ -1,16 +1,18 @@
-"""What MLflow's pages say about a study and its experiment, in Markdown."""
+"""What MLflow's pages say about a study and its experiment, in Markdown: results, and filters that find runs."""
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
+from study.record.folder import CONFIRM, SEARCH
+from study.report.analysis import shifted_variant
 from study.report.interactive.page import OVERVIEW
 from study.report.tables import Report
-from study.report.views import View
 from study.tracking.messages import EXPERIMENT_PLACE, RUN_PLACE
 
 MISSING = "-"
 
 
-def study_note(report: Report, views: Sequence[View]) -> str:
+def study_note(report: Report) -> str:
     """What was asked, what was found, and where to look further."""
     config = report.config
     spaces = list(dict.fromkeys(row.space for row in report.rows))
@@ -25,15 +27,13 @@ def study_note(report: Report, views: Sequence[View]) -> str:
         "Test accuracy [%] of the winners, chosen on validation data:",
         _winners(report, spaces),
         *(["Their mean ± standard deviation over fresh seeds:", _seeds(report, spaces)] if report.seed_rows else []),
-        "Compare runs:",
-        "\n".join(f"- [{view.name}]({view_link(view)})" for view in views),
-        f"Find runs: `tags.study = '{report.name}'`, `tags.stage = 'search'` or `'confirm'`, `tags.space = 'erm'`, "
-        "`tags.winner LIKE '%shuffled%'`.",
+        "Find runs:",
+        _links(report, f"tags.study = '{report.name}' and "),
     ]
     return "\n\n".join(parts)
 
 
-def experiment_note(report: Report, views: Sequence[View]) -> str:
+def experiment_note(report: Report) -> str:
     """How an experiment's runs are laid out, and where its questions are answered."""
     return "\n\n".join(
         [
@@ -42,14 +42,27 @@ def experiment_note(report: Report, views: Sequence[View]) -> str:
             "`best/val.<variant>.accuracy` and `best/test.<variant>.accuracy` are a trial's accuracies at its epoch "
             "with the highest validation accuracy on that variant. Compare methods and settings on the first; the "
             "second is for reporting.",
-            "\n".join(f"- [{view.name}]({view_link(view)})" for view in views),
+            _links(report),
         ]
     )
 
 
-def view_link(view: View, experiment: str = EXPERIMENT_PLACE) -> str:
-    """Where a view opens, from the server's root."""
-    return f"#/experiments/{experiment}/runs?viewStateShareKey={view.key}&compareRunsMode=CHART"
+def filters(report: Report) -> dict[str, str]:
+    """MLflow's filter for each group of runs that a report's study has."""
+    shifted = shifted_variant(report.config)
+    found = {
+        "trials of the searches": f"tags.stage = '{SEARCH}'",
+        f"winners on {shifted}": f"tags.winner LIKE '%{shifted}%'",
+        **({"winners on fresh seeds": f"tags.stage = '{CONFIRM}'"} if report.seed_rows else {}),
+    }
+    spaces = dict.fromkeys(row.space for row in report.rows)
+    return found | {f"trials of {space}": f"tags.stage = '{SEARCH}' and tags.space = '{space}'" for space in spaces}
+
+
+def _links(report: Report, first: str = "") -> str:
+    page = f"#/experiments/{EXPERIMENT_PLACE}/runs?searchFilter="
+    found = ((name, first + runs) for name, runs in filters(report).items())
+    return "\n".join(f"- [{name}]({page}{quote(runs)}): `{runs}`" for name, runs in found)
 
 
 def _winners(report: Report, spaces: Sequence[str]) -> str:
