@@ -4,8 +4,7 @@ import json
 
 from bgbias.errors import SettingError
 from study.record.folder import StudyFolder
-from study.report import figures
-from study.report.interactive import page
+from study.report import page
 from study.report.tables import Report, make_report
 
 
@@ -18,7 +17,7 @@ def write_report(folder: StudyFolder) -> Report:
     report = make_report(folder)
     if not report.rows:
         raise SettingError(f"no trial of {folder.root} has finished: go on with `study resume`")
-    figures.draw(report, folder.report)
     page.write(report, folder.report)
+    page.write_pictures(report, folder.report)
     (folder.report / "report.json").write_text(json.dumps(report.to_json(), indent=1))
     return report

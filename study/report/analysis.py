@@ -1,4 +1,4 @@
-"""What the interactive figures show, computed from recorded trials. Nothing is drawn here."""
+"""What the figures show, computed from recorded trials. Nothing is drawn here."""
 
 import warnings
 from collections.abc import Sequence
@@ -11,8 +11,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from bgbias.data.dataset import ORIGINAL
 from bgbias.data.datasets import datasets
 from bgbias.metrics import TEST, VALIDATION, accuracies_at, accuracy, chosen, train_loss
+from bgbias.table import Table
 from study.record.config import StudyConfig
-from study.record.epoch import Metrics
+from study.record.epoch import EpochReport, Metrics
 from study.record.selection import Row, Trial, best_epoch, highest_accuracy
 from study.report.tables import Report, SeedRow, searched_values, spans_decades
 
@@ -157,6 +158,15 @@ def chosen_samples(report: Report, row: Row) -> float | None:
     return _metrics(report, row).get(chosen("samples"))
 
 
+def tables(report: Report, row: Row) -> dict[str, Table]:
+    """The tables that a winner reported at its epoch."""
+    return _epoch(report, row).tables
+
+
 def _metrics(report: Report, row: Row) -> Metrics:
+    return _epoch(report, row).metrics
+
+
+def _epoch(report: Report, row: Row) -> EpochReport:
     trial = next(trial for trial in report.trials if trial.trial_id == row.trial)
-    return trial.history[row.epoch - 1]
+    return trial.epochs[row.epoch - 1]

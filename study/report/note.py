@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from study.record.folder import CONFIRM, SEARCH
 from study.report.analysis import shifted_variant
-from study.report.interactive.page import OVERVIEW
+from study.report.page import OVERVIEW
 from study.report.tables import Report
 from study.tracking.messages import EXPERIMENT_PLACE, RUN_PLACE
 

@@ -13,6 +13,7 @@ from study.record.config import StudyConfig
 from study.record.folder import CONFIRM, SEARCH, StudyFolder
 from study.record.selection import Gaps, Row, Trial, best_epoch, variant_order, winners
 from study.report.statistics import Comparison, compare
+from study.settings import Settings
 
 CONFIDENCE = 0.95
 
@@ -35,9 +36,9 @@ class SeedRow:
     std: float | None
     low: float | None
     high: float | None
-    config: dict[str, Any]
+    config: Settings
 
-    def repeats(self, config: dict[str, Any]) -> bool:
+    def repeats(self, config: Settings) -> bool:
         """Whether these are seeds of that configuration."""
         return {**config, "seed": None} == {**self.config, "seed": None}
 

@@ -1,18 +1,20 @@
-"""One page of all interactive figures, which needs nothing but itself: plotly.js stands in it once."""
+"""One page of all figures, which needs nothing but itself: plotly.js stands in it once. The figures as PNG files."""
 
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import plotly.graph_objects as go
 from plotly import io
 from plotly.offline import get_plotlyjs
+from rich.markup import escape as escape_markup
 
 from bgbias.data.dataset import ORIGINAL
-from study.report import analysis
-from study.report.interactive import comparing, searching, training
-from study.report.interactive.drawing import spaces
+from study.display import console
+from study.report import analysis, comparing, searching, training
+from study.report.drawing import spaces
+from study.report.statistics import SIGNIFICANT
 from study.report.tables import Report
 
 OVERVIEW = "overview.html"
@@ -38,9 +40,22 @@ class Section(NamedTuple):
 
 def write(report: Report, folder: Path) -> Path:
     """Draw everything into one HTML file in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / OVERVIEW
     path.write_text(page(report))
     return path
+
+
+def write_pictures(report: Report, folder: Path) -> None:
+    """Write every figure as a PNG file into `folder`, if plotly's exporter Kaleido is there with its browser."""
+    try:
+        for section in sections(report):
+            for at, (_, figure) in enumerate(section.figures):
+                if figure is not None:
+                    figure.write_image(folder / f"{section.key}-{at}.png", scale=2)
+    except (ImportError, ValueError, RuntimeError) as error:
+        reason = escape_markup(str(error).strip().partition("\n")[0].rstrip(".,"))
+        console.print(f"[dim]no PNG figures ({reason}): install the extra `png` and Chrome[/]", soft_wrap=True)
 
 
 def page(report: Report) -> str:
@@ -101,6 +116,18 @@ def sections(report: Report) -> list[Section]:
             [("", training.learning_curves(report)), (f"Training loss, winners on {shifted}", training.losses(report))],
         ),
     ]
+    differences = comparing.differences(report)
+    if differences is not None:
+        baseline = report.comparisons[0].baseline
+        text = (
+            f"Test accuracy on fresh seeds, points above {baseline}, and 95 % intervals over images. Filled: p < "
+            f"{SIGNIFICANT} after Holm's correction."
+        )
+        found.insert(1, Section("differences", f"Differences to {baseline}", text, [("", differences)]))
+    tables = training.tables(report)
+    if tables:
+        text = "What the winners reported at the epoch of their checkpoint."
+        found.append(Section("tables", "Tables", text, [*tables]))
     votes = training.vote_curves(report)
     if votes is not None:
         text = "Test accuracy of the winners at every number of samples, from one pass; larger: validation's choice."
@@ -109,7 +136,7 @@ def sections(report: Report) -> list[Section]:
 
 
 def _of_each_space(report: Report) -> Iterable[Section]:
-    names: dict[str, Any] = spaces(report)
+    names = spaces(report)
     yield Section(
         "effects",
         "What each hyper-parameter does",

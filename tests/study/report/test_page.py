@@ -1,12 +1,18 @@
-"""The page of interactive figures."""
+"""The page of figures."""
 
+import dataclasses
+import math
 from html.parser import HTMLParser
+from importlib.util import find_spec
 
+import numpy as np
 import pytest
 from made import epoch, trial
 from test_analysis import report
 
-from study.report.interactive import comparing, page, searching, training
+from bgbias.table import Table
+from study.report import comparing, page, searching, training
+from study.report.statistics import Comparison
 
 
 class Loads(HTMLParser):
@@ -55,6 +61,81 @@ def test_the_page_stands_alone_and_its_links_lead_to_its_sections(found, tmp_pat
 def test_names_cannot_break_the_page(found):
     object.__setattr__(found, "name", "<script>alert(1)</script>")
     assert "<script>alert" not in page.page(found)
+
+
+@pytest.mark.skipif(find_spec("kaleido") is not None, reason="plotly's exporter is installed")
+def test_without_an_exporter_one_line_says_what_is_missing(found, tmp_path, capsys):
+    page.write_pictures(found, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "Kaleido" in told
+    assert "install the extra `png`" in told
+
+
+@pytest.mark.skipif(find_spec("kaleido") is None, reason="needs the extra png and a browser")
+def test_every_figure_is_a_png_file(found, tmp_path):
+    page.write_pictures(found, tmp_path)
+    names = {
+        f"{section.key}-{at}.png"
+        for section in page.sections(found)
+        for at, (_, figure) in enumerate(section.figures)
+        if figure
+    }
+    assert {path.name: path.read_bytes()[:4] for path in tmp_path.iterdir()} == dict.fromkeys(names, b"\x89PNG")
+
+
+@pytest.fixture
+def compared():
+    trials = [
+        trial(space, [epoch(original=(0.9, 0.8), shuffled=(0.5, 0.4))], space=space, number=i)
+        for i, space in enumerate(("erm", "mine", "other"))
+    ]
+    rows = [
+        Comparison("original", "mine", "erm", difference=-0.02, low=-0.05, high=0.01, p=0.2, holm=0.2),
+        Comparison("original", "other", "erm", difference=0.03, low=0.01, high=0.05, p=0.01, holm=0.02),
+        Comparison("shuffled", "mine", "erm", difference=0.10, low=0.06, high=0.14, p=0.001, holm=0.001),
+    ]
+    return dataclasses.replace(report(trials), comparisons=rows)
+
+
+def test_differences_are_drawn_in_points_with_their_intervals(compared):
+    figure = comparing.differences(compared)
+    original, shuffled = figure.data
+    assert (list(original.y), list(shuffled.y)) == (["mine", "other"], ["mine"])
+    assert list(original.x) == pytest.approx([-2, 3])
+    assert list(shuffled.x) == pytest.approx([10])
+    assert list(original.error_x.array) == pytest.approx([3, 2])
+    assert list(original.error_x.arrayminus) == pytest.approx([3, 2])
+    assert [title.text for title in figure.layout.annotations] == ["original", "shuffled"]
+
+
+def test_only_significant_marks_are_full(compared):
+    original, shuffled = comparing.differences(compared).data
+    assert original.marker.symbol == ("circle-open", "circle")
+    assert shuffled.marker.symbol == ("circle",)
+
+
+def test_without_comparisons_there_is_no_figure_of_them(compared):
+    assert "differences" in [section.key for section in page.sections(compared)]
+    none = dataclasses.replace(compared, comparisons=[])
+    assert comparing.differences(none) is None
+    assert "differences" not in [section.key for section in page.sections(none)]
+
+
+def test_each_winners_tables_are_shown_once_at_the_epoch_of_its_checkpoint():
+    table = Table(((0.1, 0.9), (math.nan, 0.5)), ("a", "b"), ("c", "d"))
+    other = Table(((1.0,),), ("a",), ("c",))
+    made = trial("t", [epoch(shuffled=(0.5, 0.5)), epoch(shuffled=(0.9, 0.8)), epoch(shuffled=(0.7, 0.9))])
+    told = [dataclasses.replace(r, tables={"p": other if r.epoch != 2 else table}) for r in made.epochs]
+    found = report([dataclasses.replace(made, epochs=told)])
+    ((title, figure),) = training.tables(found)
+    assert title == "erm: p, trial t, epoch 2"
+    (drawn,) = figure.data
+    assert (list(drawn.y), list(drawn.x)) == (["a", "b"], ["c", "d"])
+    np.testing.assert_array_equal(np.array(drawn.z, dtype=float), table.values)
+    assert "tables" in [section.key for section in page.sections(found)]
+    assert "tables" not in [section.key for section in page.sections(report([made]))]
 
 
 def test_bars_stand_from_best_to_worst_with_the_interval_of_fresh_seeds(found):

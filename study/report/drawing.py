@@ -1,7 +1,6 @@
-"""What all interactive figures share: colours, panels, texts."""
+"""What all figures share: colours, panels, texts."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -9,6 +8,7 @@ from plotly.subplots import make_subplots
 from study.display import rounded
 from study.record.selection import Row, Trial
 from study.report.tables import Report
+from study.settings import Settings
 
 COLORS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "pentagon")
@@ -88,7 +88,7 @@ def short(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def settings_text(config: dict[str, Any]) -> str:
+def settings_text(config: Settings) -> str:
     """A configuration's own settings, one a line."""
     own = {name: value for name, value in config.items() if name.startswith(OWN) and not name.endswith("/name")}
     return "<br>".join(f"{short(name)} = {rounded(value)}" for name, value in own.items())

@@ -1,4 +1,4 @@
-"""Methods against each other: their ranking on every variant, and what they trade on one for another."""
+"""Methods against each other: their ranking, their differences, and what they trade on one variant for another."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from bgbias.data.dataset import ORIGINAL
 from study.report import analysis
 from study.report.analysis import Ranked, Trade
-from study.report.interactive.drawing import (
+from study.report.drawing import (
     finished,
     mark,
     panels,
@@ -17,6 +17,7 @@ from study.report.interactive.drawing import (
     spaces,
     winner_text,
 )
+from study.report.statistics import SIGNIFICANT, Comparison
 from study.report.tables import Report
 
 BAR = 40
@@ -79,6 +80,48 @@ def _seeds_text(ranked: Ranked) -> str:
         return ""
     each = ", ".join(f"{100 * value:.2f}" for value in ranked.seeds.test_accuracies)
     return f"<br>test on seeds {', '.join(map(str, ranked.seeds.seeds))}: {each} %"
+
+
+def differences(report: Report) -> go.Figure | None:
+    """Intervals: by how many points each space's fresh seeds are above the baseline's on each variant; filled marks are
+    significant after Holm's correction. None without comparisons."""
+    rows = report.comparisons
+    if not rows:
+        return None
+    variants = list(dict.fromkeys(row.variant for row in rows))
+    figure, places = panels(variants, shared_y=False, row=40 + BAR * len({row.space for row in rows}))
+    for variant, place in zip(variants, places, strict=True):
+        mine = [row for row in rows if row.variant == variant]
+        figure.add_scatter(
+            x=percents([row.difference for row in mine]),
+            y=[row.space for row in mine],
+            mode="markers",
+            marker={
+                "size": 10,
+                "symbol": ["circle" if row.holm < SIGNIFICANT else "circle-open" for row in mine],
+                "color": [spaces(report)[row.space] for row in mine],
+            },
+            error_x={
+                "array": percents([row.high - row.difference for row in mine]),
+                "arrayminus": percents([row.difference - row.low for row in mine]),
+                "symmetric": False,
+                "color": "#555",
+            },
+            hovertext=[_difference_text(row) for row in mine],
+            hoverinfo="text",
+            showlegend=False,
+            **place,
+        )
+    figure.add_vline(x=0, line={"color": "#555", "width": 1})
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    return figure
+
+
+def _difference_text(row: Comparison) -> str:
+    return (
+        f"<b>{row.space}</b> - {row.baseline}: {100 * row.difference:+.2f} points"
+        f"<br>95 % interval {100 * row.low:+.2f} to {100 * row.high:+.2f}<br>p = {row.holm:.2g} after Holm"
+    )
 
 
 def trade_off(report: Report) -> go.Figure:

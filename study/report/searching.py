@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from study.record.selection import Trial, best_epoch, highest_accuracy
 from study.report import analysis
-from study.report.interactive.drawing import (
+from study.report.drawing import (
     color,
     finished,
     mark,

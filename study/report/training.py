@@ -1,11 +1,12 @@
-"""How the winners trained, and what more samples do where samples vote."""
+"""How the winners trained, the tables they reported, and what more samples do where samples vote."""
 
 import plotly.graph_objects as go
 
 from bgbias.metrics import TEST, VALIDATION
+from bgbias.table import Table
 from study.record.selection import Row, Trial
 from study.report import analysis
-from study.report.interactive.drawing import finished, mark, panels, short, spaces, winner_text
+from study.report.drawing import BOTTOM, TOP, finished, mark, panels, short, spaces, winner_text
 from study.report.tables import Report
 
 
@@ -77,6 +78,33 @@ def losses(report: Report) -> go.Figure:
     figure.update_xaxes(title_text="epoch", title_standoff=5)
     figure.update_yaxes(rangemode="tozero", tickformat="~g")
     return figure
+
+
+def tables(report: Report) -> list[tuple[str, go.Figure]]:
+    """A heat map of each table that a winner reported at the epoch of its checkpoint, with a title each."""
+    winners = {(row.space, row.trial, row.epoch): row for row in reversed(report.rows)}
+    found = []
+    for row in reversed(winners.values()):
+        for name, table in analysis.tables(report, row).items():
+            found.append((f"{row.space}: {name}, trial {row.trial}, epoch {row.epoch}", heat_map(table)))
+    return found
+
+
+def heat_map(table: Table) -> go.Figure:
+    """A table's values, its first row on top."""
+    figure = go.Figure(
+        go.Heatmap(
+            x=list(table.columns),
+            y=list(table.rows),
+            z=[list(row) for row in table.values],
+            texttemplate="%{z:.3g}",
+            colorscale="Viridis",
+            hovertemplate="%{y}, %{x}: %{z:.4g}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(type="category", autorange="reversed", automargin=True)
+    return finished(figure, height=TOP + BOTTOM + 36 * max(3, len(table.rows)))
 
 
 def vote_curves(report: Report) -> go.Figure | None:
