@@ -52,7 +52,8 @@ def mnist(folder: Path | None, split_seed: int) -> DigitSplits:
     Source: LeCun, Cortes, Burges, "The MNIST database of handwritten digits".
 
     Args:
-        folder: holds the four IDX files, raw or gzipped, itself or in `MNIST/raw`; None downloads them.
+        folder: holds the four IDX files, raw or gzipped, itself or in `MNIST/raw`, with a dash or a dot before `idx`;
+            None downloads them.
         split_seed: seed of the validation cut.
 
     Raises:
@@ -115,10 +116,11 @@ def _mnist_part(folder: Path, part: str, first_source: int) -> Digits:
 
 
 def _read_idx(folder: Path, name: str, dimensions: int) -> Tensor:
-    """An IDX file of unsigned bytes, raw or gzipped, as a uint8 tensor."""
-    found = [file for file in (folder / name, folder / f"{name}.gz") if file.is_file()]
+    """An IDX file of unsigned bytes, raw or gzipped, as a uint8 tensor. Copies on Kaggle have a dot before `idx`."""
+    names = [f"{start}{ending}" for start in (name, name.replace("-idx", ".idx")) for ending in ("", ".gz")]
+    found = [folder / name for name in names if (folder / name).is_file()]
     if not found:
-        raise DataError(f"no {name} or {name}.gz in {folder}: give a folder that holds MNIST's IDX files")
+        raise DataError(f"no {', '.join(names[:-1])} or {names[-1]} in {folder}: give a folder of MNIST's IDX files")
     file = found[0]
     try:
         data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()

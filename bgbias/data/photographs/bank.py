@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,15 +20,16 @@ from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 
+from bgbias.data.photographs import listing
+from bgbias.data.photographs.picture import UNREADABLE, read_picture, stored
 from bgbias.errors import DataError
 from bgbias.progress import track
 
-VERSION = 1
+VERSION = 2
 ROWS, DESCRIPTION = "rows.u8", "bank.json"
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow and numpy raise for files that are cut short or no pictures."""
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+Bits = np.ndarray[Any, np.dtype[np.bool_]]
 Decode = Callable[[Path], Bytes]
 
 
@@ -54,13 +55,10 @@ class Bank:
 
 def list_files(folder: Path, endings: frozenset[str]) -> list[File]:
     """The files of a folder of class folders, by class and name, sorted."""
-    if not folder.is_dir():
-        return []
     return [
         File(part.name, file.stem, file)
-        for part in sorted(folder.iterdir())
-        if part.is_dir()
-        for file in sorted(part.iterdir())
+        for part in listing.class_folders(folder)
+        for file in listing.files(part)
         if file.suffix.lower() in endings
     ]
 
@@ -143,8 +141,7 @@ def decode_picture(size: int) -> Decode:
     """A decoder of colour pictures to [size, size, 4]: the shorter side scaled to `size`, the centre cut out."""
 
     def decode(path: Path) -> Bytes:
-        with Image.open(path) as opened:
-            picture = centre(opened.convert("RGB"), size, Image.Resampling.BICUBIC)
+        picture = centre(read_picture(path), size, Image.Resampling.BICUBIC)
         row: Bytes = np.zeros((size, size, 4), dtype=np.uint8)
         row[..., :3] = np.asarray(picture)
         return row
@@ -152,16 +149,33 @@ def decode_picture(size: int) -> Decode:
     return decode
 
 
-def decode_mask(size: int) -> Decode:
-    """A decoder of .npy masks [H, W] to packed bits [size, ceil(size / 8)], cut as the pictures are."""
+def decode_mask(size: int, picture_of: Mapping[Path, Path]) -> Decode:
+    """A decoder of .npy masks [H, W] to packed bits [size, ceil(size / 8)], turned and cut as the pictures are.
+
+    Args:
+        picture_of: by a mask's file, that of its picture.
+    """
 
     def decode(path: Path) -> Bytes:
         mask = np.load(path, allow_pickle=False)
         if mask.ndim != 2:
             raise ValueError(f"a mask has two dimensions, but this has the shape {mask.shape}")
-        return pack(centre(Image.fromarray(mask.astype(bool)), size, Image.Resampling.NEAREST))
+        mask = turned_with(mask.astype(bool), picture_of.get(path))
+        return pack(centre(Image.fromarray(mask), size, Image.Resampling.NEAREST))
 
     return decode
+
+
+def turned_with(mask: Bits, picture: Path | None) -> Bits:
+    """A mask [H, W] bool as its picture is shown; unchanged where that is missing, unreadable or of another size."""
+    if picture is None:
+        return mask
+    try:
+        with Image.open(picture) as opened:
+            found = stored(opened).mask_as_shown(mask)
+    except UNREADABLE:
+        return mask
+    return mask if found is None else found
 
 
 def pack(mask: Image.Image) -> Bytes:

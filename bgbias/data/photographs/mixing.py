@@ -84,19 +84,34 @@ def released(reader: Reader, part: Part) -> dict[str, Variant]:
 
 
 def mixed(reader: Reader, part: Part, index: dict[str, int], variant: str) -> Released:
-    """A mixed variant; its names say which foreground and which background each picture was made of."""
-    shelf = reader.pictures(variant, TEST)
+    """A mixed variant; its names say which foreground and which background each picture was made of.
+
+    The foreground is of the picture's own class. The background may be of any class, so its name must be of one only.
+    """
+    shelf, backgrounds = reader.pictures(variant, TEST), by_bare_name(index)
     names, fronts, backs = [], [], []
-    for name in shelf.row:
+    for key in shelf.row:
+        class_name, _, name = key.partition("/")
         front, back = mixed_sources(name) or (name, name)
-        if front in index and back in index:
-            names.append(name)
-            fronts.append(index[front])
-            backs.append(index[back])
+        front_index, back_index = index.get(f"{class_name}/{front}"), backgrounds.get(back, [])
+        if front_index is not None and len(back_index) == 1:
+            names.append(key)
+            fronts.append(front_index)
+            backs += back_index
+        elif front_index is not None and back_index:
+            reader.faults.append(f"{variant} picture {key} has a background whose name several classes have")
         else:
-            reader.faults.append(f"{variant} picture {name} is made of no known pictures")
+            reader.faults.append(f"{variant} picture {key} is made of no known pictures")
     pictures = Pictures(shelf.storage, shelf.rows(names))
     return Released(part.fronts.at(torch.tensor(fronts)), part.tiles, torch.tensor(backs), pictures)
+
+
+def by_bare_name(index: dict[str, int]) -> dict[str, list[int]]:
+    """The indices of `<class>/<name>` by name alone."""
+    found: dict[str, list[int]] = {}
+    for key, i in index.items():
+        found.setdefault(key.partition("/")[2], []).append(i)
+    return found
 
 
 def picture_by_picture(reader: Reader, part: Part, index: dict[str, int], variant: str) -> Variant:

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from bgbias.data.photographs import layout
+from bgbias.data.photographs import layout, listing
 from bgbias.data.photographs.bank import (
     Bytes,
     Decode,
@@ -22,6 +22,7 @@ from bgbias.data.photographs.bank import (
     open_bank,
     pack,
 )
+from bgbias.data.photographs.picture import read_picture
 from bgbias.data.photographs.stored import PIXEL, PackedMasks, Pictures
 from bgbias.errors import DataError
 from bgbias.types import NO_BACKGROUND, Backgrounds, Foregrounds
@@ -39,8 +40,8 @@ class Shelf:
     """One folder of pictures or masks, decoded.
 
     storage: [R + 1, ...] uint8, its last row the extra one
-    row:     which row each name has; a file that is unreadable is left out
-    label:   the class of each name
+    row:     by `<class>/<name>`, which row each has; a file that is unreadable is left out
+    label:   the class of each
     """
 
     storage: Tensor
@@ -60,7 +61,7 @@ class Shelf:
 class Part:
     """N photographs of one split, of which the first T have a mask and a tile of their own.
 
-    names: of the source pictures
+    names: of the source pictures, `<class>/<name>`
     image, mask: [N]; label, source: [N] int64; the mask of the others is all foreground
     tile:  [T + 1], only_bg_t of the first T sources, then black
     """
@@ -109,7 +110,7 @@ class Reader:
 
     def __init__(self, root: Path, size: int) -> None:
         self.root, self.size = root, size
-        self.classes = class_folders(root)
+        self.classes = class_names(root)
         self.faults: list[str] = []
         self._sources: dict[str, int] = {}
         self._shelves: dict[str, Shelf] = {}
@@ -125,13 +126,13 @@ class Reader:
         label = f"{layout.ORIGINAL}-{split}-{self.size}"
         originals = self._picture_shelf(f"{extra}-{label}" if extra else label, [*own, *others])
         tiles, masks = self.pictures(layout.ONLY_BG_T, split), self.masks(split)
-        wanted = [plain(file.name) for file in own if plain(file.name) in originals.row]
+        wanted = [key for key in map(key_of, own) if key in originals.row]
         for what, shelf in ((layout.ONLY_BG_T, tiles), (layout.FG_MASK, masks)):
             missing = [name for name in wanted if name not in shelf.row]
             self.faults += [f"{split} picture {name} has no readable {what}" for name in missing]
         paired = [name for name in wanted if name in tiles.row and name in masks.row]
         self._check_classes(split, originals.labels(paired))
-        unmasked = [plain(file.name) for file in others if plain(file.name) in originals.row]
+        unmasked = [key for key in map(key_of, others) if key in originals.row]
         names = [*paired, *unmasked]
         whole = torch.full((len(unmasked),), len(masks.storage) - 1)
         black = torch.tensor([len(tiles.storage) - 1])
@@ -145,13 +146,15 @@ class Reader:
         )
 
     def pictures(self, variant: str, split: str) -> Shelf:
-        """All pictures of a variant, by the name of their source; mixed ones by that of their file."""
+        """All pictures of a variant, by class and name of their source; mixed ones by that of their file."""
         return self._picture_shelf(f"{variant}-{split}-{self.size}", self._files(variant, split))
 
     def masks(self, split: str) -> Shelf:
         """All masks of a split, by source: as given, or where none are, what only_fg shows."""
         files = list_files(layout.split_folder(self.root, layout.FG_MASK, split), MASK_ENDINGS)
-        decode = decode_mask(self.size)
+        pictures = {key_of(file): file.path for file in self._files(layout.ORIGINAL, split)}
+        partners = {file.path: pictures[key_of(file)] for file in files if key_of(file) in pictures}
+        decode = decode_mask(self.size, partners)
         if not files:
             files = self._files(layout.ONLY_FG, split)
             decode = decode_only_fg(self.size)
@@ -162,8 +165,8 @@ class Reader:
         return list_files(layout.split_folder(self.root, variant, split), layout.PICTURE_ENDINGS)
 
     def _others(self, own: list[File], extra: str, split: str) -> list[File]:
-        known = {plain(file.name) for file in own}
-        others = [file for file in self._files(extra, split) if plain(file.name) not in known]
+        known = {key_of(file) for file in own}
+        others = [file for file in self._files(extra, split) if key_of(file) not in known]
         if not others:
             folder = layout.split_folder(self.root, extra, split)
             raise DataError(f"{folder} adds no picture to {layout.ORIGINAL}: leave dataset/extra out")
@@ -194,19 +197,19 @@ class Reader:
         self.faults += [f"{files[row].path} cannot be read ({reason})" for row, reason in sorted(bank.faults.items())]
         row_of: dict[str, int] = {}
         for row, file in enumerate(files):
-            if plain(file.name) in row_of:
-                self.faults.append(f"{file.path} has the name of another picture")
+            if key_of(file) in row_of:
+                self.faults.append(f"{file.path} has the name of another picture of its class")
             elif file.class_name not in self.classes:
                 self.faults.append(f"{file.path} is of no class that the originals have")
             elif row not in bank.faults:
-                row_of[plain(file.name)] = row
+                row_of[key_of(file)] = row
         label_of = {name: self.classes.index(files[row].class_name) for name, row in row_of.items()}
         self._shelves[label] = Shelf(bank.rows, row_of, label_of)
         return self._shelves[label]
 
     @property
     def source_names(self) -> tuple[str, ...]:
-        """What each source is called, by its number."""
+        """What each source is called, `<class>/<name>`, by its number."""
         return tuple(self._sources)
 
     def check(self, skip: bool) -> None:
@@ -223,12 +226,12 @@ class Reader:
             )
 
 
-def plain(name: str) -> str:
-    """A file's name as its source's; a mixed picture's as it is."""
-    return name if layout.mixed_sources(name) else layout.source(name)
+def key_of(file: File) -> str:
+    """What a file is called in its part of the folder: `<class>/<source>`, or `<class>/<name>` for a mixed picture."""
+    return f"{file.class_name}/{file.name if layout.mixed_sources(file.name) else layout.source(file.name)}"
 
 
-def class_folders(root: Path) -> tuple[str, ...]:
+def class_names(root: Path) -> tuple[str, ...]:
     """The class folders of the training originals, or of the released ones, sorted.
 
     Raises:
@@ -236,10 +239,8 @@ def class_folders(root: Path) -> tuple[str, ...]:
     """
     for split in (layout.TRAIN, layout.TEST):
         folder = layout.split_folder(root, layout.ORIGINAL, split)
-        if folder.is_dir():
-            found = sorted(part.name for part in folder.iterdir() if part.is_dir())
-            if found:
-                return tuple(found)
+        if found := listing.class_folders(folder):
+            return tuple(part.name for part in found)
     raise DataError(
         f"{root} holds neither {layout.ORIGINAL}/{layout.TRAIN}/<class> nor {layout.RELEASE}/{layout.ORIGINAL}/"
         f"{layout.VAL}/<class>: give the folder that `study data build` or `study data fetch` wrote"
@@ -250,8 +251,7 @@ def decode_only_fg(size: int) -> Decode:
     """A decoder of only_fg pictures to their masks, packed: what is brighter than noise, without holes or specks."""
 
     def decode(path: Path) -> Bytes:
-        with Image.open(path) as opened:
-            picture = np.asarray(centre(opened.convert("RGB"), size, Image.Resampling.BICUBIC))
+        picture = np.asarray(centre(read_picture(path), size, Image.Resampling.BICUBIC))
         bright = ndimage.binary_opening(picture.max(axis=-1) > JPEG_NOISE)
         return pack(Image.fromarray(ndimage.binary_fill_holes(bright)))
 

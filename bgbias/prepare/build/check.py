@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bgbias.data.photographs import layout
+from bgbias.data.photographs import layout, listing
 from bgbias.prepare.build.folder import CHECKSUMS, MANIFEST
 from bgbias.prepare.build.parallel import parallel
 from bgbias.prepare.build.scan import PARTS, Classes, Seen, Tree, read_tree, see
@@ -120,8 +120,8 @@ class Checker:
         tree = self.tree
         self.findings.add("does not belong here", map(tree.name, tree.strangers))
         known = {*PARTS, layout.RELEASE, MANIFEST, CHECKSUMS}
-        others = [entry for entry in sorted(tree.root.iterdir()) if entry.name not in known]
-        self.remarks.add("is no part of the layout", [entry.name for entry in others if entry.name[0] != "."])
+        others = [entry.name for entry in listing.entries(tree.root) if entry.name not in known]
+        self.remarks.add("is no part of the layout", others)
         for split, parts in tree.parts.items():
             needed = PARTS if self.is_built or split == layout.TEST else (layout.ORIGINAL,)
             self.findings.add("is missing", [self._folder(part, split) for part in needed if part not in parts])
@@ -167,7 +167,8 @@ class Checker:
     def _check_splits(self) -> None:
         first: dict[str, str] = {}
         for split, parts in self.tree.parts.items():
-            names = {layout.source(f.stem) for files in parts.get(layout.ORIGINAL, {}).values() for f in files}
+            originals = parts.get(layout.ORIGINAL, {})
+            names = {f"{class_name}/{layout.source(f.stem)}" for class_name, files in originals.items() for f in files}
             for name in sorted(names):
                 other = first.setdefault(name, split)
                 if other == split:
@@ -191,9 +192,14 @@ class Checker:
         for found in seen.values():
             if found.fault is not None:
                 self.findings.add(f"cannot be used ({found.fault})", [self.tree.name(found.path)])
+        turned = [self.tree.name(found.path) for found in seen.values() if found.turned]
+        self.remarks.add("is turned by an EXIF orientation, so that its variants and masks may not fit", turned)
         for parts in self.tree.parts.values():
+            originals = parts.get(layout.ORIGINAL, {})
+            plain = [file for files in originals.values() for file in files if seen[file].plain]
+            self.remarks.add("is nearly all of one colour", map(self.tree.name, plain))
             if layout.FG_MASK in parts:
-                self._check_shapes(parts.get(layout.ORIGINAL, {}), parts[layout.FG_MASK], seen)
+                self._check_shapes(originals, parts[layout.FG_MASK], seen)
         sizes = Counter(found.size for found in seen.values() if found.size is not None)
         usual = max(sizes, key=sizes.__getitem__, default=(0, 0))
         odd = [found for found in seen.values() if found.size not in (None, usual)]
@@ -201,12 +207,14 @@ class Checker:
         (self.findings if self.is_built else self.remarks).add(problem, [self.tree.name(found.path) for found in odd])
 
     def _check_shapes(self, originals: Classes, masks: Classes, seen: dict[Path, Seen]) -> None:
-        size_of = {layout.source(file.stem): seen[file].size for files in originals.values() for file in files}
-        for files in masks.values():
+        for class_name, files in masks.items():
+            pictures = {layout.source(file.stem): seen[file] for file in originals.get(class_name, [])}
             for file in files:
-                mask, picture = seen[file].size, size_of.get(layout.source(file.stem))
-                if mask is not None and picture is not None and mask != picture:
-                    self.findings.add("is a mask of another shape than its picture", [self.tree.name(file)])
+                mask, picture = seen[file].size, pictures.get(layout.source(file.stem))
+                if mask is not None and picture is not None and picture.size is not None:
+                    sizes = (picture.size, picture.size[::-1]) if picture.turned else (picture.size,)
+                    wrong = [] if mask in sizes else [self.tree.name(file)]
+                    self.findings.add("is a mask of another shape than its picture", wrong)
 
     def _check_checksums(self, seen: dict[Path, Seen]) -> None:
         file = self.tree.root / CHECKSUMS

@@ -1,12 +1,12 @@
 """Files of a dataset folder: written whole or not at all, always with the same bytes for the same pixels."""
 
-import hashlib
 import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
 
+from bgbias.files import atomically
 from bgbias.prepare.build.variants import Image, Mask
 from bgbias.errors import DataError
 
@@ -14,15 +14,14 @@ QUALITY = 95
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file under another name, then rename it.
+    """Write a file, whole or not at all.
 
     Raises:
         DataError: the disk is full or the folder cannot be written to.
     """
-    partial = path.with_name(f"{path.name}.part")
     try:
-        partial.write_bytes(data)
-        partial.replace(path)
+        with atomically(path) as partial:
+            partial.write_bytes(data)
     except OSError as error:
         raise DataError(
             f"cannot write {path} ({error.strerror}): mend that or free some space, then the same command goes on"
@@ -41,8 +40,3 @@ def npy(mask: Mask) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, mask)
     return buffer.getvalue()
-
-
-def sha256(path: Path) -> str:
-    """The checksum of a file, in hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -21,8 +21,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from bgbias.data.photographs import layout
-from bgbias.prepare.build.files import sha256, write
+from bgbias.data.photographs import layout, listing
+from bgbias.files import sha256
+from bgbias.prepare.build.files import write
 from bgbias.prepare.build.parallel import parallel
 from bgbias.prepare.build.settings import Head
 from bgbias.prepare.build.sources import Source
@@ -30,7 +31,7 @@ from bgbias.errors import DataError, SettingError
 
 MANIFEST, CHECKSUMS = "manifest.json", "files.sha256"
 PARTS = frozenset({*layout.VARIANTS, layout.FG_MASK, layout.RELEASE})
-OWN = PARTS | {CHECKSUMS, f"{CHECKSUMS}.part", f"{MANIFEST}.part"}
+OWN = PARTS | {CHECKSUMS, f"{CHECKSUMS}.partial", f"{MANIFEST}.partial"}
 
 Manifest = dict[str, Any]
 Verdict = dict[str, Any]
@@ -80,8 +81,8 @@ class BuildFolder:
     def _refuse_strangers(self, own: frozenset[str]) -> None:
         if not self.root.is_dir():
             raise SettingError(f"--out must be a folder, but {self.root} is a file: give another --out")
-        for entry in sorted(self.root.iterdir()):
-            if entry.name not in own and not entry.name.startswith("."):
+        for entry in listing.entries(self.root):
+            if entry.name not in own:
                 raise SettingError(
                     f"--out must be empty or hold the same build, but {self.root} holds '{entry.name}': "
                     "give another --out, or move it away"
@@ -130,7 +131,7 @@ class BuildFolder:
         Raises:
             DataError: a file is missing or does not belong here.
         """
-        found = {file for part in PARTS for file in (self.root / part).rglob("[!.]*") if file.is_file()}
+        found = {file for part in PARTS for file in listing.files_below(self.root / part)}
         for file in sorted(expected ^ found):
             problem = "is missing: build again" if file in expected else "is not of this build: move it away"
             raise DataError(f"{file} {problem}, then the same command goes on")

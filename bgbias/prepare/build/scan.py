@@ -9,9 +9,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from bgbias.data.photographs import layout
-from bgbias.data.photographs.bank import UNREADABLE
+from bgbias.data.photographs import layout, listing
+from bgbias.data.photographs.picture import UNREADABLE, read_picture, stored
+from bgbias.prepare.build.variants import Image
 
+SAMPLED = 64
+"""About how many rows and columns of a picture are looked at for its colours."""
+FEW_LEVELS = 8
+"""Of 255."""
 PARTS = (*layout.VARIANTS, layout.FG_MASK)
 """The variants, and the masks."""
 
@@ -57,32 +62,29 @@ def read_tree(root: Path) -> Tree:
 def _classes(tree: Tree, part: str, folder: Path) -> Classes:
     endings = {".npy"} if part == layout.FG_MASK else layout.PICTURE_ENDINGS
     classes: Classes = {}
-    for entry in _visible(folder):
-        if not entry.is_dir():
-            tree.strangers.append(entry)
-            continue
-        files = _visible(entry)
-        classes[entry.name] = [file for file in files if file.is_file() and file.suffix.lower() in endings]
-        tree.strangers.extend(sorted(set(files) - set(classes[entry.name])))
+    tree.strangers.extend(listing.files(folder))
+    for entry in listing.class_folders(folder):
+        classes[entry.name] = [file for file in listing.files(entry) if file.suffix.lower() in endings]
+        tree.strangers.extend(sorted(set(listing.entries(entry)) - set(classes[entry.name])))
     return classes
-
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
 @dataclass(frozen=True)
 class Seen:
     """What a file holds.
 
-    size:   width and height in pixels, or None where `fault` says why there are none
+    size:   width and height in pixels as it is shown, or None where `fault` says why there are none
+    turned: whether it is stored otherwise, with an EXIF orientation
+    plain:  whether it is a picture nearly all of one colour
     digest: SHA-256 of its bytes
     """
 
     path: Path
-    size: tuple[int, int] | None
-    fault: str | None
     digest: str
+    size: tuple[int, int] | None = None
+    turned: bool = False
+    plain: bool = False
+    fault: str | None = None
 
 
 def see(path: Path) -> Seen:
@@ -90,16 +92,21 @@ def see(path: Path) -> Seen:
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     try:
-        size = _mask_size(data) if path.suffix == ".npy" else _picture_size(data)
-    except (*UNREADABLE, EOFError) as error:
-        return Seen(path, None, str(error).partition(" <")[0], digest)
-    return Seen(path, size, None, digest)
+        if path.suffix.lower() == ".npy":
+            return Seen(path, digest, _mask_size(data))
+        with Pillow.open(io.BytesIO(data)) as opened:
+            turned = stored(opened).turn is not None
+        shown = read_picture(io.BytesIO(data))
+    except UNREADABLE as error:
+        return Seen(path, digest, fault=str(error).partition(" <")[0])
+    return Seen(path, digest, shown.size, turned, is_plain(np.asarray(shown)))
 
 
-def _picture_size(data: bytes) -> tuple[int, int]:
-    with Pillow.open(io.BytesIO(data)) as picture:
-        picture.load()
-        return picture.size
+def is_plain(image: Image) -> bool:
+    """Whether nine tenths of a picture [H, W, 3] uint8 lie within a few grey levels in every channel."""
+    sample = image[:: max(1, len(image) // SAMPLED), :: max(1, image.shape[1] // SAMPLED)].reshape(-1, 3)
+    low, high = np.percentile(sample, (5, 95), axis=0)
+    return bool((high - low <= FEW_LEVELS).all())
 
 
 def _mask_size(data: bytes) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bgbias.data.photographs import listing
 from bgbias.data.photographs.imagenet9_classes import CLASSES
 from bgbias.data.photographs.layout import FG_MASK, PICTURE_ENDINGS, RELEASE, VAL, VARIANTS
 from bgbias.errors import DataError, UnknownNameError
@@ -42,9 +43,7 @@ class Release:
 
 
 def _count(folder: Path) -> int:
-    if not folder.is_dir():
-        return 0
-    return sum(file.suffix.lower() in COUNTED_ENDINGS and not file.name.startswith(".") for file in folder.iterdir())
+    return sum(file.suffix.lower() in COUNTED_ENDINGS for file in listing.files(folder))
 
 
 IMAGENET9 = Release(

@@ -120,7 +120,7 @@ def test_masks_are_decoded_to_bits(tmp_path):
     mask = np.zeros((16, 16), dtype=np.uint8)
     mask[3, 2:5] = 1
     np.save(tmp_path / "mask.npy", mask)
-    found = np.unpackbits(decode_mask(16)(tmp_path / "mask.npy"), axis=-1)
+    found = np.unpackbits(decode_mask(16, {})(tmp_path / "mask.npy"), axis=-1)
     assert np.array_equal(found, mask)
 
 
@@ -129,7 +129,7 @@ def test_a_mask_of_three_dimensions_or_of_objects_is_refused(tmp_path):
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     for name in ("deep", "objects"):
         with pytest.raises(ValueError, match=r"two dimensions|allow_pickle"):
-            decode_mask(4)(tmp_path / f"{name}.npy")
+            decode_mask(4, {})(tmp_path / f"{name}.npy")
 
 
 def test_banks_lie_beside_the_data_or_where_that_is_read_only_in_the_users_cache(tmp_path, monkeypatch):

@@ -140,7 +140,7 @@ def test_a_damaged_archive_is_named_with_the_way_out(damaged, damage):
 
 def test_a_missing_file_is_named_with_the_folder(damaged):
     (damaged / LABELS).unlink()
-    assert_one_line_error(damaged, f"no {LABELS} or {LABELS}.gz in {damaged}", "give a folder")
+    assert_one_line_error(damaged, f"no {LABELS}, {LABELS}.gz, ", f" in {damaged}: give a folder")
 
 
 def test_a_missing_folder_is_named(tmp_path):

@@ -16,6 +16,7 @@ from bgbias.data.photographs.reader import decode_only_fg
 from bgbias.errors import DataError
 from bgbias.methods.erm import Erm
 from bgbias.models.compact_cnn import CompactCnn
+from bgbias.prepare.build.check import check
 from bgbias.training import Trainer, Training
 from bgbias.types import NO_BACKGROUND, OWN_BACKGROUND
 
@@ -38,6 +39,11 @@ def read(folder, **options):
     return Imagenet9(size=SIDE, **options).load(folder)
 
 
+def bare(key):
+    """A source's name without its class."""
+    return key.partition("/")[2]
+
+
 def picture(root, variant, split, label, name):
     file = layout.split_folder(root, variant, split) / CLASSES[label] / f"{name}.JPEG"
     return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1).float() / 255
@@ -46,8 +52,9 @@ def picture(root, variant, split, label, name):
 def test_originals_are_their_files_to_the_bit(dataset, photographs_folder):
     test = dataset.test["original"]
     for i in range(len(test)):
-        label, name = int(test.foregrounds.label[i]), dataset.source_names[test.foregrounds.source[i]]
-        expected = picture(photographs_folder, layout.ORIGINAL, layout.TEST, label, name)
+        label, key = int(test.foregrounds.label[i]), dataset.source_names[test.foregrounds.source[i]]
+        assert key == f"{CLASSES[label]}/{bare(key)}"
+        expected = picture(photographs_folder, layout.ORIGINAL, layout.TEST, label, bare(key))
         assert torch.equal(test.batch(torch.tensor([i])).image[0], expected)
 
 
@@ -58,7 +65,7 @@ def test_the_test_sets_variants_are_the_released_files(dataset, photographs_fold
         assert isinstance(shown, Released)
         for i in range(len(shown)):
             label, front = int(shown.foregrounds.label[i]), dataset.source_names[shown.foregrounds.source[i]]
-            name = layout.mixed_name(front, names[shown.assignment[i]])
+            name = layout.mixed_name(bare(front), bare(names[shown.assignment[i]]))
             expected = picture(photographs_folder, variant, layout.TEST, label, name)
             assert torch.equal(shown.batch(torch.tensor([i])).image[0], expected)
 
@@ -112,7 +119,7 @@ def test_a_share_of_the_training_sources_is_held_out_by_class(folder):
     assert len(dataset.train.backgrounds) == 45
     assert len(held_out.backgrounds) == 15
     names = {dataset.source_names[source] for source in train | validation}
-    assert all(name.startswith("train") for name in names)
+    assert all(bare(name).startswith("train") for name in names)
 
 
 def test_another_split_seed_holds_out_others(folder):
@@ -128,13 +135,13 @@ def test_a_folder_built_here_keeps_its_own_validation_split(folder):
     assert len(dataset.train) == 3 * COUNTS[layout.TRAIN]
     names = {dataset.source_names[source] for source in dataset.validation["original"].foregrounds.source.tolist()}
     assert len(names) == 3 * COUNTS[layout.VAL]
-    assert all(name.startswith("val") for name in names)
+    assert all(bare(name).startswith("val") for name in names)
     assert len(read(folder, validation_share=0.1).train) == 54
 
 
 def test_the_test_set_is_never_drawn_from(dataset):
     used = {source for v in [dataset.train, *dataset.validation.values()] for source in v.foregrounds.source.tolist()}
-    assert not any(dataset.source_names[source].startswith("test") for source in used)
+    assert not any(bare(dataset.source_names[source]).startswith("test") for source in used)
 
 
 def test_masks_come_from_only_fg_where_none_are_given(folder):
@@ -176,7 +183,7 @@ def test_missing_and_unreadable_pictures_stop_with_their_names(folder):
         read(folder)
     assert "2 faults" in str(error.value)
     assert "train0_3.JPEG cannot be read" in str(error.value)
-    assert "train picture train1_4 has no readable fg_mask" in str(error.value)
+    assert "train picture 01_bar/train1_4 has no readable fg_mask" in str(error.value)
 
 
 def test_they_are_left_out_if_asked(folder):
@@ -186,7 +193,7 @@ def test_they_are_left_out_if_asked(folder):
     used = [dataset.train, dataset.validation["original"]]
     assert sum(len(variant) for variant in used) == 59
     names = {dataset.source_names[source] for variant in used for source in variant.foregrounds.source.tolist()}
-    assert "train1_4" not in names
+    assert "01_bar/train1_4" not in names
     assert len(dataset.test["no_fg"]) == 23
     assert len(dataset.test["original"]) == 24
 
@@ -205,16 +212,86 @@ def test_a_class_without_pictures_in_a_split_is_named(folder):
         read(folder)
 
 
-def test_two_pictures_of_one_name_and_unknown_classes_are_faults(folder):
+def test_two_pictures_of_one_name_in_a_class_and_unknown_classes_are_faults(folder):
     place = layout.split_folder(folder, layout.ORIGINAL, layout.TRAIN)
-    shutil.copy(place / CLASSES[0] / "train0_0.JPEG", place / CLASSES[1] / "train0_0.JPEG")
+    shutil.copy(place / CLASSES[0] / "train0_0.JPEG", place / CLASSES[0] / "train0_0.png")
     elsewhere = layout.split_folder(folder, layout.NO_FG, layout.TEST) / "unknown"
     elsewhere.mkdir()
     shutil.copy(place / CLASSES[0] / "train0_0.JPEG", elsewhere / "another.JPEG")
     with pytest.raises(DataError, match="dataset/faulty=skip") as error:
         read(folder)
-    assert "train0_0.JPEG has the name of another picture" in str(error.value)
+    assert "train0_0.png has the name of another picture of its class" in str(error.value)
     assert "another.JPEG is of no class that the originals have" in str(error.value)
+
+
+def renamed(folder, part, split, label, old, new):
+    for file in (layout.split_folder(folder, part, split) / CLASSES[label]).glob(f"{old}.*"):
+        file.rename(file.with_stem(new))
+
+
+def test_two_classes_may_have_pictures_of_one_name(folder):
+    for part in (layout.ORIGINAL, layout.ONLY_BG_T, layout.FG_MASK):
+        for label in (0, 1):
+            renamed(folder, part, layout.TRAIN, label, f"train{label}_0", "0001")
+    train = read(folder, validation_share=0.25).train
+    assert len(train) == 45
+    (folder / "manifest.json").write_text("{}")
+    dataset = read(folder)
+    for label in (0, 1):
+        source = dataset.source_names.index(f"{CLASSES[label]}/0001")
+        (i,) = (dataset.train.foregrounds.source == source).nonzero()[:, 0].tolist()
+        shown = dataset.train.batch(torch.tensor([i]))
+        assert shown.label.tolist() == [label]
+        assert torch.equal(shown.image[0], picture(folder, layout.ORIGINAL, layout.TRAIN, label, "0001"))
+
+
+def test_a_released_background_whose_name_two_classes_have_is_named(folder):
+    single = (layout.ORIGINAL, layout.ONLY_BG_T, layout.FG_MASK, layout.ONLY_FG, layout.NO_FG, layout.ONLY_BG_B)
+    for part in single:
+        renamed(folder, part, layout.TEST, 1, "test1_0", "test0_0")
+    with pytest.raises(DataError, match=r"mixed_.*/fg_.*_bg_test0_0 has a background whose name several classes have"):
+        read(folder)
+
+
+def test_hidden_entries_are_no_classes_and_no_pictures(folder):
+    first = read(folder)
+    for part in (*layout.VARIANTS, layout.FG_MASK):
+        for split in layout.SPLITS:
+            place = layout.split_folder(folder, part, split)
+            shutil.copytree(place / CLASSES[0], place / ".ipynb_checkpoints")
+            for file in list((place / CLASSES[0]).iterdir()):
+                shutil.copy(file, file.with_name(f"._{file.name}"))
+            (place / "Thumbs.db").touch()
+            (place / CLASSES[0] / "Thumbs.db").touch()
+    second = read(folder)
+    assert second.classes == first.classes == CLASSES
+    assert second.source_names == first.source_names
+    assert check(folder, 1).is_sound
+
+
+def test_a_picture_is_turned_as_it_is_shown_and_its_mask_too(folder):
+    file = layout.split_folder(folder, layout.ORIGINAL, layout.TRAIN) / CLASSES[0] / "train0_3.JPEG"
+    mask = layout.split_folder(folder, layout.FG_MASK, layout.TRAIN) / CLASSES[0] / "train0_3.npy"
+    with Image.open(file) as opened:
+        wide = opened.resize((48, SIDE))
+    drawn = np.zeros((SIDE, 48), dtype=bool)
+    drawn[4:9, 12:20] = True
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn clockwise shows it upright
+    wide.save(file.with_suffix(".png"), exif=exif)
+    file.unlink()
+    (folder / "manifest.json").write_text("{}")
+    shown = []
+    for stored in (drawn, np.rot90(drawn, -1)):
+        np.save(mask, stored)
+        dataset = read(folder)
+        source = dataset.source_names.index(f"{CLASSES[0]}/train0_3")
+        i = (dataset.train.foregrounds.source == source).nonzero()[0]
+        shown.append(dataset.train.batch(i))
+    for batch in shown:
+        assert torch.equal(batch.mask[0, 0], torch.from_numpy(np.rot90(drawn, -1)[8:40].copy()))
+        expected = np.rot90(np.asarray(wide), -1)[8:40].copy()
+        assert torch.equal(batch.image[0], torch.from_numpy(expected).permute(2, 0, 1).float() / 255)
 
 
 def test_the_released_test_set_alone_can_be_judged_on_but_not_trained_on(folder):

@@ -100,7 +100,7 @@ def test_whatever_does_not_belong_is_found_or_remarked(release):
     (release / layout.NO_FG / "train" / "00_disc" / "x.gif").touch()
     (release / layout.NO_FG / "train" / "00_disc" / ".hidden").touch()
     (release / "in9l").mkdir()
-    assert found(release) == {"does not belong here": ["no_fg/train/00_disc/x.gif", "no_fg/train/list.txt"]}
+    assert found(release) == {"does not belong here": ["no_fg/train/list.txt", "no_fg/train/00_disc/x.gif"]}
     assert remarks(release) == {"is no part of the layout": ["in9l"]}
 
 
@@ -136,7 +136,7 @@ def test_a_source_in_two_splits_is_found(release):
         folder = release / part
         for file in (folder / "train" / "00_disc").glob("*train0_3[._]*"):
             shutil.copy(file, folder / "val" / "00_disc")
-    assert found(release)["is a source in both train and val"] == ["train0_3"]
+    assert found(release)["is a source in both train and val"] == ["00_disc/train0_3"]
 
 
 def test_damaged_pictures_and_masks_are_found(release):
@@ -168,6 +168,38 @@ def test_pictures_of_another_size_are_remarked_or_found(release, built):
         with Image.open(file) as picture:
             picture.resize((30, 32)).save(file)
         assert notes(root)["is not 32 x 32 pixels as most are"] == [file.relative_to(root).as_posix()]
+
+
+def test_pictures_nearly_of_one_colour_are_remarked(release):
+    place = release / layout.ORIGINAL / "train" / "00_disc"
+    white = np.full((32, 32, 3), 254, dtype=np.uint8)
+    white[:3, :3] = 0
+    Image.fromarray(white).save(place / "train0_1.JPEG")
+    assert check(release, 1).is_sound
+    assert remarks(release) == {"is nearly all of one colour": ["original/train/00_disc/train0_1.JPEG"]}
+
+
+def test_turned_pictures_are_remarked_and_their_masks_may_be_drawn_either_way(release):
+    place, masks = (release / part / "train" / "00_disc" for part in (layout.ORIGINAL, layout.FG_MASK))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name, shape in (("train0_1", (20, 32)), ("train0_2", (32, 20)), ("train0_3", (20, 20))):
+        Image.effect_noise((32, 20), 90).save(place / f"{name}.JPEG", exif=exif)
+        np.save(masks / f"{name}.npy", np.ones(shape, bool))
+    assert found(release) == {"is a mask of another shape than its picture": ["fg_mask/train/00_disc/train0_3.npy"]}
+    turned = [f"original/train/00_disc/train0_{index}.JPEG" for index in (1, 2, 3)]
+    assert remarks(release)["is turned by an EXIF orientation, so that its variants and masks may not fit"] == turned
+
+
+def test_two_classes_may_have_pictures_of_one_name(release):
+    for part in (*layout.VARIANTS, layout.FG_MASK):
+        for split, class_name, name in (("train", "00_disc", "train0_1"), ("val", "01_bar", "val1_0")):
+            for file in list((release / part / split / class_name).iterdir()):
+                if file.stem == name:
+                    file.rename(file.with_stem("0001"))
+                elif file.stem.startswith(f"fg_{name}_bg_"):
+                    file.rename(file.with_stem(file.stem.replace(f"fg_{name}_", "fg_0001_")))
+    assert check(release, 1).is_sound
 
 
 def test_checksums_are_held(built):
@@ -221,7 +253,7 @@ def test_imagenet9s_uncleaned_val_may_hold_its_test_set(imagenet9):
         for file in (imagenet9 / layout.RELEASE / part / "val" / "00_disc").glob("*"):
             shutil.copy(file, imagenet9 / part / "val" / "00_disc")
     assert found(imagenet9) == {}
-    assert remarks(imagenet9)["is a source in both val and test"] == [f"test0_{index}" for index in range(3)]
+    assert remarks(imagenet9)["is a source in both val and test"] == [f"00_disc/test0_{index}" for index in range(3)]
 
 
 def test_imagenet9_is_what_the_release_holds():

@@ -1,0 +1,126 @@
+"""A picture file as a viewer shows it: upright, in 8 bits of red, green and blue.
+
+- A camera's note of how it was held (EXIF orientation) is followed.
+- 16-bit grey is scaled to 8 bits; so is 32-bit grey of values in 0..65535 (integers) or 0..1 (fractions).
+- Transparent pixels show white.
+- Colours with a conversion to RGB (palettes, CMYK, YCbCr, HSV) are converted; every other mode is refused by name.
+
+A mask may be drawn on the picture as it is shown or as it is stored. One that fits both ways, as on a square picture,
+counts as drawn on the picture as it is shown.
+"""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image
+
+UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+"""What Pillow and numpy raise for files that are cut short, no pictures, or of a mode that cannot be shown."""
+
+WHITE = (255, 255, 255, 255)
+LARGEST_16_BIT = 65_535
+CONVERTED = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"})
+"""Modes that Pillow converts to RGB as a viewer does."""
+ORIENTATION = 0x0112
+"""EXIF's tag."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By EXIF orientation, what shows the stored pixels upright."""
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How a picture is stored.
+
+    size: width and height in pixels
+    turn: what shows it upright; None where it is stored upright
+    """
+
+    size: tuple[int, int]
+    turn: Image.Transpose | None
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Width and height as it is shown."""
+        is_on_side = self.turn is not None and self.turn not in (TURNS[2], TURNS[3], TURNS[4])
+        return (self.size[1], self.size[0]) if is_on_side else self.size
+
+    def mask_as_shown(self, mask: Array) -> Array | None:
+        """A mask [H, W] turned as the picture is shown; None for one that fits neither way."""
+        size = mask.shape[::-1]
+        if size == self.shown:
+            return mask
+        if size != self.size or self.turn is None:
+            return None
+        turned = Image.fromarray(mask.astype(np.uint8)).transpose(self.turn)
+        return np.asarray(turned).astype(mask.dtype)
+
+
+def stored(opened: Image.Image) -> Stored:
+    """How an opened picture is stored. A damaged EXIF note is passed over, as viewers do.
+
+    TIFF counts as stored upright, since Pillow turns it itself.
+    """
+    if opened.format == "TIFF":
+        return Stored(opened.size, None)
+    try:
+        orientation = opened.getexif().get(ORIENTATION)
+    except UNREADABLE:
+        orientation = None
+    return Stored(opened.size, TURNS.get(orientation))
+
+
+def upright(opened: Image.Image) -> Image.Image:
+    """An opened picture turned as its EXIF orientation says; its mode stays."""
+    turn = stored(opened).turn
+    return opened if turn is None else opened.transpose(turn)
+
+
+def read_picture(file: Path | IO[bytes]) -> Image.Image:
+    """A picture file as a viewer shows it, in mode RGB.
+
+    Raises:
+        One of `UNREADABLE`: the file is damaged, no picture, or of a mode that cannot be shown.
+    """
+    with Image.open(file) as opened:
+        return to_rgb(upright(opened))
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """A picture of any mode in RGB.
+
+    Raises:
+        ValueError: its mode, or its range of values, has no known way to be shown.
+    """
+    mode = picture.mode
+    if mode.startswith("I") or mode == "F":
+        return Image.fromarray(_grey(np.asarray(picture), mode)).convert("RGB")
+    if picture.has_transparency_data:
+        alone = picture.convert("LA") if mode == "La" else picture
+        return Image.alpha_composite(Image.new("RGBA", picture.size, WHITE), alone.convert("RGBA")).convert("RGB")
+    if mode not in CONVERTED:
+        raise ValueError(f"pictures of mode {mode} cannot be shown: save it as 8-bit RGB")
+    return picture.convert("RGB")
+
+
+def _grey(values: Array, mode: str) -> Array:
+    """Grey values of more than 8 bits as 8 bits: [H, W] to the same, uint8."""
+    largest = 1 if mode == "F" else LARGEST_16_BIT
+    if not (values.min() >= 0 and values.max() <= largest):
+        raise ValueError(
+            f"a picture of mode {mode} must have values from 0 to {largest:,}, but has {values.min():g} to "
+            f"{values.max():g}: save it as 8-bit RGB"
+        )
+    return (values.astype(np.float64) * (255 / largest)).round().astype(np.uint8)
