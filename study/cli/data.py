@@ -52,7 +52,16 @@ def build(
     out: Annotated[Path, typer.Option(metavar="DIR", help="folder to write; one that was begun is gone on with")],
     masks: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="objects: DIR/<class>/<name>.png or .npy, where any value but 0 is object"),
+        typer.Option(
+            metavar="DIR",
+            help="objects: DIR/<class>/<name>.png or .npy, or all in DIR, where any value but 0 is object, or the "
+            "alpha channel where there is one that varies; drawn on the picture as it is shown or as it is stored, "
+            "and where both fit, as it is shown",
+        ),
+    ] = None,
+    void: Annotated[
+        int | None,
+        typer.Option(metavar="VALUE", help="of masks, neither object nor background, such as 255 in VOC's borders"),
     ] = None,
     boxes: Annotated[
         Path | None,
@@ -92,6 +101,7 @@ def build(
         "images": images,
         "masks": masks,
         "boxes": boxes,
+        "void": void,
         "size": size,
         "seed": seed,
         "ratios": _parse_ratios(ratios),
@@ -133,8 +143,10 @@ def _print_manifest(manifest: dict[str, Any], out: Path) -> None:
     rules = [rejection["rule"] for rejection in manifest["rejected"].values()]
     for rule in sorted(set(rules)):
         results.print(f"rejected {rules.count(rule):,}: {rule}", soft_wrap=True)
-    if manifest["skipped"]:
-        results.print(f"skipped {len(manifest['skipped']):,}: cannot be used", soft_wrap=True)
+    for odd in manifest["odd"]:
+        results.print(odd, soft_wrap=True)
+    for where, why in manifest["skipped"].items():
+        results.print(escape(f"skipped {where}: {why}"), soft_wrap=True)
     results.print(escape(f"wrote {manifest['files']['number']:,} files to {out}"), soft_wrap=True)
 
 

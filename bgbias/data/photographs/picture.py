@@ -76,9 +76,9 @@ def stored(opened: Image.Image) -> Stored:
     if opened.format == "TIFF":
         return Stored(opened.size, None)
     try:
-        orientation = opened.getexif().get(ORIENTATION)
+        orientation = opened.getexif().get(ORIENTATION, 1)
     except UNREADABLE:
-        orientation = None
+        orientation = 1
     return Stored(opened.size, TURNS.get(orientation))
 
 

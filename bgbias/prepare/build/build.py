@@ -4,24 +4,27 @@ Equal sources, settings and versions give equal bytes, whatever the number of wo
 stopped and started again.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
 
 from bgbias.data.photographs import layout
+from bgbias.data.photographs.imagenet9_classes import CLASSES
+from bgbias.errors import DataError
 from bgbias.prepare.build import plan
+from bgbias.prepare.build.cut import check
 from bgbias.prepare.build.folder import PARTS, BuildFolder, Manifest, Verdict
 from bgbias.prepare.build.imagenet import imagenet9_folders
 from bgbias.prepare.build.judging import judge
+from bgbias.prepare.build.masks import oddities
+from bgbias.prepare.build.names import longest_name
 from bgbias.prepare.build.parallel import parallel
 from bgbias.prepare.build.settings import BuildSettings
 from bgbias.prepare.build.sources import NAMED, Listing, Source, find_sources, list_classes
 from bgbias.prepare.build.variants import Box
 from bgbias.prepare.build.writing import Kept, Work, Writer
-from bgbias.errors import DataError
-from bgbias.data.photographs.imagenet9_classes import CLASSES
 
 
 class FaultySourcesError(DataError):
@@ -54,9 +57,9 @@ def build(settings: BuildSettings, out: Path, workers: int, skip_bad: bool) -> M
         SettingError: `out` holds something else, or another process is building there.
     """
     settings.check_apart(out)
-    classes, listing = _list(settings)
+    classes, listing = _list(settings, longest_name(out))
     if listing.faults and not skip_bad:
-        raise FaultySourcesError(listing.faults)
+        raise FaultySourcesError({**listing.faults, **_unusable(listing.sources, settings.void, workers)})
     folder = BuildFolder(out)
     head = settings.head(listing.sources)
     manifest = folder.whole(head)
@@ -64,7 +67,7 @@ def build(settings: BuildSettings, out: Path, workers: int, skip_bad: bool) -> M
         return manifest
     cv2.setNumThreads(1)  # the workers are the parallelism
     with folder.begun(head):
-        verdicts = judge(listing.sources, folder, settings.size, workers)
+        verdicts = judge(listing.sources, folder, settings.size, settings.void, workers)
         faults = {key: verdict["fault"] for key, verdict in verdicts.items() if "fault" in verdict}
         if faults and not skip_bad:
             raise FaultySourcesError(faults)
@@ -78,20 +81,46 @@ def build(settings: BuildSettings, out: Path, workers: int, skip_bad: bool) -> M
                 for key, verdict in verdicts.items()
                 if "rule" in verdict
             },
+            "odd": _oddities(verdicts),
             "skipped": {**listing.faults, **faults},
         }
         return folder.finish(head, about, expected, workers)
 
 
-def _list(settings: BuildSettings) -> tuple[list[str], Listing]:
-    """The classes and the sources."""
+def _list(settings: BuildSettings, longest: int) -> tuple[list[str], Listing]:
+    """The classes and the sources, whose names have at most `longest` bytes."""
     folders = list_classes(settings.images)
     if settings.imagenet9:
         class_of = imagenet9_folders(folders, settings.synsets)
         classes = list(CLASSES)
     else:
         class_of, classes = {name: name for name in folders}, folders
-    return classes, find_sources(settings.images, class_of, settings.masks, settings.boxes)
+    return classes, find_sources(settings.images, class_of, settings.masks, settings.boxes, longest)
+
+
+def _unusable(sources: Sequence[Source], void: int | None, workers: int) -> dict[str, str]:
+    """Why sources cannot be used, so that one round of messages names all faults."""
+
+    def fault(source: Source) -> str | None:
+        try:
+            check(source, void)
+        except DataError as error:
+            return str(error)
+        return None
+
+    found = parallel(fault, sources, workers, "reading pictures")
+    return {source.key: why for source, why in zip(sources, found, strict=True) if why is not None}
+
+
+def _oddities(verdicts: Mapping[str, Verdict]) -> list[str]:
+    return oddities(verdict["odd"] for verdict in verdicts.values() if "odd" in verdict)
+
+
+def _why_rejected(verdicts: Mapping[str, Verdict]) -> str:
+    """How many pictures each rule rejected, and what is odd about the masks."""
+    rules = Counter(verdict["rule"] for verdict in verdicts.values() if "rule" in verdict)
+    counts = [f"rejected by the rule '{rule}': {n} of {len(verdicts)}" for rule, n in rules.items()]
+    return "; ".join([*counts, *_oddities(verdicts)])
 
 
 def _plan(
@@ -111,14 +140,16 @@ def _plan(
         split_of |= plan.splits(names[class_name], settings.ratios, settings.seed)
 
     work: list[Work] = []
-    for split, share in zip(layout.SPLITS, settings.ratios, strict=True):
-        if share == 0:
-            continue
-        members = {c: [name for name in names[c] if split_of[name] == split] for c in classes}
-        plan.check_enough(members, split)
+    members = {
+        split: {c: [name for name in names[c] if split_of[name] == split] for c in classes}
+        for split, share in zip(layout.SPLITS, settings.ratios, strict=True)
+        if share > 0
+    }
+    plan.check_enough(members, _why_rejected(verdicts))
+    for split, of_split in members.items():
         for class_name in classes:
-            for name in members[class_name]:
-                donors = plan.donors(name, class_name, members, settings.seed)
+            for name in of_split[class_name]:
+                donors = plan.donors(name, class_name, of_split, settings.seed)
                 mixed = {variant: kept[donor] for variant, donor in donors.items()}
                 work.append(Work(kept[name], folder.mask(kept[name].source), split, mixed))
     return work

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from bgbias.data.photographs import layout, listing
+from bgbias.data.photographs.imagenet9_classes import CLASSES
+from bgbias.errors import DataError
 from bgbias.prepare.build.folder import CHECKSUMS, MANIFEST
 from bgbias.prepare.build.parallel import parallel
 from bgbias.prepare.build.scan import PARTS, Classes, Seen, Tree, read_tree, see
-from bgbias.errors import DataError
-from bgbias.data.photographs.imagenet9_classes import CLASSES
 
 TEST_OF_EACH, TRAIN_OF_EACH = 450, 5_045
 """Pictures of each class in ImageNet-9's released test set and in its training archives."""

@@ -3,37 +3,45 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
-from bgbias.data.photographs.bank import UNREADABLE, centre
+from bgbias.data.photographs.bank import centre
+from bgbias.data.photographs.picture import UNREADABLE, Stored, stored, to_rgb, upright
+from bgbias.errors import DataError
 from bgbias.prepare.build.grabcut import grabcut
+from bgbias.prepare.build.masks import read_mask
 from bgbias.prepare.build.rules import ONE_BOX, Rejection, broken_by_box, broken_by_mask
 from bgbias.prepare.build.sources import Edges, Source
 from bgbias.prepare.build.variants import Box, Image, Mask, bounding_box
-from bgbias.errors import DataError
 
 HALF = 128
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A centre crop: image [H, W, 3] uint8, mask [H, W] bool, and the box of the object in it."""
+    """A centre crop: image [H, W, 3] uint8, mask [H, W] bool, and the box of the object in it.
+
+    odd: what is odd about a given mask
+    """
 
     image: Image
     mask: Mask
     box: Box
+    odd: str | None = field(default=None, compare=False)
 
 
-def cut(source: Source, size: int) -> Cut | Rejection:
-    """Crop a picture, find its object and judge it.
+def cut(source: Source, size: int, void: int | None = None) -> Cut | Rejection:
+    """Crop a picture as it is shown, find its object and apply the rules.
 
     The box of a given mask is the mask's bounding box.
+
+    Args:
+        void: the value of a mask that is neither object nor background, and counts as background.
 
     Raises:
         DataError: the picture or its mask cannot be read, or the mask or box does not fit the picture. The message
@@ -41,13 +49,27 @@ def cut(source: Source, size: int) -> Cut | Rejection:
     """
     if source.mask is None and len(source.boxes) != 1:
         return Rejection(ONE_BOX, len(source.boxes))
-    picture = _read_picture(source.picture)
+    picture, kept = _read_picture(source.picture)
     image = _crop(picture, size)
     if source.mask is not None:
-        return _cut_by_mask(image, read_mask(source.mask, picture.size))
-    box, inside = box_in_crop(_fitting(source.boxes[0], picture.size), picture.size, size)
+        mask, odd = _read_mask(source.mask, kept, void)
+        return _cut_by_mask(image, mask, odd)
+    box, inside = box_in_crop(_fitting(source.boxes[0], kept), picture.size, size)
     broken = broken_by_box(box, inside, size)
     return broken or _judged(Cut(image, grabcut(image, box), box))
+
+
+def check(source: Source, void: int | None) -> None:
+    """Read a picture and its mask or box as `cut` does, without looking for the object.
+
+    Raises:
+        DataError: as `cut` does.
+    """
+    _, kept = _read_picture(source.picture)
+    if source.mask is not None:
+        _read_mask(source.mask, kept, void)
+    elif len(source.boxes) == 1:
+        _fitting(source.boxes[0], kept)
 
 
 def crop(source: Source, size: int) -> Image:
@@ -56,18 +78,25 @@ def crop(source: Source, size: int) -> Image:
     Raises:
         DataError: the picture cannot be read.
     """
-    return _crop(_read_picture(source.picture), size)
+    return _crop(_read_picture(source.picture)[0], size)
 
 
-def _cut_by_mask(image: Image, mask: Mask) -> Cut | Rejection:
-    whole = bounding_box(mask)
-    if whole is None:
+def _read_mask(path: Path, picture: Stored, void: int | None) -> tuple[Mask, str | None]:
+    with _reading("its mask"):
+        mask, odd = read_mask(path, picture, void)
+    if not mask.any():
         raise DataError("its mask is empty")
+    return mask, odd
+
+
+def _cut_by_mask(image: Image, mask: Mask, odd: str | None) -> Cut | Rejection:
+    whole = bounding_box(mask) or Box(0, 0, 0, 0)
     size = len(image)
     cropped = crop_mask(mask, size)
     mapped, inside = box_in_crop(whole, (mask.shape[1], mask.shape[0]), size)
     box = bounding_box(cropped) or mapped
-    return broken_by_box(box, inside, size) or _judged(Cut(image, cropped, box))
+    found = broken_by_box(box, inside, size) or _judged(Cut(image, cropped, box))
+    return replace(found, odd=odd)
 
 
 def _judged(found: Cut) -> Cut | Rejection:
@@ -97,22 +126,23 @@ def box_in_crop(box: Edges, picture: tuple[int, int], size: int) -> tuple[Box, f
     return Box(near[0], near[1], far[0], far[1]), inside
 
 
-def _fitting(box: Edges, picture: tuple[int, int]) -> Edges:
-    """A box cut at the picture's edges; formats that count pixels from 1 reach one beyond them."""
+def _fitting(box: Edges, picture: Stored) -> Edges:
+    """A box cut at the edges of the picture as it is shown; formats that count pixels from 1 reach one beyond them."""
     left, top, right, bottom = box
-    width, height = picture
+    width, height = picture.shown
     inside = -1 <= left < right <= width + 1 and -1 <= top < bottom <= height + 1
     kept = (max(left, 0), max(top, 0), min(right, width), min(bottom, height))
     if not inside or kept[0] >= kept[2] or kept[1] >= kept[3]:
         edges = ", ".join(f"{edge:g}" for edge in box)
-        raise DataError(f"its box ({edges}) does not lie in the picture of {width} x {height} pixels")
+        turned = " as its EXIF orientation shows it" if picture.turn is not None else ""
+        raise DataError(f"its box ({edges}) does not lie in the picture of {width} x {height} pixels{turned}")
     return kept
 
 
-def _read_picture(path: Path) -> Pillow.Image:
-    """The pixels as they are stored; a camera's note of how it was held is not followed, as masks and boxes may not."""
+def _read_picture(path: Path) -> tuple[Pillow.Image, Stored]:
+    """The picture as it is shown, and how it is stored."""
     with _reading("it"), Pillow.open(path) as opened:
-        return opened.convert("RGB")
+        return to_rgb(upright(opened)), stored(opened)
 
 
 @contextmanager
@@ -121,7 +151,7 @@ def _reading(what: str) -> Iterator[None]:
         yield
     except UnidentifiedImageError:
         raise DataError(f"{what} is no picture") from None
-    except (*UNREADABLE, EOFError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{what} cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
 
@@ -133,25 +163,3 @@ def crop_mask(mask: Mask, size: int) -> Mask:
     """A mask cropped as its picture is; a pixel is object where half of what falls on it is."""
     grey = Pillow.fromarray(mask.astype(np.uint8) * 255)
     return np.asarray(centre(grey, size, Pillow.Resampling.BILINEAR)) >= HALF
-
-
-def read_mask(path: Path, picture: tuple[int, int]) -> Mask:
-    """A mask file, .npy [H, W] or a picture in which any value but 0 (transparency aside) is object.
-
-    Raises:
-        DataError: it cannot be read or is not as wide and high as its picture.
-    """
-    with _reading("its mask"):
-        values = np.load(path, allow_pickle=False) if path.suffix == ".npy" else _mask_picture(path)
-    if values.shape != (picture[1], picture[0]):
-        shape = " x ".join(str(side) for side in reversed(values.shape))
-        raise DataError(f"its mask of {shape} pixels does not fit the picture of {picture[0]} x {picture[1]}")
-    mask: Mask = values != 0
-    return mask
-
-
-def _mask_picture(path: Path) -> Any:
-    with Pillow.open(path) as opened:
-        values = np.asarray(opened)
-        colors = values[..., :-1] if opened.mode.endswith(("A", "a")) else values
-    return colors.any(axis=-1) if colors.ndim == 3 else colors

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
+from bgbias.errors import DataError
 from bgbias.files import atomically
 from bgbias.prepare.build.variants import Image, Mask
-from bgbias.errors import DataError
 
 QUALITY = 95
 

@@ -22,12 +22,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bgbias.data.photographs import layout, listing
+from bgbias.errors import DataError, SettingError
 from bgbias.files import sha256
 from bgbias.prepare.build.files import write
 from bgbias.prepare.build.parallel import parallel
 from bgbias.prepare.build.settings import Head
 from bgbias.prepare.build.sources import Source
-from bgbias.errors import DataError, SettingError
 
 MANIFEST, CHECKSUMS = "manifest.json", "files.sha256"
 PARTS = frozenset({*layout.VARIANTS, layout.FG_MASK, layout.RELEASE})
@@ -35,7 +35,8 @@ OWN = PARTS | {CHECKSUMS, f"{CHECKSUMS}.partial", f"{MANIFEST}.partial"}
 
 Manifest = dict[str, Any]
 Verdict = dict[str, Any]
-"""`source` and, of a kept one, `box`; of a rejected one, `rule` and `value`; of one that cannot be used, `fault`."""
+"""`source` and, of a kept one, `box`; of a rejected one, `rule` and `value`; of one that cannot be used, `fault`.
+Of the first two also `odd`, what is odd about a given mask."""
 
 
 class BuildFolder:

@@ -10,8 +10,8 @@ Source: O. Russakovsky et al., "ImageNet Large Scale Visual Recognition Challeng
 import re
 from pathlib import Path
 
-from bgbias.errors import DataError
 from bgbias.data.photographs.imagenet9_classes import CLASS_OF_IMAGENET, CLASSES, IMAGENET_CLASSES, NO_CLASS
+from bgbias.errors import DataError
 
 SYNSET = re.compile(r"n\d{8}")
 

@@ -3,34 +3,40 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bgbias.errors import DataError
 from bgbias.prepare.build.cut import cut
 from bgbias.prepare.build.files import npy, write
 from bgbias.prepare.build.folder import BuildFolder, Verdict
 from bgbias.prepare.build.parallel import parallel
 from bgbias.prepare.build.rules import Rejection
 from bgbias.prepare.build.sources import Source
-from bgbias.errors import DataError
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Judges a source at a size in pixels, and keeps its mask in the folder."""
+    """Judges a source at a size in pixels, and keeps its mask in the folder.
+
+    void: the value of masks that is neither object nor background
+    """
 
     folder: BuildFolder
     size: int
+    void: int | None
 
     def __call__(self, source: Source) -> Verdict:
         try:
-            found = cut(source, self.size)
+            found = cut(source, self.size, self.void)
         except DataError as error:
             return {"source": source.key, "fault": str(error)}
         if isinstance(found, Rejection):
-            return {"source": source.key, "rule": found.rule, "value": found.value}
+            return {"source": source.key, "rule": found.rule, "value": found.value, "odd": found.odd}
         write(self.folder.mask(source), npy(found.mask))
-        return {"source": source.key, "box": list(found.box)}
+        return {"source": source.key, "box": list(found.box), "odd": found.odd}
 
 
-def judge(sources: Sequence[Source], folder: BuildFolder, size: int, workers: int) -> dict[str, Verdict]:
+def judge(
+    sources: Sequence[Source], folder: BuildFolder, size: int, void: int | None, workers: int
+) -> dict[str, Verdict]:
     """The verdict on every source, by its key and in the order of the sources.
 
     Those that were recorded are not judged again; those that cannot be used are not recorded, as they may be mended.
@@ -40,7 +46,7 @@ def judge(sources: Sequence[Source], folder: BuildFolder, size: int, workers: in
     for kept in {folder.mask(source).parent for source in todo}:
         kept.mkdir(parents=True, exist_ok=True)
     with folder.recording() as record:
-        for verdict in parallel(Judge(folder, size), todo, workers, "cutting out objects"):
+        for verdict in parallel(Judge(folder, size, void), todo, workers, "cutting out objects"):
             known[verdict["source"]] = verdict
             if "fault" not in verdict:
                 record(verdict)

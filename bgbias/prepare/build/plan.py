@@ -54,15 +54,25 @@ def _other(names: Sequence[str], name: str, number: int) -> str:
     return names[index + (is_there and index >= at)]
 
 
-def check_enough(members: Members, split: str) -> None:
-    """Refuse a split in which some class has no two pictures to mix.
+def check_enough(members: Mapping[str, Members], why: str) -> None:
+    """Refuse splits in which some class has no two pictures to mix.
+
+    Args:
+        members: by split.
+        why: what to say of the pictures that were not kept; may be empty.
 
     Raises:
         DataError: one has fewer.
     """
-    for class_name, names in members.items():
-        if len(names) < NEEDED:
-            raise DataError(
-                f"every class needs {NEEDED} kept pictures in {split} to be mixed, but {class_name} has {len(names)}: "
-                "give more pictures, or other --ratios and another --out"
-            )
+    few = [
+        f"{class_name} has {len(names)} in {split}"
+        for split, of_split in members.items()
+        for class_name, names in of_split.items()
+        if len(names) < NEEDED
+    ]
+    if few:
+        told = f" ({why})" if why else ""
+        raise DataError(
+            f"every class needs {NEEDED} kept pictures in each split to be mixed, but {', '.join(few)}{told}: "
+            "give more pictures, or other --ratios and another --out"
+        )

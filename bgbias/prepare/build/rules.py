@@ -1,6 +1,6 @@
 """Which pictures are kept. Source: K. Xiao et al., "Noise or Signal", 2020 (arXiv 2006.09994), appendix A."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bgbias.prepare.build.variants import Box, Mask
 
@@ -14,10 +14,14 @@ FILLED = "mask at least 10 % of its box"
 
 @dataclass(frozen=True)
 class Rejection:
-    """The rule that a picture broke, and the number of boxes or the share that broke it."""
+    """The rule that a picture broke, and the number of boxes or the share that broke it.
+
+    odd: what is odd about a given mask
+    """
 
     rule: str
     value: float
+    odd: str | None = field(default=None, compare=False)
 
 
 def broken_by_box(box: Box, inside: float, size: int) -> Rejection | None:

@@ -12,10 +12,10 @@ from PIL import features
 from pydantic import Field
 
 from bgbias.components import component
-from bgbias.prepare.build.sources import Source
 from bgbias.errors import SettingError
+from bgbias.prepare.build.sources import Source
 
-VERSION = 1
+VERSION = 2
 """Of the files a build writes: what another version began is not gone on with."""
 
 Head = dict[str, Any]
@@ -28,6 +28,7 @@ class BuildSettings:
 
     images: folder that holds a folder of pictures for each class
     masks, boxes: one of the two, as `sources` describes
+    void: the value of masks that is neither object nor background, such as 255 in VOC's; counts as background
     size: height and width of what is built, in pixels
     seed: of the splits and of the backgrounds
     ratios: shares of train, val and test in the kept pictures of each class; a split of share 0 is left out
@@ -38,6 +39,7 @@ class BuildSettings:
     images: Path
     masks: Path | None = None
     boxes: Path | None = None
+    void: int | None = Field(default=None, ge=1, le=65_535)
     size: int = Field(default=224, ge=8, le=4096)
     seed: int = 0
     ratios: tuple[float, float, float] = (0.7, 0.1, 0.2)
@@ -48,6 +50,8 @@ class BuildSettings:
         if (self.masks is None) == (self.boxes is None):
             given = "none" if self.masks is None else "both"
             raise SettingError(f"objects are told by masks or by boxes, but {given} were given: give one of the two")
+        if self.void is not None and self.masks is None:
+            raise SettingError(f"a void value is one of masks, but void={self.void} was given with boxes: leave it out")
         if min(self.ratios) < 0 or abs(sum(self.ratios) - 1) > 1e-6:
             told = ",".join(f"{share:g}" for share in self.ratios)
             raise SettingError(f"the ratios of train, val and test must be >= 0 and have the sum 1, but got {told}")
@@ -74,6 +78,7 @@ class BuildSettings:
             "settings": {
                 **{name: None if path is None else str(path) for name, path in paths.items()},
                 "imagenet9": self.imagenet9,
+                "void": self.void,
                 "size": self.size,
                 "seed": self.seed,
                 "ratios": list(self.ratios),

@@ -1,28 +1,32 @@
 """Where pictures, masks and boxes come from.
 
-    IMAGES/<class>/<name>.jpg (or .jpeg, .png)
+    IMAGES/<class>/<name>.jpg (or .jpeg, .png)  also in folders below the class
     MASKS/<class>/<name>.png (or .npy)          any value but 0 is object; as wide and high as the picture
+    MASKS/<name>.png                            one folder for all classes; <class>-<name> or <class>_<name> too
     BOXES.csv                                   one line a box: <class>/<name>,<left>,<top>,<right>,<bottom>
     BOXES/<class>/<name>.xml                    PASCAL's annotations: <object><bndbox><xmin> ... </bndbox></object>
 
-A line of boxes may leave `<class>/` out and may keep the picture's ending; a first line of titles (`name,left,top,
-right,bottom`) is passed over. Edges are pixels of the source picture, counted from its upper left corner: the box is
-what lies right of `left`, below `top`, left of `right` and above `bottom`. Hidden files are passed over.
+Endings may be in capitals. A line of boxes may leave `<class>/` out where one picture alone has the name, and may keep
+the picture's ending; a first line of titles (`name,left,top,right,bottom`) is passed over. Edges are pixels of the
+picture as it is shown, counted from its upper left corner: the box is what lies right of `left`, below `top`, left of
+`right` and above `bottom`. Hidden entries are passed over.
 """
 
 import csv
 import math
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-from bgbias.data.photographs import layout
+from bgbias.data.photographs import layout, listing
 from bgbias.errors import DataError
+from bgbias.prepare.build.names import file_names, flat, is_clear
 from bgbias.progress import track
 
 Edges = tuple[float, float, float, float]
-"""Left, top, right and bottom in pixels of the source picture."""
+"""Left, top, right and bottom in pixels of the picture as it is shown."""
 
 MASK_ENDINGS = (".png", ".npy")
 TITLES = ["name", "left", "top", "right", "bottom"]
@@ -32,22 +36,19 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Source:
-    """A picture and what tells its object: a mask's file, or boxes.
+    """A picture and what says where its object is: a mask's file, or boxes.
 
+    key: what it is called in records: `<class folder>/<name>`, with the folders between where there are some
     class_name: of the class it is built into
-    name: the file's, without ending; no two sources share one
+    name: of its files in the built folder, without ending; no two sources share one
     """
 
+    key: str
     class_name: str
     name: str
     picture: Path
     mask: Path | None = None
     boxes: tuple[Edges, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """What it is called in records: `<class>/<name>`."""
-        return f"{self.class_name}/{self.name}"
 
 
 @dataclass
@@ -70,115 +71,115 @@ def list_classes(images: Path) -> list[str]:
     """
     if not images.is_dir():
         raise DataError(f"no folder of pictures at {images}: give a folder that holds a folder for each class")
-    classes = sorted(part.name for part in images.iterdir() if part.is_dir() and not part.name.startswith("."))
+    classes = [folder.name for folder in listing.class_folders(images)]
     if not classes:
         raise DataError(f"{images} holds no class folders: give a folder that holds a folder for each class")
     return classes
 
 
-def find_sources(images: Path, class_of: Mapping[str, str], masks: Path | None, boxes: Path | None) -> Listing:
+def find_sources(
+    images: Path, class_of: Mapping[str, str], masks: Path | None, boxes: Path | None, longest: int
+) -> Listing:
     """Every picture of the folders in `class_of` with its mask, or with its boxes.
 
     Args:
         class_of: the class that each folder of `images` belongs to.
         masks, boxes: one of the two.
+        longest: how many bytes the name of a source may have.
 
     Raises:
-        DataError: a folder is missing, or the names cannot be told apart in the names of mixed pictures.
+        DataError: a folder is missing.
     """
     found = Listing()
     pictures = _list_pictures(images, class_of, found.faults)
-    _check_names(pictures)
     if masks is not None:
-        _add_masks(found, pictures, class_of, masks)
+        objects: Mapping[str, Path | tuple[Edges, ...]] = _find_masks(pictures, masks, found.faults)
     elif boxes is not None and boxes.is_dir():
-        _add_annotations(found, pictures, class_of, boxes)
-    elif boxes is not None:
-        _add_boxes(found, pictures, class_of, boxes)
+        objects = _read_annotations(pictures, class_of, boxes, found.faults)
+    else:
+        objects = _read_boxes(pictures, boxes or Path(), found.faults)
+    names = file_names(pictures, longest)
+    for key, of_picture in objects.items():
+        drawn = {"mask": of_picture} if isinstance(of_picture, Path) else {"boxes": of_picture}
+        found.sources.append(Source(key, class_of[key.partition("/")[0]], names[key], pictures[key], **drawn))
     found.sources.sort(key=lambda source: (source.class_name, source.name))
     return found
 
 
 def _list_pictures(images: Path, folders: Collection[str], faults: dict[str, str]) -> Pictures:
-    pictures: Pictures = {}
+    named: defaultdict[str, list[Path]] = defaultdict(list)
     for folder in track(sorted(folders), "listing pictures", len(folders)):
-        for file in sorted((images / folder).iterdir()):
-            key = f"{folder}/{file.stem}"
-            if file.name.startswith("."):
-                continue
-            if file.suffix.lower() not in layout.PICTURE_ENDINGS:
-                faults[f"{folder}/{file.name}"] = f"no picture ({', '.join(sorted(layout.PICTURE_ENDINGS))})"
-            elif key in pictures:
-                _refuse_twins([f"{folder}/{pictures[key].name}", f"{folder}/{file.name}"])
+        for file in listing.files_below(images / folder):
+            if file.suffix.lower() in layout.PICTURE_ENDINGS:
+                named[_key(file, images)].append(file)
             else:
-                pictures[key] = file
+                faults[_where(file, images)] = f"no picture ({', '.join(sorted(layout.PICTURE_ENDINGS))})"
+    pictures: Pictures = {}
+    for key, files in named.items():
+        if len(files) > 1:
+            faults[key] = f"pictures of one name, {' and '.join(file.name for file in files)}: rename one"
+        elif not is_clear(flat(key)):
+            faults[key] = (
+                "its name begins with fg_ or bg_, holds _bg_ or ends with _bg, which cannot be read back from a mixed "
+                "picture's name, fg_<name>_bg_<name>: rename it"
+            )
+        else:
+            pictures[key] = files[0]
     return pictures
 
 
-def _check_names(pictures: Pictures) -> None:
-    """Every name must be read back from the name of a mixed picture, and no two pictures may share one."""
-    unclear = [key for key in pictures if not _is_clear(_name(key))]
-    if unclear:
-        raise DataError(
-            "a picture's name must not begin with fg_ or bg_, hold _bg_ or end with _bg, as mixed pictures are called "
-            f"fg_<name>_bg_<name>, but {_examples(unclear)} would not be told apart: rename them"
-        )
-    first: dict[str, str] = {}
-    for key in pictures:
-        if first.setdefault(_name(key), key) != key:
-            _refuse_twins([first[_name(key)], key])
+def _where(file: Path, root: Path) -> str:
+    return file.relative_to(root).as_posix()
 
 
-def _is_clear(name: str) -> bool:
-    return layout.source(name) == name and layout.mixed_sources(layout.mixed_name(name, name)) == (name, name)
+def _key(file: Path, root: Path) -> str:
+    """A file's path below a folder, without its ending."""
+    return _where(file.with_name(file.stem), root)
 
 
-def _refuse_twins(names: list[str]) -> None:
-    raise DataError(
-        "no two pictures may have the same name, whatever their class and ending, as mixed pictures are called "
-        f"fg_<name>_bg_<name>, but {' and '.join(names)} do: rename one"
-    )
-
-
-def _name(key: str) -> str:
-    return key.partition("/")[2]
-
-
-def _examples(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
-
-
-def _add_masks(found: Listing, pictures: Pictures, class_of: Mapping[str, str], masks: Path) -> None:
+def _find_masks(pictures: Pictures, masks: Path, faults: dict[str, str]) -> dict[str, Path]:
+    """By picture its mask: in the folder of its class, else in the one folder for all."""
     if not masks.is_dir():
         raise DataError(f"no folder of masks at {masks}: give a folder that holds a folder for each class")
-    known = {folder: _file_names(masks / folder) for folder in class_of}
-    for key, picture in pictures.items():
-        folder, _, name = key.partition("/")
-        files = [f"{name}{ending}" for ending in MASK_ENDINGS if f"{name}{ending}" in known[folder]]
-        if len(files) == 1:
-            found.sources.append(Source(class_of[folder], name, picture, mask=masks / folder / files[0]))
+    known: defaultdict[str, list[Path]] = defaultdict(list)
+    for file in listing.files_below(masks):
+        known[_key(file, masks)].append(file)
+    bare = _by_bare_name(pictures)
+    found: dict[str, Path] = {}
+    for key in pictures:
+        folder, name = key.partition("/")[0], flat(key)
+        own = (key, f"{folder}-{name}", f"{folder}_{name}")
+        candidates = next((known[called] for called in own if called in known), known.get(name, []))
+        files = [file for file in candidates if file.suffix.lower() in MASK_ENDINGS]
+        if not files and candidates:
+            faults[key] = f"no mask, as {candidates[0].name} is neither {' nor '.join(MASK_ENDINGS)}"
+        elif not files:
+            faults[key] = "no mask"
+        elif len(files) > 1:
+            faults[key] = f"two masks, {' and '.join(file.name for file in files)}"
+        elif _key(files[0], masks) == name and len(bare[name]) > 1:
+            faults[key] = f"no mask of its own, as {' and '.join(bare[name])} share {files[0].name}: call it {own[1]}"
         else:
-            found.faults[key] = f"two masks, {' and '.join(files)}" if files else "no mask"
+            found[key] = files[0]
+    return found
 
 
-def _file_names(folder: Path) -> set[str]:
-    return {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+def _by_bare_name(keys: Iterable[str]) -> dict[str, list[str]]:
+    """The keys by their name without class."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        found[flat(key)].append(key)
+    return found
 
 
-def _add_boxes(found: Listing, pictures: Pictures, class_of: Mapping[str, str], file: Path) -> None:
-    boxes = _read_csv(file, pictures, found.faults)
-    for key, picture in pictures.items():
-        if key in boxes:
-            folder = key.partition("/")[0]
-            found.sources.append(Source(class_of[folder], _name(key), picture, boxes=tuple(boxes[key])))
-        else:
-            found.faults[key] = "no box"
+def _read_boxes(pictures: Pictures, file: Path, faults: dict[str, str]) -> dict[str, tuple[Edges, ...]]:
+    boxes = _read_csv(file, pictures, faults)
+    faults |= dict.fromkeys((key for key in pictures if key not in boxes), "no box")
+    return {key: tuple(of_picture) for key, of_picture in boxes.items()}
 
 
 def _read_csv(file: Path, pictures: Pictures, faults: dict[str, str]) -> dict[str, list[Edges]]:
-    key_of = {_name(key): key for key in pictures} | {key: key for key in pictures}
+    keys_of = {**_by_bare_name(pictures), **{key: [key] for key in pictures}}
     boxes: dict[str, list[Edges]] = {}
     try:
         lines = list(csv.reader(file.read_text(encoding="utf-8-sig").splitlines()))
@@ -188,20 +189,23 @@ def _read_csv(file: Path, pictures: Pictures, faults: dict[str, str]) -> dict[st
     for number, line in enumerate(lines, start=1):
         if not line or (number == 1 and [title.strip().lower() for title in line] == TITLES):
             continue
-        name = _without_ending(line[0].strip())
-        edges = _edges(line[1:])
+        where, keys, edges = f"{file.name}, line {number}", _named(line[0].strip(), keys_of), _edges(line[1:])
         if edges is None:
-            faults[f"{file.name}, line {number}"] = "not <class>/<name>,<left>,<top>,<right>,<bottom>"
-        elif name not in key_of:
-            faults[f"{file.name}, line {number}"] = f"names no picture: {line[0].strip()}"
+            faults[where] = "not <class>/<name>,<left>,<top>,<right>,<bottom>"
+        elif not keys:
+            faults[where] = f"names no picture: {line[0].strip()}"
+        elif len(keys) > 1:
+            faults[where] = f"names several pictures, {' and '.join(keys)}: write the class too"
         else:
-            boxes.setdefault(key_of[name], []).append(edges)
+            boxes.setdefault(keys[0], []).append(edges)
     return boxes
 
 
-def _without_ending(name: str) -> str:
+def _named(name: str, keys_of: Mapping[str, list[str]]) -> list[str]:
+    """The pictures that a line of boxes names, with or without their ending."""
     stem, _, ending = name.rpartition(".")
-    return stem if f".{ending}".lower() in layout.PICTURE_ENDINGS else name
+    is_ending = f".{ending}".lower() in layout.PICTURE_ENDINGS
+    return keys_of.get(stem if is_ending else name, [])
 
 
 def _edges(texts: Iterable[str | None]) -> Edges | None:
@@ -214,18 +218,23 @@ def _edges(texts: Iterable[str | None]) -> Edges | None:
     return edges if all(map(math.isfinite, edges)) and left < right and top < bottom else None
 
 
-def _add_annotations(found: Listing, pictures: Pictures, class_of: Mapping[str, str], annotations: Path) -> None:
+def _read_annotations(
+    pictures: Pictures, folders: Collection[str], annotations: Path, faults: dict[str, str]
+) -> dict[str, tuple[Edges, ...]]:
     """Pictures without an annotation are no candidates: ILSVRC annotates a part of its pictures."""
-    for folder in track(sorted(class_of), "reading annotations", len(class_of)):
-        for file in sorted((annotations / folder).glob("*.xml")):
-            key = f"{folder}/{file.stem}"
+    found: dict[str, tuple[Edges, ...]] = {}
+    for folder in track(sorted(folders), "reading annotations", len(folders)):
+        for file in listing.files_below(annotations / folder):
+            if file.suffix.lower() != ".xml":
+                continue
             boxes = _read_annotation(file)
             if boxes is None:
-                found.faults[f"{folder}/{file.name}"] = "no annotation with <object><bndbox> and four edges each"
-            elif key not in pictures:
-                found.faults[f"{folder}/{file.name}"] = "annotates no picture"
+                faults[_where(file, annotations)] = "no annotation with <object><bndbox> and four edges each"
+            elif _key(file, annotations) not in pictures:
+                faults[_where(file, annotations)] = "annotates no picture"
             else:
-                found.sources.append(Source(class_of[folder], file.stem, pictures[key], boxes=boxes))
+                found[_key(file, annotations)] = boxes
+    return found
 
 
 def _read_annotation(file: Path) -> tuple[Edges, ...] | None:

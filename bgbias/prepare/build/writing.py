@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from bgbias.data.photographs import layout
+from bgbias.errors import DataError
 from bgbias.prepare.build import variants
 from bgbias.prepare.build.cut import crop
 from bgbias.prepare.build.files import jpeg, npy, write
 from bgbias.prepare.build.sources import Source
 from bgbias.prepare.build.variants import Box, Image
-from bgbias.errors import DataError
 
 PLAIN = (layout.ORIGINAL, layout.ONLY_FG, layout.NO_FG, layout.ONLY_BG_B, layout.ONLY_BG_T)
 

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from made_sources import write_sources
+from PIL import Image
 
 from study.cli import main as cli
 
@@ -79,7 +80,7 @@ def test_a_rejected_and_a_skipped_picture_are_told(build, sources):
     code, out, _ = build("--ratios", "0.5,0,0.5", "--skip-bad", objects=boxes)
     assert code == 0
     assert "rejected 1: exactly one box" in out
-    assert "skipped 1: cannot be used" in out
+    assert "skipped ant/ant_0: no box\n" in out
 
 
 @pytest.mark.parametrize(
@@ -119,10 +120,20 @@ def test_an_unsound_folder_ends_with_exit_code_2_and_one_line(build, data, tmp_p
     assert data("check", tmp_path / "none")[0] == 2
 
 
-def test_a_build_that_is_interrupted_says_how_to_go_on(build, monkeypatch):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("bgbias.prepare.build.build.judge", interrupt)
+def test_inverted_masks_are_guessed(build, sources):
+    for file in (sources / "masks").rglob("*.png"):
+        with Image.open(file) as mask:
+            inverted = mask.point(lambda value: 255 - value)
+        inverted.save(file)
     code, _, err = build("--ratios", "0.5,0,0.5")
-    assert (code, err) == (130, ["error: stopped: the same command goes on"])
+    assert (code, len(err)) == (2, 1)
+    assert "18 of 18; 18 of 18 masks cover more than half of the picture's border: inverted?" in err[0]
+
+
+def test_a_void_value_is_one_of_masks(build, sources, tmp_path):
+    code, _, err = build("--void", 255, objects=("--boxes", sources / "boxes.csv"))
+    assert (code, len(err)) == (2, 1)
+    assert "a void value is one of masks, but void=255 was given with boxes" in err[0]
+    assert build("--void", 0)[0] == 2
+    assert build("--void", 255, "--ratios", "0.5,0,0.5")[0] == 2  # the made masks hold 0 and 255 alone
+    assert not (tmp_path / "out" / "manifest.json").exists()

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from made_sources import CLASSES, EACH, write_sources
-from PIL import Image
+from PIL import Image, ImageOps
 
+from bgbias.data.datasets.imagenet9 import Imagenet9
 from bgbias.data.photographs import layout
 from bgbias.errors import DataError, SettingError
 from bgbias.prepare.build import judging, variants, writing
 from bgbias.prepare.build.build import FaultySourcesError, build
+from bgbias.prepare.build.check import check as check_folder
 from bgbias.prepare.build.cut import Cut, cut
 from bgbias.prepare.build.files import jpeg
 from bgbias.prepare.build.settings import BuildSettings
@@ -106,7 +108,7 @@ def test_backgrounds_come_from_the_class_asked_for_in_the_same_split(built):
 def test_pictures_are_what_the_masks_say_within_the_encoders_error(built, source_folder):
     """Exactly so before they were encoded: each file holds the encoded exact pixels."""
     out, _ = built
-    found = find_sources(source_folder / "images", {name: name for name in CLASSES}, source_folder / "masks", None)
+    found = find_sources(source_folder / "images", {name: name for name in CLASSES}, source_folder / "masks", None, 100)
     cuts = {source.name: cut(source, SIZE) for source in found.sources}
     for split in layout.SPLITS:
         for file in layout.split_folder(out, layout.FG_MASK, split).rglob("*.npy"):
@@ -149,6 +151,7 @@ def test_the_manifest_tells_all_and_the_checksums_hold(built):
     assert manifest["build"]["sources"]["number"] == 3 * EACH
     assert {"pillow", "opencv", "numpy"} <= manifest["build"]["versions"].keys()
     assert manifest["rejected"] == manifest["skipped"] == {}
+    assert manifest["odd"] == []
     listed = (out / "files.sha256").read_bytes()
     assert manifest["files"] == {"number": 9 * 3 * EACH, "sha256": hashlib.sha256(listed).hexdigest()}
     names = [line.split("  ")[1] for line in listed.decode().splitlines()]
@@ -207,11 +210,11 @@ def test_a_stopped_build_goes_on_and_ends_the_same(built, source_folder, tmp_pat
     called = []
     real = getattr(module, name)
 
-    def dies(source, size):
+    def dies(source, *how):
         called.append(source.key)
         if len(called) > after:
             raise StoppedError
-        return real(source, size)
+        return real(source, *how)
 
     out = tmp_path / "out"
     monkeypatch.setattr(module, name, dies)
@@ -222,7 +225,7 @@ def test_a_stopped_build_goes_on_and_ends_the_same(built, source_folder, tmp_pat
     verdicts.write_bytes(verdicts.read_bytes() + b'{"source": "ant/a')  # as a killed process leaves it
 
     called.clear()
-    monkeypatch.setattr(module, name, lambda source, size: called.append(source.key) or real(source, size))
+    monkeypatch.setattr(module, name, lambda source, *how: called.append(source.key) or real(source, *how))
     made(source_folder, out, workers=1)
     assert contents(out) == contents(built[0])
     assert len(called) == (18 - after if module is judging else 4 * (18 - after // 4))
@@ -273,7 +276,7 @@ def test_foreign_files_among_the_pictures_are_refused(source_folder, tmp_path):
         made(source_folder, tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
     (tmp_path / "out" / ".build").mkdir(parents=True)
-    found = find_sources(source_folder / "images", {name: name for name in CLASSES}, source_folder / "masks", None)
+    found = find_sources(source_folder / "images", {name: name for name in CLASSES}, source_folder / "masks", None, 100)
     head = settings(source_folder).head(found.sources)
     (tmp_path / "out" / ".build" / "head.json").write_text(json.dumps(head))
     (tmp_path / "out" / layout.ORIGINAL).mkdir()
@@ -341,15 +344,88 @@ def test_rejected_pictures_are_named_with_the_rule_they_broke(sources, tmp_path)
 
 
 def test_too_few_pictures_are_refused(source_folder, tmp_path):
-    with pytest.raises(DataError, match="every class needs 2 kept pictures in val to be mixed, but ant has 1"):
+    with pytest.raises(
+        DataError, match="every class needs 2 kept pictures in each split to be mixed, but ant has 1 in val"
+    ):
         made(source_folder, tmp_path / "out", ratios=(0.5, 0.1, 0.4))
+
+
+def test_inverted_masks_are_guessed_with_the_counts_by_rule(sources, tmp_path):
+    for file in (sources / "masks").rglob("*.png"):
+        with Image.open(file) as mask:
+            inverted = mask.point(lambda value: 255 - value)
+        inverted.save(file)
+    with pytest.raises(DataError) as caught:
+        made(sources, tmp_path / "out")
+    assert "but ant has 0 in train, bee has 0 in train, cat has 0 in train, ant has 0 in val" in str(caught.value)
+    assert (
+        "(rejected by the rule 'box at most 90 % of the centre crop': 18 of 18; "
+        "18 of 18 masks cover more than half of the picture's border: inverted?)"
+    ) in str(caught.value)
+
+
+def test_one_round_of_messages_names_all_faults(sources, tmp_path):
+    (sources / "masks" / "ant" / "ant_0.png").unlink()
+    (sources / "images" / "ant" / "fg_x.png").write_bytes(b"junk")
+    (sources / "images" / "bee" / "bee_3.png").write_bytes(b"junk")
+    Image.new("L", (48, 40)).save(sources / "masks" / "cat" / "cat_1.png")
+    Image.new("L", (9, 9), 1).save(sources / "masks" / "cat" / "cat_2.png")
+    with pytest.raises(FaultySourcesError) as caught:
+        made(sources, tmp_path / "out")
+    assert {where: why.partition(",")[0] for where, why in caught.value.faults.items()} == {
+        "ant/fg_x": "its name begins with fg_ or bg_",
+        "ant/ant_0": "no mask",
+        "bee/bee_3": "it is no picture",
+        "cat/cat_1": "its mask is empty",
+        "cat/cat_2": "its mask of 9 x 9 pixels does not fit the picture of 48 x 40",
+    }
+    assert not (tmp_path / "out").exists()
+
+
+def test_phone_pictures_of_one_name_are_built_read_and_sound(sources, tmp_path):
+    """Lying pictures called alike in each class, one name too long to be joined, masks in one folder in capitals."""
+    masks = tmp_path / "flat"
+    masks.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for class_name in CLASSES:
+        for number in range(EACH):
+            name = f"IMG_{number:04}" if number else f"{class_name} {'long ' * 45}"
+            own, mask = (sources / kind / class_name / f"{class_name}_{number}.png" for kind in ("images", "masks"))
+            with Image.open(own) as picture:
+                lying = picture.transpose(Image.Transpose.ROTATE_90)
+            lying.save(own.with_name(f"{name}.JPG"), quality=95, exif=exif)
+            own.unlink()
+            mask.rename(masks / f"{class_name}-{name}.PNG" if number else masks / f"{name}.PNG")
+    manifest = made(sources, tmp_path / "out", masks=masks)
+    assert manifest["skipped"] == manifest["rejected"] == {}
+    assert manifest["counts"] == {split: dict.fromkeys(CLASSES, 2) for split in layout.SPLITS}
+    report = check_folder(tmp_path / "out", 1)
+    assert report.is_sound
+    assert report.remarks == []
+    dataset = Imagenet9(size=SIZE).load(tmp_path / "out")
+    assert {name.partition("-")[0] for name in dataset.source_names if "IMG" in name} == {
+        f"{class_name}/{class_name}" for class_name in CLASSES
+    }
+    for variant in layout.MIXED:
+        assert len(dataset.test[variant]) == 6
+
+
+def test_a_void_value_is_left_out_of_the_objects(sources, tmp_path):
+    for file in (sources / "masks").rglob("*.png"):
+        with Image.open(file) as mask:
+            ringed = ImageOps.expand(mask.point(lambda value: value and 15).crop((1, 1, 47, 39)), 1, fill=255)
+        ringed.save(file)
+    assert made(sources, tmp_path / "out", void=255)["rejected"] == {}
+    with pytest.raises(DataError, match="cover more than half of the picture's border"):
+        made(sources, tmp_path / "other")
 
 
 def test_a_picture_that_vanishes_meanwhile_is_named(sources, tmp_path, monkeypatch):
     real = judging.cut
 
-    def vanish(source, size):
-        found = real(source, size)
+    def vanish(source, *how):
+        found = real(source, *how)
         if source.name == "ant_1":
             source.picture.unlink()
         return found
@@ -364,6 +440,7 @@ def test_a_picture_that_vanishes_meanwhile_is_named(sources, tmp_path, monkeypat
     [
         ({"boxes": "boxes.csv"}, "both were given"),
         ({"masks": None}, "none were given"),
+        ({"masks": None, "boxes": "boxes.csv", "void": 255}, "void=255 was given with boxes"),
         ({"ratios": (0.5, 0.2, 0.2)}, "sum 1, but got 0.5,0.2,0.2"),
         ({"ratios": (1.2, -0.1, -0.1)}, "must be >= 0"),
         ({"synsets": "x"}, "imagenet9 was not asked for"),

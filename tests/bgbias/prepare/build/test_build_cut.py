@@ -5,7 +5,7 @@ from PIL import Image
 
 from bgbias.data.photographs.bank import centre
 from bgbias.errors import DataError
-from bgbias.prepare.build.cut import Cut, box_in_crop, crop, crop_mask, cut, read_mask
+from bgbias.prepare.build.cut import Cut, box_in_crop, check, crop, crop_mask, cut
 from bgbias.prepare.build.grabcut import grabcut
 from bgbias.prepare.build.rules import COVERED, FILLED, INSIDE, ONE_BOX, Rejection
 from bgbias.prepare.build.sources import Source
@@ -21,7 +21,7 @@ def made(tmp_path):
     def source(mask=None, boxes=()):
         if mask is not None:
             np.save(tmp_path / "a.npy", mask)
-        return Source("ant", "a", tmp_path / "a.png", None if mask is None else tmp_path / "a.npy", boxes)
+        return Source("ant/a", "ant", "a", tmp_path / "a.png", None if mask is None else tmp_path / "a.npy", boxes)
 
     return picture, mask, source
 
@@ -111,8 +111,10 @@ def test_rejections(made):
     ],
 )
 def test_what_does_not_fit_the_picture_is_refused(made, mask, box, told):
-    with pytest.raises(DataError, match=told):
-        cut(made[2](mask, (box,) if box else ()), 32)
+    source = made[2](mask, (box,) if box else ())
+    for read in (lambda: cut(source, 32), lambda: check(source, None)):
+        with pytest.raises(DataError, match=told):
+            read()
 
 
 def test_boxes_counted_from_one_may_reach_a_pixel_beyond(made):
@@ -136,22 +138,44 @@ def test_what_cannot_be_read_is_refused(made, tmp_path, name):
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_any_value_but_zero_is_object_in_every_kind_of_mask(tmp_path):
-    mask = np.random.default_rng(0).random((6, 5)) < 0.5
-    grey = mask.astype(np.uint8)
-    index = Image.fromarray(grey)
-    index.putpalette([0, 0, 0, 0, 0, 0])
-    pictures = {
-        "grey": Image.fromarray(grey),
-        "bilevel": Image.fromarray(mask),
-        "deep": Image.fromarray(grey.astype(np.uint16)),
-        "index": index,
-        "color": Image.fromarray(np.stack([0 * grey, grey, 0 * grey], axis=-1)),
-        "alpha": Image.fromarray(np.stack([grey, 255 * np.ones_like(grey)], axis=-1), mode=None),
-    }
-    for name, picture in pictures.items():
-        picture.save(tmp_path / f"{name}.png")
-        assert np.array_equal(read_mask(tmp_path / f"{name}.png", (5, 6)), mask), name
-    for kind in (bool, np.int64, np.float32):
-        np.save(tmp_path / "array.npy", mask.astype(kind))
-        assert np.array_equal(read_mask(tmp_path / "array.npy", (5, 6)), mask)
+EXIF, ON_SIDE = 0x0112, 6
+
+
+def test_a_turned_picture_is_cut_as_it_is_shown_with_a_mask_drawn_either_way(made, tmp_path):
+    picture, mask, source = made
+    exif = Image.Exif()
+    exif[EXIF] = ON_SIDE
+    Image.fromarray(np.ascontiguousarray(np.rot90(picture))).save(tmp_path / "a.png", exif=exif)
+    for drawn in (mask, np.rot90(mask)):
+        found = cut(source(drawn), 40)
+        assert np.array_equal(found.image, picture[:, 4:44])
+        assert np.array_equal(found.mask, mask[:, 4:44])
+    found = cut(source(boxes=(edges(mask),)), 40)
+    assert found.box == edges(mask[:, 4:44])
+    with pytest.raises(DataError, match="in the picture of 48 x 40 pixels as its EXIF orientation shows it"):
+        cut(source(boxes=((0, 0, 40, 48),)), 40)
+
+
+def test_a_square_turned_picture_takes_its_mask_as_drawn_on_what_is_shown(made, tmp_path):
+    picture, mask, source = made
+    exif = Image.Exif()
+    exif[EXIF] = ON_SIDE
+    Image.fromarray(np.ascontiguousarray(np.rot90(picture[:, :40]))).save(tmp_path / "a.png", exif=exif)
+    found = cut(source(mask[:, :40]), 40)
+    assert np.array_equal(found.image, picture[:, :40])
+    assert np.array_equal(found.mask, mask[:, :40])
+
+
+def test_a_picture_of_sixteen_bits_is_no_white_one(made, tmp_path):
+    _, mask, source = made
+    grey = np.where(mask, 200, 30).astype(np.uint16)
+    Image.fromarray(grey * 257).save(tmp_path / "a.png")
+    assert np.unique(cut(source(mask), 40).image).tolist() == [30, 200]
+
+
+def test_a_picture_that_cannot_be_shown_is_refused_by_its_mode(made, tmp_path):
+    _, mask, source = made
+    Image.fromarray(np.full((40, 48), 300, np.float32)).save(tmp_path / "a.tif")
+    (tmp_path / "a.tif").rename(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"it cannot be read \(a picture of mode F must have values from 0 to 1"):
+        cut(source(mask), 40)

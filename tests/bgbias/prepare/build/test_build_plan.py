@@ -63,7 +63,12 @@ def test_donors_depend_on_nothing_but_seed_and_names():
     assert donors("c", "bee", MEMBERS, 5) == donors("c", "bee", {name: list(of) for name, of in MEMBERS.items()}, 5)
 
 
-def test_a_class_needs_two_pictures_in_every_split():
-    check_enough(MEMBERS, "val")
-    with pytest.raises(DataError, match="every class needs 2 kept pictures in val to be mixed, but bee has 1"):
-        check_enough({**MEMBERS, "bee": ["c"]}, "val")
+def test_a_class_needs_two_pictures_in_every_split_and_all_that_lack_some_are_named():
+    check_enough({"train": MEMBERS, "val": MEMBERS}, "")
+    few = {"train": {**MEMBERS, "bee": ["c"]}, "val": {**MEMBERS, "cat": []}}
+    with pytest.raises(DataError) as caught:
+        check_enough(few, "45 of 45 rejected")
+    assert str(caught.value) == (
+        "every class needs 2 kept pictures in each split to be mixed, but bee has 1 in train, cat has 0 in val "
+        "(45 of 45 rejected): give more pictures, or other --ratios and another --out"
+    )
