@@ -32,7 +32,7 @@ def isolate() -> None:
     paths = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]  # noqa: PTH100
     if not sys.flags.safe_path and os.path.realpath(sys.path.pop(0)) == home:  # a checkout that is not installed
         paths.insert(0, home)
-    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    os.environ |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
     sys.path[:0] = [path for path in paths if path not in sys.path]
 
 

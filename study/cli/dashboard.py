@@ -1,6 +1,8 @@
 """The dashboards of a study: MLflow's, opened at the study's own page, and Optuna's."""
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from bgbias.errors import SettingError
 from study.display import console
 from study.errors import ExtraMissingError
 from study.record.config import StudyConfig
@@ -19,8 +22,13 @@ from study.tracking.passwords import without_password
 
 SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 MLFLOW_PORT, OPTUNA_PORT = 5000, 8080
-KNOCK_SECONDS, PATIENCE_SECONDS = 0.5, 120
+LOG = "dashboard.log"
+"""The file of a study's folder that a server's messages go to."""
+KNOCK_SECONDS, PATIENCE_SECONDS, END_SECONDS = 0.5, 120, 3
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+LOCAL = ("localhost", "127.0.0.1", "[::1]")
+HOSTS, ORIGINS = "MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"
+"""MLflow's settings for the names that its pages may be opened under, against attacks through a browser."""
 
 
 def serve(folder: StudyFolder, config: StudyConfig, host: str, port: int, browser: bool) -> None:
@@ -28,6 +36,9 @@ def serve(folder: StudyFolder, config: StudyConfig, host: str, port: int, browse
 
     Args:
         browser: whether to open the study's page in a browser, where there is one.
+
+    Raises:
+        SettingError: nothing can listen there, or the server ended by itself.
     """
     uri = folder.tracking_uri(config)
     if uri.startswith("http"):
@@ -36,12 +47,86 @@ def serve(folder: StudyFolder, config: StudyConfig, host: str, port: int, browse
         if browser:
             open_browser(page)
         return
+    check_port(host, port)
     page = f"{address(host, port)}/{study_page(uri, config)}"
     console.print(f"MLflow dashboard: {page} (Ctrl-C stops it)", soft_wrap=True)
+    names = names_of(host)
+    if names:
+        console.print(
+            f"from elsewhere: {', '.join(f'http://{name}:{port}' for name in names)}; under another name only with "
+            f"that name in {HOSTS} and its address in {ORIGINS}",
+            soft_wrap=True,
+        )
     if browser:
         open_when_ready(page, host, port)
     store = {"MLFLOW_BACKEND_STORE_URI": uri}  # a command line can be read by everyone on the machine
-    subprocess.run(command(folder.root, host, port), env={**os.environ, **SETTINGS, **store}, check=False)
+    log = folder.root / LOG
+    code = run_to_its_end(command(folder.root, host, port), {**allowed(names, port), **SETTINGS, **store}, log)
+    check_port(host, port)  # another server may have taken it meanwhile
+    raise SettingError(f"MLflow's server ended by itself with code {code}: {log} says why")
+
+
+def check_port(host: str, port: int) -> None:
+    """Check that a server can listen there.
+
+    Raises:
+        SettingError: it cannot.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host.strip("[]"), port), family=family).close()
+    except OSError as error:
+        raise SettingError(
+            f"nothing can listen on port {port} of {host} ({os.strerror(error.errno or 0)}): give another --port or "
+            "--host, or stop the server that listens there"
+        ) from None
+
+
+def names_of(host: str) -> list[str]:
+    """Under which names and addresses other machines may open a server that listens at a host; none on loopback."""
+    if host in EVERYWHERE:
+        own = socket.gethostname()
+        found = [own, socket.getfqdn()]
+        with contextlib.suppress(OSError):
+            found += [str(item[4][0]) for item in socket.getaddrinfo(own, None, socket.AF_INET)]
+    else:
+        found = [host]
+    return [name for name in dict.fromkeys(found) if name not in LOCAL and not name.startswith("127.")]
+
+
+def allowed(names: list[str], port: int) -> dict[str, str]:
+    """MLflow's settings that let a server be opened under some names too, unless the environment has its own."""
+    if not names:
+        return {}
+    hosts = [f"{name}:{port}" for name in (*LOCAL, *names)]
+    given = {HOSTS: ",".join(hosts), ORIGINS: ",".join(f"http://{host}" for host in hosts)}
+    return {key: os.environ.get(key, value) for key, value in given.items()}
+
+
+def run_to_its_end(command: list[str], environment: dict[str, str], log: Path) -> int:
+    """Run a server in a process group of its own, which ends with this block; its exit code.
+
+    Args:
+        environment: what is added to this process's.
+        log: the file that its output goes to.
+    """
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            command, env={**os.environ, **environment}, stdout=output, stderr=output, process_group=0
+        )
+    try:
+        return server.wait()
+    finally:
+        end_group(server)
+
+
+def end_group(leader: "subprocess.Popen[bytes]") -> None:
+    """End a process group: ask, wait, and kill what is left."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            leader.wait(END_SECONDS)
+        os.killpg(leader.pid, signal.SIGKILL)
 
 
 def command(root: Path, host: str, port: int) -> list[str]:
@@ -115,6 +200,7 @@ def serve_searches(folder: StudyFolder, host: str, port: int, browser: bool) -> 
 
     Raises:
         ExtraMissingError: optuna-dashboard is not installed.
+        SettingError: no search has begun, or nothing can listen there.
     """
     try:
         from optuna_dashboard import run_server
@@ -125,8 +211,10 @@ def serve_searches(folder: StudyFolder, host: str, port: int, browser: bool) -> 
         ) from None
     from study.cli.searches import gathered
 
+    check_port(host, port)
     storage = gathered(folder)
     console.print(f"Optuna dashboard: {address(host, port)} (Ctrl-C stops it)", soft_wrap=True)
     if browser:
         open_when_ready(address(host, port), host, port)
-    run_server(storage, host=host, port=port)
+    with (folder.root / LOG).open("w") as log, contextlib.redirect_stderr(log):
+        run_server(storage, host=host, port=port)

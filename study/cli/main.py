@@ -289,7 +289,7 @@ def show_data(
 def ui(
     folder: Folder,
     optuna: Annotated[bool, typer.Option("--optuna", help="Optuna's dashboard of the searches instead")] = False,
-    port: Annotated[int | None, typer.Option(help="port to listen on; 5000, or Optuna's 8080")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="port; 5000, or Optuna's 8080")] = None,
     host: Annotated[str, typer.Option(help="address to bind to")] = "127.0.0.1",
     browser: Annotated[bool, typer.Option(help="open the page in a browser, where there is one")] = True,
 ) -> None:
@@ -298,6 +298,7 @@ def ui(
 
     study = StudyFolder(folder)
     config = study.read_config()
+    stopping.on_stop(f"`{command_line('ui', folder)}` opens it again")
     if optuna:
         dashboard.serve_searches(study, host, port or dashboard.OPTUNA_PORT, browser)
     else:

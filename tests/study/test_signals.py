@@ -32,6 +32,14 @@ def temporary():
         yield Path(folder)
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """What is started in the background by a shell ignores INT, and so would what it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @contextlib.contextmanager
 def started(temporary, *arguments):
     """A command in a session of its own, with a folder of its own for temporary files."""
