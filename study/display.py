@@ -1,20 +1,61 @@
 """Two consoles: what happens is told on standard error, so that standard output holds results and nothing else."""
 
+import os
 import shlex
-import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.measure import Measurement
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
-WIDE = 160
-"""Columns of what is no terminal: files and logs, which would else get tables of 80 columns, cut short."""
+UNLIMITED = 1 << 16
+"""Columns that no table fills."""
 
 T = TypeVar("T")
 
 console = Console(stderr=True, highlight=False)
-results = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+results = Console(highlight=False)
+
+
+def plain(shown: Console) -> bool:
+    """Whether what is shown has neither colours nor lines of box characters: in files and pipes, and under NO_COLOR."""
+    return not shown.is_terminal or bool(os.environ.get("NO_COLOR"))
+
+
+def natural_width(table: Table) -> int:
+    """How many columns of the terminal a table takes when none of its cells is wrapped."""
+    return Measurement.get(results, results.options.update(max_width=UNLIMITED), table).maximum
+
+
+def show_table(table: Table) -> None:
+    """Print a table under its title. Files and pipes have no width, and on a terminal no character is left out."""
+    title, table.title = table.title, None
+    if title:
+        results.print(title, soft_wrap=not results.is_terminal)
+    for column in table.columns:
+        column.overflow = "fold"
+    if plain(results):
+        table.box, table.padding, table.pad_edge = None, (0, 2, 0, 0), False
+    if not results.is_terminal:
+        table.width = natural_width(table)
+    results.print(table, crop=False)
+
+
+def work_columns() -> list[ProgressColumn]:
+    """What shows how far a work of known size is."""
+    return [TextColumn("{task.description}"), *bar(), MofNCompleteColumn(), TimeRemainingColumn()]
+
+
+def bar() -> list[ProgressColumn]:
+    """A progress bar's own column, where there is one."""
+    return [] if plain(console) else [BarColumn()]
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, such as `1 epoch` and `2 epochs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def command_line(*words: object) -> str:
@@ -34,6 +75,5 @@ def rounded(value: object) -> str:
 
 def progress_bar(items: Iterable[T], what: str, total: int) -> Iterator[T]:
     """The items, with a bar on standard error that goes away at the end: a tracker for `bgbias.progress`."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Progress(*work_columns(), console=console, transient=True, disable=not console.is_terminal) as bars:
         yield from bars.track(items, total=total, description=what)

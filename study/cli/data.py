@@ -15,7 +15,7 @@ from bgbias.errors import DataError, SettingError
 from bgbias.progress import tracked_by
 from study import stopping
 from study.cli.options import SAME_COMMAND, AsJson
-from study.display import console, progress_bar, results
+from study.display import console, progress_bar, results, show_table
 
 if TYPE_CHECKING:
     from bgbias.prepare.build.check import CheckReport, Finding
@@ -139,7 +139,7 @@ def _print_manifest(manifest: dict[str, Any], out: Path) -> None:
     for name in manifest["classes"]:
         table.add_row(escape(name), *(f"{counts[split][name]:,}" for split in counts))
     table.add_row("all", *(f"{sum(counts[split].values()):,}" for split in counts))
-    results.print(table)
+    show_table(table)
     rules = [rejection["rule"] for rejection in manifest["rejected"].values()]
     for rule in sorted(set(rules)):
         results.print(f"rejected {rules.count(rule):,}: {rule}", soft_wrap=True)
@@ -175,10 +175,10 @@ def check(
 
 
 def _print_report(report: "CheckReport") -> None:
-    results.print(_counts_table(report))
+    show_table(_counts_table(report))
     for title, found in (("findings", report.findings), ("remarks", report.remarks)):
         if found:
-            results.print(_findings_table(title, found))
+            show_table(_findings_table(title, found))
     if report.is_sound:
         results.print("sound")
 

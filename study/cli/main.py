@@ -28,7 +28,7 @@ from study.cli import submit as submit_command
 from study.cli.options import SAME_COMMAND, AsJson, Data, Device, Folder, Settings, Threads, options_of
 from study.cli.overrides import parse_settings
 from study.cli.printing import print_challenge, print_json, print_metrics, show_report
-from study.display import command_line, console, percent, results
+from study.display import command_line, console, percent, results, show_table
 from study.errors import StudyInterruptedError
 from study.record.config import StudyConfig
 from study.record.folder import SEARCH, StudyFolder
@@ -215,7 +215,7 @@ def best(
         table.add_row(key, str(value))
     table.add_row("validation accuracy", percent(row.val_accuracy))
     table.add_row("test accuracy", percent(row.test_accuracy))
-    results.print(table)
+    show_table(table)
     results.print(f"checkpoint: {escape(str(path))}", soft_wrap=True)
 
 
@@ -249,7 +249,7 @@ def spaces() -> None:
         space = load_space(name)
         domains = "\n".join(f"{key}: {str(value).replace('Distribution', '')}" for key, value in space.params.items())
         table.add_row(label(name), space.method.name(), domains)
-    results.print(table)
+    show_table(table)
 
 
 @app.command(name="datasets")
@@ -260,7 +260,7 @@ def list_datasets() -> None:
         for name, cls in known.items():
             options = ", ".join(f"{f.name}={f.default!r}" for f in dataclasses.fields(cls))  # type: ignore[arg-type]
             table.add_row(kind, name, options)
-    results.print(table)
+    show_table(table)
 
 
 @app.command()

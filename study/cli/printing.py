@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from bgbias.metrics import OBJECT_SALIENCY
-from study.display import command_line, percent, results
+from study.display import command_line, percent, results, show_table
 from study.record.folder import StudyFolder
 
 if TYPE_CHECKING:
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 def show_report(found: "Report", folder: StudyFolder, as_json: bool) -> None:
     """A report's tables, and where everything lies; or its JSON object."""
     from study.report import text
+    from study.report.layout import laid_out
 
     if as_json:
         print_json(found.to_json())
         return
-    results.print(text.main_table(found))
+    show_table(laid_out(text.main_table(found)))
     if found.seed_rows:
-        results.print(text.seed_table(found))
+        show_table(laid_out(text.seed_table(found)))
     if found.comparisons:
-        results.print(text.comparison_table(found))
+        show_table(laid_out(text.comparison_table(found)))
     lines = f"outputs: {folder.root}\nfigures: {folder.report}\ndashboard: {command_line('ui', folder.root)}"
     results.print(escape(lines), soft_wrap=True)
 
@@ -50,7 +51,7 @@ def print_metrics(metrics: dict[str, float], title: str) -> None:
     table = Table("metric", "value", title=escape(title))
     for name, value in metrics.items():
         table.add_row(name, f"{value:.4g}")
-    results.print(table)
+    show_table(table)
 
 
 def print_challenge(found: dict[str, Any]) -> None:
@@ -60,7 +61,7 @@ def print_challenge(found: dict[str, Any]) -> None:
     for name, accuracy in found["classes"].items():
         table.add_row(escape(name), percent(accuracy))
     table.add_row("all", f"{percent(found['accuracy'])}  (95 %: {percent(low)} to {percent(high)})", style="bold")
-    results.print(table)
+    show_table(table)
     pairs = found["foregrounds"] * found["backgrounds"]
     results.print(
         f"{found['passes']} of {pairs} pairs answered, {found['gradients']} of them with their gradient; "
@@ -81,7 +82,7 @@ def print_saliency(found: dict[str, Any]) -> None:
         for one in checkpoints:
             shares = one["variants"][name][OBJECT_SALIENCY]
             table.add_row(name, str(shown["images"]), area, one["method"], *(percent(shares[kind]) for kind in kinds))
-    results.print(table)
+    show_table(table)
 
 
 def print_flow(found: dict[str, Any]) -> None:
@@ -93,7 +94,7 @@ def print_flow(found: dict[str, Any]) -> None:
         shown = [percent(curve[found["vote"]][n]) for curve in accuracy.values()]
         chosen = int(n) == found["samples"]
         table.add_row(f"{n} (chosen)" if chosen else n, *shown, style="bold" if chosen else None)
-    results.print(table)
+    show_table(table)
     quality = Table("measure", "value", title="how well the flow knows the moves of held-out embeddings")
     for name, bits in found["bits_per_dimension"].items():
         quality.add_row(f"bits per dimension, {name}", f"{bits:.3f}")
@@ -107,4 +108,4 @@ def print_flow(found: dict[str, Any]) -> None:
         quality.add_row(f"{escape(name)}: classifier tells samples, MMD p", f"{told}, {tests['kernel']['p_value']:.2g}")
     for name in ("density", "coverage", "agreement", "accuracy_sampled", "accuracy_true", "inversion_error"):
         quality.add_row(name.replace("_", " "), f"{found[name]:.3g}")
-    results.print(quality)
+    show_table(quality)

@@ -1,17 +1,14 @@
 """A report's tables on the terminal, in percent."""
 
-from collections.abc import Sequence
-
-from rich import box
-from rich.table import Table
-
+from study.display import counted
+from study.report.layout import Grid
 from study.report.statistics import SIGNIFICANT
 from study.report.tables import GapRow, Report, SeedRow
 
 MISSING = "-"
 
 
-def main_table(report: Report) -> Table:
+def main_table(report: Report) -> Grid:
     """Methods x variants: validation-selected test accuracy, the best of each variant in bold."""
     found = {(row.space, row.variant): row.test_accuracy for row in report.rows}
     best = {v: max(accuracy for (_, variant), accuracy in found.items() if variant == v) for v in report.variants}
@@ -22,33 +19,33 @@ def main_table(report: Report) -> Table:
             return MISSING
         return f"[bold]{100 * accuracy:.2f}[/]" if accuracy == best[variant] else f"{100 * accuracy:.2f}"
 
-    table = _methods_by_variants(
-        f"{report.config.dataset}: test accuracy [%], checkpoints selected on validation data", report.variants
-    )
-    for space in dict.fromkeys(row.space for row in report.rows):
-        table.add_row(space, *(cell(space, variant) for variant in report.variants))
-    return table
+    title = f"{report.config.dataset}: test accuracy [%], checkpoints selected on validation data"
+    spaces = dict.fromkeys(row.space for row in report.rows)
+    return Grid(title, report.variants, {space: [cell(space, v) for v in report.variants] for space in spaces})
 
 
-def seed_table(report: Report) -> Table:
+def seed_table(report: Report) -> Grid:
     """Methods x variants: mean and standard deviation over fresh seeds."""
     found = {(row.space, row.variant): row for row in report.seed_rows}
 
     def cell(space: str, variant: str) -> str:
         return _with_spread(found.get((space, variant)))
 
-    count = len(report.seed_rows[0].seeds)
-    title = f"winners on the search's objective, {count} fresh seeds: test accuracy [%], mean ± standard deviation"
+    seeds = counted(len(report.seed_rows[0].seeds), "fresh seed")
+    title = f"winners on the search's objective, {seeds}: test accuracy [%], mean ± standard deviation"
     gaps = {(row.space, row.gap): row for row in report.gap_rows}
     names = list(dict.fromkeys(row.gap for row in report.gap_rows))
-    table = _methods_by_variants(title, [*report.variants, *names])
-    for space in dict.fromkeys(row.space for row in report.seed_rows):
-        cells = [cell(space, variant) for variant in report.variants]
-        table.add_row(space, *cells, *(_with_spread(gaps.get((space, name))) for name in names))
-    return table
+    rows = {
+        space: [
+            *(cell(space, variant) for variant in report.variants),
+            *(_with_spread(gaps.get((space, name))) for name in names),
+        ]
+        for space in dict.fromkeys(row.space for row in report.seed_rows)
+    }
+    return Grid(title, [*report.variants, *names], rows)
 
 
-def comparison_table(report: Report) -> Table:
+def comparison_table(report: Report) -> Grid:
     """Methods x variants: the difference to the baseline in points, with a star where it is significant."""
     found = {(row.space, row.variant): row for row in report.comparisons}
     baseline = report.comparisons[0].baseline
@@ -61,21 +58,11 @@ def comparison_table(report: Report) -> Table:
         return f"{100 * row.difference:+.2f}{star} ({100 * row.low:+.2f}, {100 * row.high:+.2f})"
 
     title = f"difference to {baseline} in points (95 % interval); * p < {SIGNIFICANT} after Holm, paired over images"
-    table = _methods_by_variants(title, report.variants)
-    for space in dict.fromkeys(row.space for row in report.comparisons):
-        table.add_row(space, *(cell(space, variant) for variant in report.variants))
-    return table
+    spaces = dict.fromkeys(row.space for row in report.comparisons)
+    return Grid(title, report.variants, {space: [cell(space, v) for v in report.variants] for space in spaces})
 
 
 def _with_spread(row: SeedRow | GapRow | None) -> str:
     if row is None:
         return MISSING
     return f"{100 * row.mean:.2f}" + (f" ± {100 * row.std:.2f}" if row.std is not None else "")
-
-
-def _methods_by_variants(title: str, variants: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    table.add_column("method", overflow="fold")
-    for variant in variants:
-        table.add_column(variant, justify="right")
-    return table

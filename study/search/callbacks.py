@@ -11,13 +11,13 @@ from pathlib import Path
 from ray.tune import Callback
 from ray.tune.experiment import Trial as RayTrial
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bgbias.data.datasets import datasets
 from bgbias.errors import CheckpointError
 from bgbias.metrics import best_accuracy
 from study.cluster.ray_internals import try_again
-from study.display import console, percent, rounded
+from study.display import bar, console, counted, percent, rounded
 from study.record.epoch import EpochReport
 from study.record.folder import SEARCH, StudyFolder
 from study.record.provenance import trial_tags
@@ -122,9 +122,10 @@ class Watcher(Callback):  # type: ignore[misc]
         self._folder = StudyFolder(root)
         self._title = f"{stage} {space}"
         finished = self._folder.finished(stage, space)
-        self._best = max((highest_accuracy(t.history, self._objective) for t in finished), default=0.0)
+        self._what = "best" if stage == SEARCH else "mean"  # of fresh seeds the luckiest says nothing
+        self._found = [highest_accuracy(trial.history, self._objective) for trial in finished]
         self._running: dict[str, int] = {}
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (TextColumn("{task.description}"), *bar(), MofNCompleteColumn(), TimeElapsedColumn())
         self._progress = Progress(*columns, console=console)
         self._task = self._progress.add_task(self._title, total=total, completed=len(finished))
         self._progress.start()
@@ -136,11 +137,11 @@ class Watcher(Callback):  # type: ignore[misc]
     def on_trial_complete(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
         settings, result = json.loads(trial.config[SETTINGS]), trial.last_result
         found = result[best_accuracy(self._objective)]
-        self._best = max(self._best, found)
+        self._found.append(found)
         searched = " ".join(f"{key.split('/')[-1]}={rounded(settings[key])}" for key in self._searched)
         self._progress.console.print(
             f"[dim]{self._title}[/] {percent(found)} on {self._objective} (validation)"
-            f" after {result[EPOCH]} epochs  [dim]{escape(searched)}[/]",
+            f" after {counted(int(result[EPOCH]), 'epoch')}  [dim]{escape(searched)}[/]",
             soft_wrap=True,
         )
         self._end(trial)
@@ -162,4 +163,6 @@ class Watcher(Callback):  # type: ignore[misc]
 
     def _show(self) -> None:
         running = f"  running at epoch {' '.join(map(str, self._running.values()))}" if self._running else ""
-        self._progress.update(self._task, description=f"{self._title}  best {percent(self._best)}{running}")
+        found = self._found or [0.0]
+        shown = max(found) if self._what == "best" else sum(found) / len(found)
+        self._progress.update(self._task, description=f"{self._title}  {self._what} {percent(shown)}{running}")

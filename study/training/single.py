@@ -20,7 +20,7 @@ from bgbias.metrics import VALIDATION, accuracy, variants_in
 from bgbias.progress import Tracker, tracked_by
 from bgbias.randomness import stream
 from bgbias.training import build_module, choose_device
-from study.display import console, percent
+from study.display import console, percent, work_columns
 from study.record.epoch import Metrics
 from study.record.lock import is_unused, locked, new_folder
 from study.training.run import Run
@@ -43,7 +43,7 @@ def train(config: RunConfig, device: str, output: Path | None) -> tuple[Path, Me
     dataset, chosen = config.dataset.load(config.data), choose_device(device)
     folder = output or new_folder(f"{config.method.name()}-{config.dataset.name()}")
     run = Run(config, dataset, chosen, folder)
-    with claimed(folder), Progress(console=console) as progress, tracked_by(counted_by(progress)):
+    with claimed(folder), Progress(*work_columns(), console=console) as progress, tracked_by(counted_by(progress)):
         task, shown = progress.add_task("training", total=config.training.epochs), ""
         while not run.done:
             metrics = run.epoch().metrics
