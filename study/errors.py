@@ -21,3 +21,7 @@ class StorageError(BgbiasError):
 
 class OutboxError(BgbiasError):
     """What is to be reported cannot be kept on disk."""
+
+
+class ReportsMissingError(BgbiasError):
+    """MLflow lacks some of a study's reports."""

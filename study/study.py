@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,10 +20,10 @@ from study import stopping
 from study.cluster.nodes import check_nodes
 from study.cluster.ray_session import ray_session
 from study.display import command_line, console
-from study.errors import OutboxError, TrialsFailedError
+from study.errors import OutboxError, ReportsMissingError, TrialsFailedError
 from study.record.config import StudyConfig
-from study.record.folder import CONFIRM, SEARCH, StudyFolder
-from study.record.provenance import origin
+from study.record.folder import CONFIRM, SEARCH, StudyEnd, StudyFolder
+from study.record.provenance import now, origin
 from study.record.selection import winners
 from study.record.storage import Storage
 from study.report import write_report
@@ -31,6 +31,9 @@ from study.report.note import experiment_note, study_note
 from study.report.tables import Report
 from study.search.stage import Stage
 from study.space import SearchSpace, label, load_space
+from study.tracking.outbox import Outbox
+from study.tracking.recorded import report_all
+from study.tracking.relocate import relocate
 from study.tracking.reporter import Reporter, check_tracking
 from study.tracking.sender import Sender
 from study.training.run import cached_dataset
@@ -62,17 +65,40 @@ def run(study: Plan, config: StudyConfig, folder: StudyFolder) -> None:
         SettingError: Ray has no room for it.
         TrialsFailedError: not one trial of some space could finish; the others have been brought to their end.
         StudyInterruptedError: it was stopped; running it again goes on.
+        ReportsMissingError: it ended, but MLflow lacks some of its reports.
     """
-    started = time.perf_counter()
-    with sending(config, folder), ray_session(config), reporting(config, folder) as reporter:
+    started, store_is_new = time.perf_counter(), not folder.store.exists()
+    with sending(config, folder) as sender, ray_session(config):
         console.print(f"[dim]Ray ready after {time.perf_counter() - started:.1f} s[/]")
-        check_nodes(config, folder.storage(config), study.dataset)
-        failures = [failure for work in stages(study, config, folder) if (failure := attempt(work))]
-        tidy(folder, config)
-        publish(folder, reporter, study.dataset.name())
-        reporter.end_study("FAILED" if failures else "FINISHED")
-    if failures:
-        raise TrialsFailedError("; ".join(failures))
+        if config.tracking_uri or not store_is_new:
+            sender.check()
+        with reporting(config, folder) as reporter:
+            check_nodes(config, folder.storage(config), study.dataset)
+            failures = [failure for work in stages(study, config, folder) if (failure := attempt(work))]
+            tidy(folder, config)
+            publish(folder, reporter, config.dataset)
+            end = StudyEnd("FAILED" if failures else "FINISHED", now())
+            folder.record_end(end)
+            reporter.end_study(end.status, end.at)
+        if failures:
+            raise TrialsFailedError("; ".join(failures))
+
+
+def send(config: StudyConfig, folder: StudyFolder) -> None:
+    """Send all that is recorded of a study to MLflow, which changes only where it lacks something.
+
+    Raises:
+        SettingError: MLflow refuses the experiment.
+        ReportsMissingError: MLflow lacks some reports still.
+    """
+    with sending(config, folder, beside_trials=False) as sender:
+        sender.check()
+        end = folder.end()
+        with reporting(config, folder) as reporter:
+            if folder.finished(SEARCH):
+                publish(folder, reporter, config.dataset)
+            folder.record_end(end)
+            reporter.end_study(end.status, end.at)
 
 
 def stages(study: Plan, config: StudyConfig, folder: StudyFolder) -> Iterator[Callable[[], None]]:
@@ -182,36 +208,59 @@ def judged_variants(space: SearchSpace, run: RunConfig, sample: Dataset) -> list
 
 
 @contextmanager
-def sending(config: StudyConfig, folder: StudyFolder) -> Iterator[None]:
-    """Send what is reported to MLflow while the study runs; what is left is sent at the end."""
-    sender = Sender(folder.outbox, folder.tracking_uri(config), folder.artifacts)
+def sending(config: StudyConfig, folder: StudyFolder, *, beside_trials: bool = True) -> Iterator[Sender]:
+    """Send what is reported to MLflow while the study runs; what is left is sent at the end. What an earlier run left
+    unsent is forgotten: the study's record holds it.
+
+    Raises:
+        ReportsMissingError: at the end, where nothing else went wrong: MLflow lacks some reports.
+    """
+    if config.tracking_uri is None:
+        relocate(folder.store, folder.own_artifacts)
+    with closing(Outbox(folder.outbox)) as outbox, outbox.refilled():
+        pass
+    target = (folder.tracking_uri(config), folder.artifacts(config), config.mlflow_experiment)
+    sender = Sender(folder.outbox, *target, beside_trials=beside_trials)
     sender.start()
     try:
-        yield
-    finally:
-        with console.status("sending the last results to MLflow"):
-            unsent = sender.finish()
-        if unsent and not stopping.received():
-            console.print(
-                f"[yellow]{unsent} reports could not be sent to MLflow ({escape(str(sender.problem))}); "
-                f"they are kept, and `{escape(command_line('resume', folder.root))}` sends them[/]",
-                soft_wrap=True,
-            )
+        yield sender
+    except BaseException:
+        missing = finish(sender, folder)
+        if missing and not stopping.received():
+            console.print(f"[yellow]{escape(missing)}[/]", soft_wrap=True)
+        raise
+    missing = finish(sender, folder)
+    if missing:
+        raise ReportsMissingError(missing)
+
+
+def finish(sender: Sender, folder: StudyFolder) -> str | None:
+    """Send what is left; what is missing then, or None."""
+    with console.status("sending the last results to MLflow"):
+        count = sender.finish()
+    if not count:
+        return None
+    return (
+        f"{count} reports are missing in MLflow ({sender.problem or sender.refusal}): the study's record holds them, "
+        f"and `{command_line('report', '--send', folder.root)}` sends them again"
+    )
 
 
 @contextmanager
 def reporting(config: StudyConfig, folder: StudyFolder) -> Iterator[Reporter]:
-    """The study's own run in MLflow, from its start to its end."""
-    reporter = Reporter(folder.outbox, config.mlflow_experiment, config.study_id)
+    """The study's own run in MLflow, from its start to its end, and below it all trials that are recorded already."""
     params = {"spaces": ", ".join(config.spaces), "trials": config.trials, **config.base(), **config.settings}
-    reporter.study(folder.name, params, {"study": folder.name, "stage": "study", "dataset": config.dataset, **origin()})
-    try:
-        yield reporter
-    except BaseException:
-        reporter.end_study("KILLED")
-        raise
-    finally:
-        reporter.close()
+    tags = {"study": folder.name, "stage": "study", "dataset": config.dataset, **origin()}
+    folder.record_end(StudyEnd())
+    with closing(Reporter(folder.outbox, config.mlflow_experiment, config.study_id)) as reporter:
+        with reporter.anew():
+            reporter.study(folder.name, params, tags)
+            report_all(reporter, folder)
+        try:
+            yield reporter
+        except BaseException:
+            reporter.end_study("KILLED")
+            raise
 
 
 def publish(folder: StudyFolder, reporter: Reporter, dataset: str) -> None:

@@ -19,6 +19,7 @@ from study.errors import ExtraMissingError
 from study.record.config import StudyConfig
 from study.record.folder import StudyFolder
 from study.tracking.passwords import without_password
+from study.tracking.relocate import readable
 
 SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 MLFLOW_PORT, OPTUNA_PORT = 5000, 8080
@@ -40,7 +41,11 @@ def serve(folder: StudyFolder, config: StudyConfig, host: str, port: int, browse
     Raises:
         SettingError: nothing can listen there, or the server ended by itself.
     """
-    uri = folder.tracking_uri(config)
+    with readable(folder, config) as (uri, scratch):
+        _serve(uri, scratch / LOG, folder.artifacts(config), config, host, port, browser)
+
+
+def _serve(uri: str, log: Path, artifacts: Path, config: StudyConfig, host: str, port: int, browser: bool) -> None:
     if uri.startswith("http"):
         page = uri.rstrip("/") + "/" + study_page(uri, config)
         console.print(f"this study reports to a server of its own: {without_password(page)}", soft_wrap=True)
@@ -60,8 +65,7 @@ def serve(folder: StudyFolder, config: StudyConfig, host: str, port: int, browse
     if browser:
         open_when_ready(page, host, port)
     store = {"MLFLOW_BACKEND_STORE_URI": uri}  # a command line can be read by everyone on the machine
-    log = folder.root / LOG
-    code = run_to_its_end(command(folder.root, host, port), {**allowed(names, port), **SETTINGS, **store}, log)
+    code = run_to_its_end(command(artifacts, host, port), {**allowed(names, port), **SETTINGS, **store}, log)
     check_port(host, port)  # another server may have taken it meanwhile
     raise SettingError(f"MLflow's server ended by itself with code {code}: {log} says why")
 
@@ -129,11 +133,11 @@ def end_group(leader: "subprocess.Popen[bytes]") -> None:
         os.killpg(leader.pid, signal.SIGKILL)
 
 
-def command(root: Path, host: str, port: int) -> list[str]:
+def command(artifacts: Path, host: str, port: int) -> list[str]:
     """What starts MLflow's server on a study's own store."""
     return [
         sys.executable, "-m", "mlflow", "ui",
-        "--default-artifact-root", (root / "mlartifacts").as_uri(),
+        "--default-artifact-root", artifacts.as_uri(),
         "--host", host, "--port", str(port), "--workers", "1",
     ]  # fmt: skip
 

@@ -29,7 +29,7 @@ from study.cli.options import SAME_COMMAND, AsJson, Data, Device, Folder, Settin
 from study.cli.overrides import parse_settings
 from study.cli.printing import print_challenge, print_json, print_metrics, show_report
 from study.display import command_line, console, percent, results, show_table
-from study.errors import StudyInterruptedError
+from study.errors import ReportsMissingError, StudyInterruptedError
 from study.record.config import StudyConfig
 from study.record.folder import SEARCH, StudyFolder
 from study.record.lock import new_folder
@@ -44,7 +44,7 @@ app = typer.Typer(
 
 app.add_typer(data_commands.app, name="data")
 
-WRONG_INPUT = 2
+WRONG_INPUT, REPORTS_MISSING = 2, 3
 
 Dataset = Annotated[str, typer.Option("--dataset", help="a name that `study datasets` lists")]
 Epochs = Annotated[int, typer.Option(help="epochs")]
@@ -80,6 +80,7 @@ def resume(folder: Folder, as_json: AsJson = False) -> None:
     study = StudyFolder(folder)
     config = study.read_config()
     with study.locked(), _study_output(study, as_json):
+        config = study.settled(config)
         tuner.run(tuner.plan(config), config, study)
 
 
@@ -89,9 +90,15 @@ def _study_output(folder: StudyFolder, as_json: bool) -> Iterator[None]:
     from study.report.tables import make_report
 
     stopping.on_stop(f"`{command_line('resume', folder.root)}` goes on")
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
+    missing = None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except ReportsMissingError as error:
+        missing = error
     show_report(make_report(folder), folder, as_json)
+    if missing is not None:
+        raise missing
 
 
 @app.command()
@@ -233,11 +240,22 @@ def _best_row(rows: list[Row], variant: str, space: str | None) -> Row:
 
 
 @app.command()
-def report(folder: Folder, as_json: AsJson = False) -> None:
+def report(
+    folder: Folder,
+    send: Annotated[bool, typer.Option("--send", help="send all that the study recorded to MLflow again")] = False,
+    as_json: AsJson = False,
+) -> None:
     """A study's tables and figures."""
     from study.report import write_report
 
     study = StudyFolder(folder)
+    if send:
+        from study import study as tuner
+
+        config = study.read_config()
+        with study.locked(), _study_output(study, as_json):
+            tuner.send(study.settled(config), study)
+        return
     show_report(write_report(study), study, as_json)
 
 
@@ -333,4 +351,4 @@ def _explain(error: BaseException) -> int:
         case _:
             raise error
     console.print(f"[red]error:[/] {escape(' '.join(message.split()))}", soft_wrap=True)
-    return WRONG_INPUT
+    return REPORTS_MISSING if isinstance(error, ReportsMissingError) else WRONG_INPUT

@@ -12,6 +12,14 @@ from pydantic.dataclasses import dataclass
 from study.record.storage import anchored
 from study.space import compared
 
+LONGEST_NAME = 256
+"""Characters of an experiment's name that MLflow's databases hold."""
+
+
+def new_id() -> str:
+    """An id that no other study has."""
+    return uuid4().hex
+
 
 def _anchored_spaces(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(Path(name).absolute()) if name.endswith(".py") else name for name in names)
@@ -34,7 +42,7 @@ class StudyConfig:
     classes: the names of the dataset's classes, recorded when the study starts
     """
 
-    study_id: str = Field(default_factory=lambda: uuid4().hex)
+    study_id: str = Field(default_factory=new_id)
     spaces: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_anchored_spaces)] = Field(
         default_factory=compared
     )
@@ -61,7 +69,10 @@ class StudyConfig:
         Annotated[str, AfterValidator(_anchored_store)] | None,
         Field(description="MLflow; a store in the output if left out"),
     ] = None
-    experiment: Annotated[str | None, Field(description="MLflow's experiment; the dataset if left out")] = None
+    experiment: Annotated[
+        Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] | None,
+        Field(description="MLflow's experiment; the dataset if left out"),
+    ] = None
     address: Annotated[str | None, Field(description="of a Ray cluster; started here if left out")] = None
     storage: Annotated[
         Annotated[str, AfterValidator(anchored)] | None,

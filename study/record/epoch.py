@@ -15,11 +15,13 @@ class EpochReport(JsonRecord):
     epoch: from 1
     metrics: by name, such as `val/shuffled/accuracy`
     tables: by name, such as a probability for each pair of classes
+    at: when it was recorded, in milliseconds since 1970; None before that
     """
 
     epoch: int
     metrics: Metrics
     tables: dict[str, Table] = field(default_factory=dict)
+    at: int | None = None
 
 
 def history_to_json(reports: Sequence[EpochReport]) -> str:

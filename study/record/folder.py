@@ -2,6 +2,8 @@
 
 study.json                 what was asked
 study.lock                 locked by the process that runs the study
+ended.json                 how and when it ended
+place.txt                  where the folder was when the study ran last
 search/<space>.journal     Optuna's storage
 checkpoints/<trial>/       what unfinished trials go on from, unless another storage was given
 trials/<trial>/            trial.json, history.jsonl (one line an epoch), error.txt if it failed
@@ -21,15 +23,26 @@ from pydantic import TypeAdapter, ValidationError
 
 from bgbias.errors import SettingError
 from bgbias.files import atomically
-from study.record.config import StudyConfig
+from study.record.config import StudyConfig, new_id
 from study.record.epoch import EpochReport, history_from_json, history_to_json
+from study.record.json_record import JsonRecord, json_record
 from study.record.keeper import StudyKeeper
 from study.record.lock import is_unused, locked
+from study.record.provenance import now, origin
 from study.record.selection import Row, Trial, TrialRecord
 from study.record.storage import joined
 from study.settings import Settings
 
 SEARCH, CONFIRM = "search", "confirm"
+ENDED, PLACE, ARTIFACTS = "ended.json", "place.txt", "mlartifacts"
+
+
+@json_record
+class StudyEnd(JsonRecord):
+    """How a study ended, FINISHED, FAILED or KILLED, and when, in milliseconds since 1970, if that was recorded."""
+
+    status: str = "KILLED"
+    at: int | None = None
 
 
 class StudyFolder:
@@ -59,9 +72,14 @@ class StudyFolder:
         return self.root / "reports.sqlite"
 
     @property
-    def artifacts(self) -> Path:
-        """What MLflow keeps as files, where its store is a database."""
-        return self.root / "mlartifacts"
+    def store(self) -> Path:
+        """The study's own MLflow store."""
+        return self.root / "mlflow.db"
+
+    @property
+    def own_artifacts(self) -> Path:
+        """What the study's own MLflow store keeps as files."""
+        return self.root / ARTIFACTS
 
     def journal(self, space: str) -> Path:
         """Optuna's storage of one space's search."""
@@ -85,7 +103,16 @@ class StudyFolder:
 
     def tracking_uri(self, config: StudyConfig) -> str:
         """The tracking URI asked for, or the study's own SQLite store."""
-        return config.tracking_uri or f"sqlite:///{self.root / 'mlflow.db'}"
+        return config.tracking_uri or f"sqlite:///{self.store}"
+
+    def artifacts(self, config: StudyConfig) -> Path:
+        """Where MLflow keeps files if its store is a database: beside the file of an SQLite store, and beside the
+        study's folder, where others may use it too, for a database that is no file."""
+        if config.tracking_uri is None:
+            return self.own_artifacts
+        scheme, _, path = config.tracking_uri.partition(":///")
+        beside = Path(path.partition("?")[0]) if scheme == "sqlite" else self.root
+        return beside.parent / ARTIFACTS
 
     @contextmanager
     def begun(self, config: StudyConfig) -> Iterator[None]:
@@ -113,16 +140,23 @@ class StudyFolder:
             )
         self.root.mkdir(parents=True, exist_ok=True)
         self._clear()
-        self.config_file.write_bytes(TypeAdapter(StudyConfig).dump_json(config, indent=1))
+        self.write_config(config)
+        (self.root / PLACE).write_text(str(self.root))
+
+    def write_config(self, config: StudyConfig) -> None:
+        """Record what is asked from now on."""
+        with atomically(self.config_file) as partial:
+            partial.write_bytes(TypeAdapter(StudyConfig).dump_json(config, indent=1))
 
     def _check_own(self) -> None:
         if not (self.config_file.exists() or is_unused(self.root)):
             raise SettingError(f"{self.root} is not empty and holds no study: give another --output")
 
     def _clear(self) -> None:
-        for file in (self.config_file, *self.root.glob("reports.sqlite*"), *self.root.glob("mlflow.db*")):
+        stores = (*self.root.glob("reports.sqlite*"), *self.root.glob("mlflow.db*"))
+        for file in (self.config_file, self.root / ENDED, *stores):
             file.unlink(missing_ok=True)
-        for folder in (self.artifacts, self.root / "search", self.root / "checkpoints"):
+        for folder in (self.own_artifacts, self.root / "search", self.root / "checkpoints"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def locked(self) -> AbstractContextManager[None]:
@@ -132,6 +166,38 @@ class StudyFolder:
             SettingError: another process is running it, or the folder cannot be written.
         """
         return locked(self.root)
+
+    def settled(self, config: StudyConfig) -> StudyConfig:
+        """Note where the folder is now. A copy whose original is still where it was becomes a study of its own where
+        both would write into one MLflow store or storage, so that it leaves the original's runs and checkpoints alone.
+        """
+        place = self.root / PLACE
+        before = Path(place.read_text()) if place.exists() else self.root
+        shared = config.tracking_uri is not None or config.storage is not None
+        if shared and before != self.root and StudyFolder(before).holds(config.study_id):
+            config = replace(config, study_id=new_id())
+            self.write_config(config)
+        place.write_text(str(self.root))
+        return config
+
+    def holds(self, study_id: str) -> bool:
+        """Whether a study is in this folder."""
+        try:
+            return self.read_config().study_id == study_id
+        except SettingError:
+            return False
+
+    def record_end(self, end: StudyEnd) -> None:
+        """Record how the study ended."""
+        with atomically(self.root / ENDED) as partial:
+            partial.write_text(end.to_json())
+
+    def end(self) -> StudyEnd:
+        """How the study ended."""
+        try:
+            return StudyEnd.from_json((self.root / ENDED).read_text())
+        except FileNotFoundError:
+            return StudyEnd()
 
     def read_config(self) -> StudyConfig:
         """What was asked.
@@ -157,7 +223,7 @@ class StudyFolder:
     def start_trial(self, trial_id: str, number: int, space: str, stage: str, config: Settings) -> None:
         """Record a trial before it begins."""
         self._trial(trial_id).mkdir(parents=True, exist_ok=True)
-        self._write(trial_id, TrialRecord(number, space, stage, config))
+        self._write(trial_id, TrialRecord(number, space, stage, config, started=now(), origin=origin()))
 
     def mend_trial(self, trial_id: str) -> None:
         """Drop a last line of a trial's history that was cut short when the process was killed."""
@@ -171,14 +237,18 @@ class StudyFolder:
         with (self._trial(trial_id) / "history.jsonl").open("a") as lines:
             lines.write(history_to_json([report]))
 
-    def finish_trial(self, trial_id: str) -> None:
-        """Record that a trial will not go on."""
+    def finish_trial(self, trial_id: str, at: int | None = None) -> None:
+        """Record that a trial will not go on, and when, in milliseconds since 1970, if not now."""
         (self._trial(trial_id) / "error.txt").unlink(missing_ok=True)
-        self._write(trial_id, replace(self._read(trial_id), finished=True))
+        self._write(trial_id, replace(self._read(trial_id), finished=True, ended=now() if at is None else at))
 
     def fail_trial(self, trial_id: str, reason: str) -> None:
         """Keep why a trial could not finish."""
         (self._trial(trial_id) / "error.txt").write_text(reason)
+
+    def has_failed(self, trial_id: str) -> bool:
+        """Whether a trial could not finish the last time it ran."""
+        return (self._trial(trial_id) / "error.txt").exists()
 
     def _read(self, trial_id: str) -> TrialRecord:
         return TrialRecord.from_json((self._trial(trial_id) / "trial.json").read_text())

@@ -1,4 +1,4 @@
-"""Where a result comes from: versions of what computed it, the project's commit, who ran it and where."""
+"""Where a result comes from: versions of what computed it, the project's commit, who ran it, where and when."""
 
 import functools
 import getpass
@@ -7,10 +7,9 @@ import importlib.util
 import os
 import platform
 import subprocess
+import time
 from importlib.metadata import version
 from pathlib import Path
-
-from study.settings import Settings
 
 OWN = ("bgbias", "study", "search_spaces")
 """This project's packages."""
@@ -57,16 +56,9 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def trial_tags(settings: Settings, stage: str, space: str) -> dict[str, str]:
-    """The tags that trials are found and grouped by in MLflow."""
-    return {
-        "method": settings["method/name"],
-        "dataset": settings["dataset/name"],
-        "seed": str(settings["seed"]),
-        "stage": stage,
-        "space": space,
-        **origin(),
-    }
+def now() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 def _commit() -> str | None:

@@ -6,7 +6,7 @@ except where a name says `oracle`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from bgbias.metrics import TEST, VALIDATION, accuracy, at_best, best_epoch_of, gap, variants_in
@@ -24,6 +24,8 @@ class TrialRecord(JsonRecord):
 
     number: counts the study's trials in the order they started, from 1
     space: the search space's label; stage: `search` or `confirm`
+    started, ended: when it began and finished, in milliseconds since 1970
+    origin: the versions, the user and the machine it began with, as tags of MLflow
     """
 
     number: int
@@ -31,6 +33,9 @@ class TrialRecord(JsonRecord):
     stage: str
     config: Settings
     finished: bool = False
+    started: int | None = None
+    ended: int | None = None
+    origin: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +49,9 @@ class Trial:
     config: Settings
     finished: bool
     epochs: Sequence[EpochReport]
+    started: int | None = None
+    ended: int | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def history(self) -> Sequence[Metrics]:

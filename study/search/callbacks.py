@@ -13,17 +13,17 @@ from ray.tune.experiment import Trial as RayTrial
 from rich.markup import escape
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bgbias.data.datasets import datasets
 from bgbias.errors import CheckpointError
 from bgbias.metrics import best_accuracy
 from study.cluster.ray_internals import try_again
 from study.display import bar, console, counted, percent, rounded
 from study.record.epoch import EpochReport
 from study.record.folder import SEARCH, StudyFolder
-from study.record.provenance import trial_tags
-from study.record.selection import Trial, each_ones_best, highest_accuracy, summary, winners
+from study.record.provenance import now
+from study.record.selection import Trial, each_ones_best, highest_accuracy, winners
 from study.record.storage import Storage
 from study.search.trainable import ENVIRONMENT, EPOCH, REPORT, SETTINGS, TRIAL, Environment, Result
+from study.tracking.recorded import report_end, report_trial
 from study.tracking.reporter import Reporter
 from study.training.trial_store import TrialStore
 
@@ -52,17 +52,17 @@ class Recorder(Callback):  # type: ignore[misc]
     def on_trial_start(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
         name = trial.config[TRIAL]
         self._folder.mend_trial(name)
-        record = self._running[name] = self._folder.trial(name)
-        tags = {"study": self._folder.name, **trial_tags(record.config, self._stage, self._space)}
-        self._reporter.trial(name, f"{self._space}-{record.number:04d}", record.config, tags)
+        self._running[name] = self._folder.trial(name)
+        report_trial(self._reporter, self._folder.name, self._running[name])
 
     def on_trial_result(self, trial: RayTrial, result: Result, **info: object) -> None:  # noqa: ARG002
         name, report = trial.config[TRIAL], EpochReport.from_json(str(result[REPORT]))
         record = self._running[name]
         if report.epoch <= len(record.epochs):
             return  # trained again after an interruption, to the same numbers
-        self._reporter.epoch(name, report)
+        report = replace(report, at=now())
         self._folder.add_epoch(name, report)
+        self._reporter.epoch(name, report)
         self._running[name] = replace(record, epochs=[*record.epochs, report])
         self._failures[name] = 0
 
@@ -83,10 +83,9 @@ class Recorder(Callback):  # type: ignore[misc]
             return
         keeping = {row.trial for row in rows}
         self._keeping = [rival for rival in rivals if rival.trial_id in keeping]
-        gaps = datasets.find(record.config["dataset/name"]).gaps
-        self._reporter.summary(record.trial_id, summary(record.history, gaps))
-        self._reporter.end_trial(record.trial_id, "FINISHED")
-        self._folder.finish_trial(record.trial_id)
+        at = now()
+        self._folder.finish_trial(record.trial_id, at)
+        report_end(self._reporter, record, at)
         self._aside.submit(store.delete)  # what cannot be deleted does no harm, and goes at the study's end
 
     def on_trial_error(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002

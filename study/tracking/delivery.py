@@ -19,9 +19,8 @@ from typing import TextIO
 
 from study.tracking.messages import SERVERS, EpochEnded
 from study.tracking.outbox import Outbox, Posted
-from study.tracking.passwords import without_password
 from study.tracking.protocol import Order, Progress
-from study.tracking.writer import VALUES_PER_CALL, MlflowWriter, hopeless
+from study.tracking.writer import VALUES_PER_CALL, ExperimentError, MlflowWriter, RefusedError, first_line
 
 WINDOW = 1000
 """Messages looked at together. More make fuller calls, and use more memory."""
@@ -95,6 +94,18 @@ class Delivery:
         self._leave.set()
         self._wake.set()
 
+    def look(self, experiment: str) -> None:
+        """Open the experiment, and say whether it can be used."""
+        problem = unusable = None
+        try:
+            self._writer().open(experiment)
+        except ExperimentError as error:
+            unusable = str(error)
+        except Exception as error:  # whatever the server's trouble is, it may end
+            problem = first_line(error)
+        self._problem = problem
+        self._tell(Progress(problem=problem, unusable=unusable))
+
     def run(self) -> None:
         """Send."""
         while not self._leave.is_set():
@@ -130,15 +141,19 @@ class Delivery:
     def _send(self, messages: list[Posted]) -> None:
         if not messages:
             return
-        self._mlflow = self._mlflow or MlflowWriter(self._uri, self._artifacts)
+        mlflow = self._writer()
         for lanes in stretches(messages):
             trouble = threading.Event()
-            sending = [self._pool.submit(self._send_lane, self._mlflow, lane, trouble) for lane in lanes]
+            sending = [self._pool.submit(self._send_lane, mlflow, lane, trouble) for lane in lanes]
             wait(sending)
             for lane_sent in sending:
                 lane_sent.result()
             if self._leave.is_set():
                 return
+
+    def _writer(self) -> MlflowWriter:
+        self._mlflow = self._mlflow or MlflowWriter(self._uri, self._artifacts)
+        return self._mlflow
 
     def _send_lane(self, mlflow: MlflowWriter, lane: Lane, trouble: threading.Event) -> None:
         for call in lane:
@@ -154,9 +169,7 @@ class Delivery:
         refused = None
         try:
             mlflow.apply(call)
-        except Exception as error:
-            if not hopeless(error):
-                raise
+        except RefusedError as error:
             if len(call) > 1:  # one epoch that MLflow refuses must not take the others with it
                 for posted in call:
                     self._send_call(mlflow, [posted])
@@ -166,12 +179,6 @@ class Delivery:
         numbers = tuple(posted.number for posted in call)
         self._sent.update(numbers)
         self._tell(Progress(sent=numbers, refused=refused))
-
-
-def first_line(error: Exception) -> str:
-    """What an error says in a line, without passwords."""
-    lines = without_password(str(error)).splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def main(orders: TextIO, answers: TextIO) -> None:
@@ -193,6 +200,10 @@ def main(orders: TextIO, answers: TextIO) -> None:
             delivery.leave()
 
         threading.Thread(target=listen, daemon=True).start()
+        if order.experiment:
+            delivery.look(order.experiment)
+        if order.beside_trials:
+            step_back()  # not before the look, for which the first trial waits
         delivery.run()
         outbox.close()
 
@@ -206,7 +217,6 @@ def step_back() -> None:
 
 
 if __name__ == "__main__":
-    step_back()
     answers = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # MLflow prints where a run can be seen
         main(sys.stdin, answers)

@@ -21,10 +21,14 @@ EXPERIMENT_PLACE, RUN_PLACE = "{experiment}", "{run}"
 
 @json_record
 class RunKey(JsonRecord):
-    """How a run is found: by the tag `study_id` or `trial_id`."""
+    """How a run is found: by the tag `study_id` or `trial_id`, and a trial's below the run of its study.
+
+    study: the study's id, of a trial's run; two studies, one a copy of the other, may have trials of one id
+    """
 
     tag: str
     value: str
+    study: str | None = None
 
 
 @json_record

@@ -2,25 +2,24 @@
 
 import sqlite3
 import threading
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 from study.errors import OutboxError
+from study.record.provenance import now
 from study.tracking.messages import KINDS, AnyMessage
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS message (number INTEGER PRIMARY KEY AUTOINCREMENT, sent_at INTEGER, kind TEXT, body TEXT);
 CREATE TABLE IF NOT EXISTS rejected (number INTEGER PRIMARY KEY, sent_at INTEGER, kind TEXT, body TEXT, reason TEXT);
-CREATE TABLE IF NOT EXISTS line (name TEXT PRIMARY KEY, position INTEGER) WITHOUT ROWID;
 """
 UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 class Posted(NamedTuple):
-    """A message in the outbox. `sent_at` is milliseconds since 1970, stamped once when it was put."""
+    """A message in the outbox. `sent_at` is when it happened, in milliseconds since 1970."""
 
     number: int
     sent_at: int
@@ -37,7 +36,7 @@ class Outbox:
     """
 
     def __init__(self, file: Path) -> None:
-        self._file, self._lock = file, threading.Lock()
+        self._file, self._lock = file, threading.RLock()
         self._database = sqlite3.connect(file, timeout=60, check_same_thread=False, isolation_level=None)
         with self._use() as database:
             database.execute("PRAGMA journal_mode=WAL")
@@ -45,28 +44,24 @@ class Outbox:
             database.execute("PRAGMA wal_autocheckpoint=0")
             database.executescript(TABLES)
 
-    def put(self, message: AnyMessage) -> None:
-        """Append a message."""
-        row = (int(time.time() * 1000), type(message).__name__, message.to_json())
+    def put(self, message: AnyMessage, at: int | None = None) -> None:
+        """Append a message.
+
+        Args:
+            at: its `sent_at`; None is now.
+        """
+        row = (now() if at is None else at, type(message).__name__, message.to_json())
         with self._use() as database:
             database.execute("INSERT INTO message (sent_at, kind, body) VALUES (?, ?, ?)", row)
 
-    def put_next(self, line: str, position: int, message: AnyMessage) -> None:
-        """Append the next message of a line, unless the line has come as far before, sent or not.
-
-        Args:
-            position: counts up within the line.
-        """
-        row = (int(time.time() * 1000), type(message).__name__, message.to_json())
+    @contextmanager
+    def refilled(self) -> Iterator[None]:
+        """Replace all messages, the rejected too, by those that the block puts; all of it happens or nothing."""
         with self._use() as database:
             database.execute("BEGIN IMMEDIATE")
-            moved = database.execute(
-                "INSERT INTO line VALUES (?, ?) ON CONFLICT (name)"
-                " DO UPDATE SET position = excluded.position WHERE position < excluded.position",
-                (line, position),
-            )
-            if moved.rowcount:
-                database.execute("INSERT INTO message (sent_at, kind, body) VALUES (?, ?, ?)", row)
+            database.execute("DELETE FROM message")
+            database.execute("DELETE FROM rejected")
+            yield
 
     def first(self, count: int, after: int = 0) -> list[Posted]:
         """The oldest messages, `count` at most, whose number is above `after`."""
@@ -96,8 +91,15 @@ class Outbox:
             database.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def __len__(self) -> int:
+        return self._count("message")
+
+    def rejected(self) -> int:
+        """How many messages were put aside."""
+        return self._count("rejected")
+
+    def _count(self, table: str) -> int:
         with self._use() as database:
-            count: int = database.execute("SELECT count(*) FROM message").fetchone()[0]
+            count: int = database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
         return count
 
     def close(self) -> None:
@@ -106,9 +108,9 @@ class Outbox:
 
     @contextmanager
     def _use(self) -> Iterator[sqlite3.Connection]:
-        """The database for one thread at a time; what fails half-way is undone."""
+        """The database for one thread at a time; what fails half-way is undone, with all that surrounds it."""
         try:
-            with self._lock, self._database:
+            with self._lock, nullcontext() if self._database.in_transaction else self._database:
                 yield self._database
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in UNWRITABLE:

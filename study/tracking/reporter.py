@@ -7,6 +7,7 @@ study that is resumed goes on in the same runs. Sending a message twice changes 
 """
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from bgbias.errors import SettingError
@@ -51,43 +52,47 @@ def check_tracking(uri: str | None) -> None:
 
 
 class Reporter:
-    """What a study puts in its outbox."""
+    """What a study puts in its outbox.
+
+    `at` is when something happened, in milliseconds since 1970; None is now. What is reported again with the same time
+    changes nothing.
+    """
 
     def __init__(self, outbox_file: Path, experiment: str, study_id: str) -> None:
         self._outbox = Outbox(outbox_file)
         self._experiment, self._study = experiment, RunKey(TAG_STUDY, study_id)
 
+    def anew(self) -> AbstractContextManager[None]:
+        """Replace all that waits in the outbox by what the block reports."""
+        return self._outbox.refilled()
+
     def study(self, name: str, params: Settings, tags: dict[str, str]) -> None:
         """The study begins, or goes on."""
         self._outbox.put(StudyBegan(self._experiment, self._study, name, params, tags))
 
-    def trial(self, trial_id: str, name: str, params: Settings, tags: dict[str, str]) -> None:
+    def trial(self, trial_id: str, name: str, params: Settings, tags: dict[str, str], at: int | None = None) -> None:
         """A trial begins, or goes on."""
-        self._outbox.put(TrialBegan(self._experiment, trial_run(trial_id), self._study, name, params, tags))
+        self._outbox.put(TrialBegan(self._experiment, self._trial(trial_id), self._study, name, params, tags), at)
 
     def epoch(self, trial_id: str, report: EpochReport) -> None:
-        """A trial's epoch, unless it or a later one was reported before."""
-        self._outbox.put_next(trial_id, report.epoch, EpochEnded(self._experiment, trial_run(trial_id), report))
+        """A trial's epoch."""
+        self._outbox.put(EpochEnded(self._experiment, self._trial(trial_id), report), report.at)
 
-    def summary(self, trial_id: str, metrics: Metrics) -> None:
-        """What a trial came to, unless that was reported before.
+    def summary(self, trial_id: str, metrics: Metrics, at: int | None = None) -> None:
+        """What a trial came to. It is logged at step 0: MLflow draws what has no later step as bars, one a run."""
+        self.epoch(trial_id, EpochReport(0, metrics, at=at))
 
-        It is logged at step 0: MLflow draws what has no later step as bars, one a run.
-        """
-        message = EpochEnded(self._experiment, trial_run(trial_id), EpochReport(0, metrics))
-        self._outbox.put_next(f"{trial_id}/summary", 0, message)
-
-    def end_trial(self, trial_id: str, status: str) -> None:
+    def end_trial(self, trial_id: str, status: str, at: int | None = None) -> None:
         """A trial's end: FINISHED, FAILED or KILLED."""
-        self._outbox.put(Ended(self._experiment, trial_run(trial_id), status))
+        self._outbox.put(Ended(self._experiment, self._trial(trial_id), status), at)
 
-    def end_study(self, status: str) -> None:
+    def end_study(self, status: str, at: int | None = None) -> None:
         """The study's end."""
-        self._outbox.put(Ended(self._experiment, self._study, status))
+        self._outbox.put(Ended(self._experiment, self._study, status), at)
 
     def trial_artifacts(self, trial_id: str, folder: Path, path: str) -> None:
         """A folder to keep with a trial's run."""
-        self._outbox.put(Artifacts(self._experiment, trial_run(trial_id), str(folder), path))
+        self._outbox.put(Artifacts(self._experiment, self._trial(trial_id), str(folder), path))
 
     def study_artifacts(self, folder: Path, path: str) -> None:
         """A folder to keep with the study's run."""
@@ -95,7 +100,7 @@ class Reporter:
 
     def tag_trial(self, trial_id: str, tags: dict[str, str]) -> None:
         """Tags of a trial's run that are known later than the run."""
-        self._outbox.put(Tags(self._experiment, trial_run(trial_id), tags))
+        self._outbox.put(Tags(self._experiment, self._trial(trial_id), tags))
 
     def tag_study(self, tags: dict[str, str]) -> None:
         """Tags of the study's run, which may hold the places of `study.tracking.messages`."""
@@ -108,14 +113,12 @@ class Reporter:
     def champion(self, model: str, row: Row, path: str) -> None:
         """A trial's artifact that is the best of this study for a variant, which becomes the alias."""
         dataset = json.dumps({key: value for key, value in row.config.items() if key.startswith("dataset/")})
-        run = trial_run(row.trial)
+        run = self._trial(row.trial)
         self._outbox.put(Champion(self._experiment, run, model, row.variant, path, row.val_accuracy, dataset))
 
     def close(self) -> None:
         """Nothing more will be put."""
         self._outbox.close()
 
-
-def trial_run(trial_id: str) -> RunKey:
-    """How a trial's run is found."""
-    return RunKey(TAG_TRIAL, trial_id)
+    def _trial(self, trial_id: str) -> RunKey:
+        return RunKey(TAG_TRIAL, trial_id, self._study.value)

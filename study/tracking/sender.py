@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from bgbias.errors import SettingError
 from study import stopping
 from study.display import console
 from study.errors import OutboxError
@@ -28,27 +29,51 @@ class Sender:
     it at once. It writes lines of `Progress`; what has arrived is then dropped here.
     """
 
-    def __init__(self, outbox_file: Path, tracking_uri: str, artifacts: Path) -> None:
+    def __init__(
+        self,
+        outbox_file: Path,
+        tracking_uri: str,
+        artifacts: Path,
+        experiment: str | None = None,
+        *,
+        beside_trials: bool = True,
+    ) -> None:
         """
         Args:
             artifacts: folder for artifacts where the store is a database, without an artifact server.
+            experiment: looked at before anything is sent; see `check`.
+            beside_trials: whether the process leaves the cores to others that want them.
         """
         self._outbox = Outbox(outbox_file)
-        self._order = Order(str(outbox_file), tracking_uri, str(artifacts)).to_json() + "\n"
+        order = Order(str(outbox_file), tracking_uri, str(artifacts), experiment, beside_trials)
+        self._order = order.to_json() + "\n"
         self._sent: list[int] = []
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
         self._finishing = threading.Event()
         self._given_up = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="mlflow-sender", daemon=True)
+        self._looked = threading.Event()
+        self._unusable: str | None = None
         self.problem: str | None = None
+        self.refusal: str | None = None
 
     def start(self) -> None:
         """Begin sending."""
         self._thread.start()
 
+    def check(self) -> None:
+        """Wait until the experiment was looked at, or cannot be for now.
+
+        Raises:
+            SettingError: it cannot be used.
+        """
+        self._looked.wait(PATIENCE_SECONDS)
+        if self._unusable is not None:
+            raise SettingError(self._unusable)
+
     def finish(self) -> int:
-        """Send what is left, unless MLflow stays in trouble; how many messages remain unsent."""
+        """Send what is left, unless MLflow stays in trouble; how many messages did not arrive."""
         with self._lock:
             self._finishing.set()
             if self._process is not None:
@@ -59,9 +84,9 @@ class Sender:
             if self._process is not None:
                 self._process.kill()
         self._thread.join()
-        remaining = len(self._outbox)
+        missing = len(self._outbox) + self._outbox.rejected()
         self._outbox.close()
-        return remaining
+        return missing
 
     def _wait(self) -> None:
         """Wait for the process to end, as long as messages go on arriving."""
@@ -72,8 +97,9 @@ class Sender:
             if now != remaining:
                 remaining, since = now, time.monotonic()
             waited = time.monotonic() - since
-            if stopping.late() or waited > (PATIENCE_SECONDS if self.problem else STALL_SECONDS):
-                self.problem = self.problem or f"nothing arrived for {waited:.0f} seconds"
+            late = stopping.late() or waited > (PATIENCE_SECONDS if self.problem else STALL_SECONDS)
+            if late or self._unusable is not None:
+                self.problem = self._unusable or self.problem or f"nothing arrived for {waited:.0f} seconds"
                 return
 
     def _watch(self) -> None:
@@ -120,8 +146,14 @@ class Sender:
         return process
 
     def _follow(self, progress: Progress) -> None:
+        self._looked.set()
+        if progress.unusable is not None:
+            self._unusable = progress.unusable
+            return
         if progress.refused is not None:
-            console.print(f"[yellow]MLflow refused a report: {escape(progress.refused)}[/]", soft_wrap=True)
+            if self.refusal is None:
+                console.print(f"[yellow]MLflow refused a report: {escape(progress.refused)}[/]", soft_wrap=True)
+            self.refusal = progress.refused
         if progress.sent:
             self._drop(progress.sent)
             return

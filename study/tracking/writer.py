@@ -6,14 +6,17 @@ A request whose answer was lost may have been carried out, so whatever would be 
 import logging
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bgbias.table import Table
+from study.record.epoch import EpochReport
 from study.tracking.messages import (
     EXPERIMENT_PLACE,
     RUN_PLACE,
     SERVERS,
+    TAG_STUDY,
     AnyMessage,
     Artifacts,
     Champion,
@@ -26,10 +29,11 @@ from study.tracking.messages import (
     TrialBegan,
 )
 from study.tracking.outbox import Posted
+from study.tracking.passwords import without_password
 from study.tracking.table_picture import table_picture
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
     from mlflow.entities.model_registry import ModelVersion
 
 VALUES_PER_CALL, VERSIONS = 1000, 10_000
@@ -49,14 +53,29 @@ ALREADY_THERE = "RESOURCE_ALREADY_EXISTS"
 RETRYABLE = (401, 403, 408, 429)
 
 
-def hopeless(error: Exception) -> bool:
-    """Whether sending again cannot help: the run is gone, or MLflow finds the request itself wrong."""
+DELETED = "deleted"
+
+
+class RefusedError(Exception):
+    """MLflow finds what a message holds wrong, or its run is gone: sending it again cannot help."""
+
+
+class ExperimentError(Exception):
+    """MLflow refuses the experiment, or it was deleted: nothing can be sent before that is changed."""
+
+
+class NoRunError(Exception):
+    """No run has the tag that is looked for."""
+
+
+def refuses(error: Exception) -> bool:
+    """Whether MLflow finds the request itself wrong."""
     from mlflow.exceptions import MlflowException
 
-    if isinstance(error, MlflowException):
-        status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
-        return 400 <= status < 500 and status not in RETRYABLE and error.error_code != ALREADY_THERE
-    return isinstance(error, LookupError)
+    if not isinstance(error, MlflowException):
+        return False
+    status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+    return 400 <= status < 500 and status not in RETRYABLE and error.error_code != ALREADY_THERE
 
 
 class MlflowWriter:
@@ -77,12 +96,30 @@ class MlflowWriter:
         self._client = MlflowClient(tracking_uri=tracking_uri)
         self._artifacts = None if tracking_uri.startswith(SERVERS) else artifacts.as_uri()
         self._runs: dict[RunKey, str] = {}
+        self._found: dict[str, dict[str, set[int]]] = {}
         self._experiment = ""
         self._finding = threading.Lock()
 
     def apply(self, call: list[Posted]) -> None:
-        """Apply messages of one run, either epochs or a single one of another kind."""
-        self._find_experiment(call[0].message.experiment)
+        """Apply messages of one run, either epochs or a single one of another kind.
+
+        Raises:
+            RefusedError: sending them again cannot help.
+            Exception: anything else, after which they can be sent again.
+        """
+        first = call[0].message
+        self.open(first.experiment)
+        try:
+            self._apply(call)
+        except Exception as error:
+            makes_a_run = isinstance(first, StudyBegan | TrialBegan)
+            if not isinstance(error, NoRunError) and (makes_a_run or not refuses(error)):
+                raise
+            self._check_experiment(self._client.get_experiment(self._experiment))
+            self._runs.clear()  # one of them may have been deleted
+            raise RefusedError(str(error)) from None
+
+    def _apply(self, call: list[Posted]) -> None:
         epochs = [(posted.message, posted.sent_at) for posted in call if isinstance(posted.message, EpochEnded)]
         if epochs:
             self._epochs(epochs)
@@ -114,16 +151,27 @@ class MlflowWriter:
         from mlflow.entities import Metric
 
         run = self._run(epochs[0][0].run)
+        there = self._steps(run, [message.report for message, _ in epochs])
         values = [
             Metric(key, value, sent_at, message.report.epoch)
             for message, sent_at in epochs
             for key, value in message.report.metrics.items()
+            if message.report.epoch not in there
         ]
         for start in range(0, len(values), VALUES_PER_CALL):
             self._client.log_batch(run, metrics=values[start : start + VALUES_PER_CALL])
         for message, sent_at in epochs:
             for name, table in message.report.tables.items():
                 self._table(run, name, table, message.report.epoch, sent_at)
+
+    def _steps(self, run: str, reports: Sequence[EpochReport]) -> set[int]:
+        """The epochs of what is to be logged that a run had when this process found it."""
+        if run not in self._found:
+            return set()
+        keys = {next(reversed(report.metrics), "") for report in reports} - {""}
+        for key in keys - self._found[run].keys():
+            self._found[run][key] = {metric.step for metric in self._client.get_metric_history(run, key)}
+        return {step for key in keys for step in self._found[run][key]}
 
     def _table(self, run: str, name: str, table: Table, epoch: int, sent_at: int) -> None:
         """Log a table as an image of the epoch, and then its values, which show that the image is there."""
@@ -199,11 +247,33 @@ class MlflowWriter:
         tags = {TAG_VALIDATION: repr(message.val_accuracy), TAG_DATASET: message.dataset, "variant": message.alias}
         return self._client.create_model_version(message.model, source=source, run_id=run, tags=tags)
 
-    def _find_experiment(self, name: str) -> None:
+    def open(self, experiment: str) -> None:
+        """Find the experiment, or make it.
+
+        Raises:
+            ExperimentError: MLflow refuses it, or it was deleted.
+        """
         with self._finding:
-            if not self._experiment:
-                found = self._client.get_experiment_by_name(name)
-                self._experiment = found.experiment_id if found else self._create_experiment(name)
+            if self._experiment:
+                return
+            try:
+                found = self._client.get_experiment_by_name(experiment)
+                opened = found.experiment_id if found else self._create_experiment(experiment)
+            except Exception as error:
+                if not refuses(error):
+                    raise
+                reason = f"MLflow refuses the experiment '{experiment}' ({first_line(error)})"
+                raise ExperimentError(f"{reason}: give another --experiment or --tracking-uri") from None
+            if found:
+                self._check_experiment(found)
+            self._experiment = opened
+
+    def _check_experiment(self, experiment: "Experiment") -> None:
+        if experiment.lifecycle_stage == DELETED:
+            raise ExperimentError(
+                f"the experiment '{experiment.name}' was deleted in MLflow: restore it (`mlflow experiments restore "
+                f"--experiment-id {experiment.experiment_id}`) or give another --experiment"
+            )
 
     def _create_experiment(self, name: str) -> str:
         created: str = self._client.create_experiment(name, self._artifacts, tags=TRAINING_EXPERIMENT)
@@ -217,30 +287,38 @@ class MlflowWriter:
         found = self._search(key)
         if found:
             run = found[0]
+            self._found.setdefault(run.info.run_id, {})
             self._client.update_run(run.info.run_id, status="RUNNING")
         else:
             own = {**message.tags, **tags, key.tag: key.value}
             run = self._client.create_run(self._experiment, start_time=sent_at, run_name=message.name, tags=own)
         self._runs[key] = run.info.run_id
         params = [Param(name, str(value)) for name, value in message.params.items() if name not in run.data.params]
-        self._client.log_batch(run.info.run_id, params=params)
+        try:
+            self._client.log_batch(run.info.run_id, params=params)
+        except Exception as error:
+            raise RefusedError(str(error)) if refuses(error) else error from None
 
     def _run(self, key: RunKey) -> str:
         """The id of a run.
 
         Raises:
-            LookupError: there is none.
+            NoRunError: there is none.
         """
         if key not in self._runs:
             found = self._search(key)
             if not found:
-                raise LookupError(f"no run has the tag {key.tag}={key.value} yet")
+                raise NoRunError(f"no run has the tag {key.tag}={key.value}")
             self._runs[key] = found[0].info.run_id
+            self._found.setdefault(found[0].info.run_id, {})
         return self._runs[key]
 
     def _search(self, key: RunKey) -> "list[Run]":
         """The runs with a tag, the one that holds most first."""
-        found = self._client.search_runs([self._experiment], f"tags.{key.tag} = '{key.value}'")
+        wanted = f"tags.{key.tag} = '{key.value}'"
+        if key.study is not None:
+            wanted += f" and tags.`{TAG_PARENT}` = '{self._run(RunKey(TAG_STUDY, key.study))}'"
+        found = self._client.search_runs([self._experiment], wanted)
         return sorted(found, key=_holds, reverse=True)
 
 
@@ -254,3 +332,9 @@ def filled(text: str, places: dict[str, str]) -> str:
 def _holds(run: "Run") -> int:
     """How many metrics and parameters a run has."""
     return len(run.data.metrics) + len(run.data.params)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says in a line, without passwords."""
+    lines = without_password(str(error)).splitlines()
+    return lines[0] if lines else type(error).__name__

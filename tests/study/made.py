@@ -1,7 +1,12 @@
 """Recorded trials made by hand."""
 
+from dataclasses import replace
+
+from study.record.config import StudyConfig
 from study.record.epoch import EpochReport
-from study.record.selection import Trial
+from study.record.folder import SEARCH, StudyEnd, StudyFolder
+from study.record.provenance import now
+from study.record.selection import Trial, winners
 
 
 def epoch(**accuracies):
@@ -23,3 +28,21 @@ def trial(name, history, space="erm", stage="search", number=1, **config):
         epochs=[EpochReport(number, metrics) for number, metrics in enumerate(history, start=1)],
         finished=True,
     )
+
+
+def recorded(root, **config):
+    """A study's folder with two finished trials of `erm`, as if it had run; the second wins every variant."""
+    folder = StudyFolder(root)
+    folder.create(StudyConfig(spaces=("erm",), trials=2, epochs=2, **config))
+    for number, name in enumerate(("aaaa", "bbbb"), start=1):
+        settings = {"method/name": "erm", "dataset/name": "colored-digits", "seed": number}
+        folder.start_trial(name, number, "erm", SEARCH, {**settings, "training/learning_rate": number / 100})
+        for at in (1, 2):
+            metrics = epoch(original=(at * number / 10,) * 2, shuffled=(at * number / 20,) * 2)
+            folder.add_epoch(name, replace(EpochReport(at, metrics), at=now()))
+        folder.finish_trial(name)
+    checkpoint = folder.checkpoint(winners(folder.finished(SEARCH))[0])
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "weights").write_text(root.name)
+    folder.record_end(StudyEnd("FINISHED", now()))
+    return folder

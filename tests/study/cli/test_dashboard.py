@@ -40,7 +40,7 @@ def folder(begun):
     reporter = Reporter(study.outbox, config.mlflow_experiment, config.study_id)
     reporter.study("mine", {}, {})
     reporter.close()
-    sender = Sender(study.outbox, study.tracking_uri(config), study.artifacts)
+    sender = Sender(study.outbox, study.tracking_uri(config), study.own_artifacts)
     sender.start()
     assert sender.finish() == 0
     return study
@@ -145,7 +145,7 @@ def listens(port):
 
 
 def test_the_server_listens_where_it_is_told(begun):
-    command = dashboard.command(begun.root, "127.0.0.1", 5001)
+    command = dashboard.command(begun.own_artifacts, "127.0.0.1", 5001)
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert command[command.index("--port") + 1] == "5001"
 

@@ -1,6 +1,6 @@
 import platform
 
-from study.record.provenance import origin, trial_tags
+from study.record.provenance import origin
 
 
 def test_runs_say_who_ran_them_and_where(monkeypatch):
@@ -19,10 +19,3 @@ def test_who_has_no_name_is_told_by_number(monkeypatch):
 def test_mlflows_version_column_shows_the_commit():
     found = origin()
     assert found.get("mlflow.source.git.commit") == found.get("commit")
-
-
-def test_a_trials_tags_tell_how_to_group_it():
-    settings = {"method/name": "erm", "dataset/name": "colored-digits", "seed": 3}
-    tags = trial_tags(settings, "search", "mine")
-    asked = {"method": "erm", "dataset": "colored-digits", "seed": "3", "stage": "search", "space": "mine"}
-    assert {name: tags[name] for name in asked} == asked

@@ -65,17 +65,26 @@ def test_a_rejected_message_is_kept_apart_with_why(tmp_path):
     assert found == [("Tags", tagged("gone").to_json(), "no such run")]
 
 
-def test_a_line_takes_each_position_once_even_after_it_was_sent(tmp_path):
+def test_an_outbox_is_refilled_as_a_whole_or_not_at_all(tmp_path):
     outbox = Outbox(tmp_path / "box.sqlite")
-    for position in (1, 2):
-        outbox.put_next("a", position, epoch("a", position))
-    outbox.drop(message.number for message in outbox.first(10))
+    outbox.put(tagged("old"))
+    outbox.put(tagged("refused"))
+    outbox.reject(outbox.first(2)[1], "wrong")
+
+    def refill(fails):
+        with outbox.refilled():
+            for number in (1, 2):
+                outbox.put(epoch("a", number), at=1000 * number)
+            if fails:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        refill(fails=True)
+    assert ([posted.message for posted in outbox.first(10)], outbox.rejected()) == ([tagged("old")], 1)
+    refill(fails=False)
+    assert [(posted.sent_at, posted.message.report.epoch) for posted in outbox.first(10)] == [(1000, 1), (2000, 2)]
+    assert (len(outbox), outbox.rejected()) == (2, 0)
     outbox.close()
-    again = Outbox(tmp_path / "box.sqlite")
-    for line, position in (("a", 2), ("a", 1), ("a", 3), ("b", 1)):
-        again.put_next(line, position, epoch(line, position))
-    assert [posted.message for posted in again.first(10)] == [epoch("a", 3), epoch("b", 1)]
-    again.close()
 
 
 def test_a_full_disk_is_told_in_a_line_and_nothing_put_before_is_lost(tmp_path):
@@ -84,15 +93,15 @@ def test_a_full_disk_is_told_in_a_line_and_nothing_put_before_is_lost(tmp_path):
     outbox._database.execute(f"PRAGMA max_page_count = {pages + 3}")
 
     def fill():
-        for number in range(1000):
-            outbox.put_next("a", number, tagged(1000 * "x"))
+        for _ in range(1000):
+            outbox.put(tagged(1000 * "x"))
 
     with pytest.raises(OutboxError, match=r"cannot write .*box.sqlite \(database or disk is full\): free space"):
         fill()
     put = len(outbox)
     assert put > 0
     outbox._database.execute("PRAGMA max_page_count = 1000")
-    outbox.put_next("a", put, tagged("the one that failed"))
+    outbox.put(tagged("the one that failed"))
     assert len(outbox) == put + 1
     outbox.tidy()
     outbox.close()

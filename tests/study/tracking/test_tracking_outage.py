@@ -1,6 +1,5 @@
 """Reports arrive once and in order whatever happens between the sender and a real MLflow server."""
 
-import json
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ from mlflow_server import MlflowServer, Proxy
 from study.record.epoch import EpochReport
 from study.record.selection import winner
 from study.tracking.outbox import Outbox
+from study.tracking.protocol import Order
 from study.tracking.reporter import Reporter
 from study.tracking.sender import Sender
 
@@ -231,11 +231,11 @@ def test_a_sending_process_that_could_not_be_started_is_started_later(server, tm
 
 
 def test_a_sending_process_whose_study_died_ends(tmp_path):
-    order = {"outbox": str(tmp_path / "box"), "tracking_uri": "http://127.0.0.1:9", "artifacts": str(tmp_path)}
+    order = Order(str(tmp_path / "box"), "http://127.0.0.1:9", str(tmp_path), experiment=None, beside_trials=False)
     begin(tmp_path / "box").close()
     command = [sys.executable, "-P", "-m", "study.tracking.delivery"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        process.stdin.write(json.dumps(order) + "\n")
+        process.stdin.write(order.to_json() + "\n")
         process.stdin.flush()
         assert "problem" in process.stdout.readline()
         process.stdin.close()
