@@ -1,8 +1,11 @@
 """Intervals and tests for accuracies."""
 
+from collections.abc import Sequence
+
+import numpy as np
 from scipy.stats import binomtest
 
-CONFIDENCE = 0.95
+CONFIDENCE, SIGNIFICANT = 0.95, 0.05
 
 
 def wilson_interval(right: int, total: int) -> tuple[float, float]:
@@ -12,3 +15,16 @@ def wilson_interval(right: int, total: int) -> tuple[float, float]:
     """
     found = binomtest(right, total).proportion_ci(CONFIDENCE, method="wilson")
     return float(found.low), float(found.high)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's step-down correction (S. Holm, 1979): the smallest of k times k, the next times k - 1, never falling."""
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(np.sort(p) * np.arange(len(p), 0, -1)))
+    return [float(value) for value in adjusted]
+
+
+def rejected(p: Sequence[float]) -> int:
+    """How many of several hypotheses Holm's procedure rejects."""
+    return sum(value <= SIGNIFICANT for value in holm(p))

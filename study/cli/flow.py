@@ -8,8 +8,8 @@ import typer
 from rich.markup import escape
 
 from study.cli.options import AsJson, Data, Device, Threads
-from study.cli.printing import finite, print_flow, print_json
-from study.display import results
+from study.cli.printing import finite, print_json
+from study.display import results, show_table
 
 REPORT, PICTURE = "flow.json", "flow.png"
 
@@ -43,5 +43,6 @@ def flow(
     if as_json:
         print_json(described)
         return
-    print_flow(described)
+    for table in flows.tables(report):
+        show_table(table)
     results.print(escape(f"wrote {out / REPORT} and {out / PICTURE}"), soft_wrap=True)

@@ -27,7 +27,7 @@ from study.cli import saliency as saliency_command
 from study.cli import submit as submit_command
 from study.cli.options import SAME_COMMAND, AsJson, Data, Device, Folder, Settings, Threads, options_of
 from study.cli.overrides import parse_settings
-from study.cli.printing import print_challenge, print_json, print_metrics, show_report
+from study.cli.printing import print_json, print_metrics, show_report
 from study.display import command_line, console, percent, results, show_table
 from study.errors import ReportsMissingError, StudyInterruptedError
 from study.record.config import StudyConfig
@@ -176,23 +176,24 @@ def evaluate(
         raise SettingError("--out draws the Background Challenge: give --challenge too, or leave --out out")
     process.set_up(threads)
     trained = single.load_trained(checkpoint, dataset, data, device)
-    found: dict[str, Any] = {"checkpoint": str(checkpoint.absolute()), "dataset": trained.dataset.name}
-    predictions, found["metrics"] = single.evaluate_trained(trained)
+    found: dict[str, object] = {"checkpoint": str(checkpoint.absolute()), "dataset": trained.dataset.name}
+    predictions, metrics = single.evaluate_trained(trained)
     if challenge:
         from study.inspect import challenge as background_challenge
 
         stopping.on_stop(SAME_COMMAND)
         verdict = background_challenge.run(checkpoint, trained, predictions)
-        found["metrics"] |= background_challenge.metrics(verdict)
+        metrics |= background_challenge.metrics(verdict)
         found["challenge"] = background_challenge.to_json(verdict, trained)
         if out is not None:
             background_challenge.picture(verdict, trained).savefig(out, dpi=110)
     if as_json:
-        print_json(found)
+        print_json({**found, "metrics": metrics})
         return
-    print_metrics(found["metrics"], f"{checkpoint} on {trained.dataset.name}")
+    print_metrics(metrics, f"{checkpoint} on {trained.dataset.name}")
     if challenge:
-        print_challenge(found["challenge"])
+        show_table(background_challenge.table(verdict, trained))
+        results.print(background_challenge.counts(verdict, trained))
 
 
 app.command()(saliency_command.saliency)

@@ -1,14 +1,14 @@
 """`study saliency`: where a checkpoint looks."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from study.cli.options import AsJson, Data, Device, Threads
-from study.cli.printing import print_json, print_saliency
-from study.display import results
+from study.cli.printing import print_json
+from study.display import results, show_table
 
 
 def saliency(
@@ -31,23 +31,23 @@ def saliency(
     """
     from study.cluster import process
     from study.inspect import saliency as maps
-    from study.inspect.saliency_picture import draw
     from study.training import single
 
     process.set_up(threads)
     trained = single.load_trained(checkpoint, dataset, data, device)
     beside = single.load_beside(against, trained) if against else None
     out.parent.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Any] = {"dataset": trained.dataset.name, "picture": str(out.absolute())}
-    found |= maps.to_json(checkpoint, trained, maps.judge(trained, count))
+    judged = [maps.judge(checkpoint, trained, count)]
     if against and beside:
-        found["against"] = maps.to_json(against, beside, maps.judge(beside, count))
+        judged.append(maps.judge(against, beside, count))
     checkpoints = [beside, trained] if beside else [trained]
     examples = maps.example_maps(checkpoints, drawn)
     methods = [one.config.method.name() for one in checkpoints]
-    draw(examples, methods, trained.dataset).savefig(out, format="png", dpi=110)
+    maps.draw(examples, methods, trained.dataset).savefig(out, format="png", dpi=110)
     if as_json:
-        print_json(found)
+        first, *others = (one.to_json() for one in judged)
+        against_json = {"against": others[0]} if others else {}
+        print_json({"dataset": trained.dataset.name, "picture": str(out.absolute()), **first, **against_json})
         return
-    print_saliency(found)
+    show_table(maps.table(trained.dataset, judged))
     results.print(escape(f"wrote {out}"), soft_wrap=True)

@@ -5,11 +5,12 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from matplotlib.figure import Figure
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -19,6 +20,7 @@ from bgbias.data.dataset import ORIGINAL
 from bgbias.evaluation.accuracy import Predictions
 from bgbias.evaluation.challenge import BackgroundChallenge, Verdict, challenge_of
 from bgbias.evaluation.evaluate import CHALLENGE
+from bgbias.files import atomically, sha256
 from bgbias.metrics import ACCURACY, TEST, variant_metric
 from study.display import console, percent
 from study.record.epoch import Metrics
@@ -69,18 +71,16 @@ def begun(trained: Trained, found: Mapping[str, Predictions]) -> BackgroundChall
 def fingerprint(folder: Path, trained: Trained, challenge: BackgroundChallenge) -> str:
     """What tells this challenge from any other: the weights, the foregrounds and backgrounds, what a state holds."""
     variant = trained.dataset.test[ORIGINAL]
-    digest = hashlib.sha256((folder / checkpoint.MODEL).read_bytes())
+    weights = sha256(folder / checkpoint.MODEL)
     described = [trained.dataset.name, str(trained.config.data), len(variant), len(variant.backgrounds)]
     described += sorted(challenge.state())
-    digest.update(json.dumps(described).encode())
-    return digest.hexdigest()
+    return hashlib.sha256(json.dumps([weights, *described]).encode()).hexdigest()
 
 
 def save(challenge: BackgroundChallenge, file: Path, key: str) -> None:
     """Keep what is known; a reader sees the old file or the new one."""
-    unfinished = file.with_suffix(".part")
-    save_file(challenge.state(), unfinished, metadata={KEY: key})
-    unfinished.replace(file)
+    with atomically(file) as partial:
+        save_file(challenge.state(), partial, metadata={KEY: key})
 
 
 def restore(challenge: BackgroundChallenge, file: Path, key: str) -> None:
@@ -100,7 +100,7 @@ def metrics(verdict: Verdict) -> Metrics:
     return {name: verdict.accuracy, f"{name}_low": low, f"{name}_high": high}
 
 
-def to_json(verdict: Verdict, trained: Trained) -> dict[str, Any]:
+def to_json(verdict: Verdict, trained: Trained) -> dict[str, object]:
     """Plain values: accuracy by class, passes, and for every vulnerable foreground what fooled it."""
     dataset, backgrounds = trained.dataset, len(trained.dataset.test[ORIGINAL].backgrounds)
     source = dataset.test[ORIGINAL].foregrounds.source.tolist()
@@ -122,6 +122,25 @@ def to_json(verdict: Verdict, trained: Trained) -> dict[str, Any]:
             for i in (~verdict.robust).nonzero()[:, 0].tolist()
         ],
     }
+
+
+def table(verdict: Verdict, trained: Trained) -> Table:
+    """Robust accuracy by class."""
+    low, high = verdict.interval
+    found = Table("foregrounds", "robust", title="Background Challenge: robust on every background")
+    for label, name in enumerate(trained.dataset.classes):
+        found.add_row(escape(name), percent(verdict.class_accuracy(label)))
+    found.add_row("all", f"{percent(verdict.accuracy)}  (95 %: {percent(low)} to {percent(high)})", style="bold")
+    return found
+
+
+def counts(verdict: Verdict, trained: Trained) -> str:
+    """How many pairs of foreground and background were evaluated."""
+    backgrounds = len(trained.dataset.test[ORIGINAL].backgrounds)
+    return (
+        f"{verdict.passes} of {len(verdict.label) * backgrounds} pairs answered, {verdict.gradients} of them with "
+        f"their gradient; {verdict.fewest_passes(backgrounds)} could prove it at best"
+    )
 
 
 def named(names: tuple[str, ...], number: int) -> str:

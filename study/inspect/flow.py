@@ -1,23 +1,24 @@
 """How good a checkpoint's flow is, and what a vote over its samples is worth on every test variant."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
 
 from bgbias.components import make
 from bgbias.data.datasets import datasets
 from bgbias.errors import CheckpointError, SettingError
+from bgbias.evaluation.statistics import rejected
 from bgbias.methods.flow.method import FlowEmbedding, flow_of
 from bgbias.methods.flow.quality import Curve, FlowQuality, measure, sampling_curve
 from bgbias.progress import tracked_by
-from study.display import progress_bar
+from study.display import percent, progress_bar
 from study.record.folder import SEARCH, StudyFolder
 from study.record.selection import winners
 from study.training.single import Trained
 
 SEED = 0
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def analyse(
     return FlowReport(method, trained.dataset.name, trained.dataset.classes, int(module.samples), quality, curves)
 
 
-def to_json(report: FlowReport) -> dict[str, Any]:
+def to_json(report: FlowReport) -> dict[str, object]:
     """Plain values; what is known of single examples is left to the picture."""
     quality = report.quality
     return {
@@ -119,8 +120,23 @@ def to_json(report: FlowReport) -> dict[str, Any]:
     }
 
 
-def rejected(p_values: Sequence[float]) -> int:
-    """How many of several hypotheses Holm's procedure rejects at 5 %."""
-    ordered = sorted(p_values)
-    passed = [p * (len(ordered) - rank) > SIGNIFICANT for rank, p in enumerate(ordered)]
-    return passed.index(True) if True in passed else len(ordered)
+def tables(report: FlowReport) -> list[Table]:
+    """Accuracy at every number of samples by the method's vote, and the flow's quality."""
+    vote, curves, quality = report.method.vote, report.curves.values(), report.quality
+    accuracy = Table("samples", *map(escape, report.curves), title=f"test accuracy, vote {vote}")
+    accuracy.add_row("frozen backbone", *(percent(curve.backbone) for curve in curves))
+    for n in next(iter(curves)).votes[vote]:
+        name, style = (f"{n} (chosen)", "bold") if n == report.samples else (str(n), None)
+        accuracy.add_row(name, *(percent(curve.votes[vote][n]) for curve in curves), style=style)
+    measured = Table("measure", "value", title="how well the flow knows the moves of held-out embeddings")
+    for name, bits in quality.bits.items():
+        measured.add_row(f"bits per dimension, {name}", f"{bits:.3f}")
+    p = quality.normality.dimension_p.tolist()
+    measured.add_row("dimensions whose noise is not normal (Holm)", f"{rejected(p)} of {len(p)}")
+    measured.add_row("squared length of the noise, p", f"{quality.normality.radius_p:.2g}")
+    for label, tests in quality.classes.items():
+        found = f"{percent(tests.classifier.accuracy)} (p {tests.classifier.p_value:.2g}), {tests.kernel.p_value:.2g}"
+        measured.add_row(f"{escape(report.classes[label])}: classifier tells samples, MMD p", found)
+    for name in ("density", "coverage", "agreement", "accuracy_sampled", "accuracy_true", "inversion_error"):
+        measured.add_row(name.replace("_", " "), f"{getattr(quality, name):.3g}")
+    return [accuracy, measured]

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import chi2
 
+from bgbias.evaluation.statistics import SIGNIFICANT
 from bgbias.methods.flow.quality import Curve, FlowQuality
 from study.display import percent
 from study.inspect.flow import FlowReport
@@ -125,7 +126,7 @@ def draw_classifiers(axes: Axes, quality: FlowQuality, names: tuple[str, ...]) -
 def draw_kernels(axes: Axes, quality: FlowQuality, names: tuple[str, ...]) -> None:
     """The permutation p-value of the maximum mean discrepancy, by background class."""
     axes.bar([names[label] for label in quality.classes], [found.kernel.p_value for found in quality.classes.values()])
-    axes.axhline(0.05, color=EXPECTED, ls=":", label="0.05")
+    axes.axhline(SIGNIFICANT, color=EXPECTED, ls=":", label=f"{SIGNIFICANT}")
     axes.set_title("MMD of samples and true moves: p", fontsize=10)
     finish_by_class(axes, top=1)
 
@@ -141,7 +142,7 @@ def finish_by_class(axes: Axes, top: float) -> None:
 def draw_dimension_tests(axes: Axes, quality: FlowQuality) -> None:
     """P-values of each dimension's normality test."""
     axes.plot(np.sort(quality.normality.dimension_p).clip(min=SMALLEST_P), "o", ms=4, color="tab:blue")
-    axes.axhline(0.05, color=EXPECTED, ls=":", label="0.05")
+    axes.axhline(SIGNIFICANT, color=EXPECTED, ls=":", label=f"{SIGNIFICANT}")
     axes.set_yscale("log")
     axes.set_xlabel("dimensions, in order")
     axes.legend(fontsize=8)

@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from bgbias.data.dataset import ORIGINAL
+from bgbias.evaluation.statistics import SIGNIFICANT
 from study.report import analysis
 from study.report.analysis import Ranked, Trade
 from study.report.drawing import (
@@ -17,7 +18,7 @@ from study.report.drawing import (
     spaces,
     winner_text,
 )
-from study.report.statistics import SIGNIFICANT, Comparison
+from study.report.statistics import Comparison
 from study.report.tables import Report
 
 BAR = 40

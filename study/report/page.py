@@ -11,10 +11,10 @@ from plotly.offline import get_plotlyjs
 from rich.markup import escape as escape_markup
 
 from bgbias.data.dataset import ORIGINAL
+from bgbias.evaluation.statistics import SIGNIFICANT
 from study.display import console
 from study.report import analysis, comparing, searching, training
 from study.report.drawing import spaces
-from study.report.statistics import SIGNIFICANT
 from study.report.tables import Report
 
 OVERVIEW = "overview.html"

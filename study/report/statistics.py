@@ -8,11 +8,12 @@ import numpy as np
 from scipy import stats
 
 from bgbias.checkpoint import read_right
+from bgbias.evaluation.statistics import CONFIDENCE, holm
 from bgbias.metrics import TEST
 from study.record.folder import CONFIRM, StudyFolder
 from study.record.selection import Trial, each_ones_best
 
-CONFIDENCE, SIGNIFICANT, RESAMPLES, SEED = 0.95, 0.05, 9999, 0
+RESAMPLES, SEED = 9999, 0
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -96,11 +97,3 @@ def mean_difference(one: Array, other: Array, axis: int) -> Array:
     """mean(one) - mean(other) along an axis."""
     found: Array = np.mean(one - other, axis=axis)
     return found
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Holm's step-down correction (S. Holm, 1979): the smallest of k times k, the next times k - 1, never falling."""
-    order = np.argsort(p, kind="stable")
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(np.sort(p) * np.arange(len(p), 0, -1)))
-    return [float(value) for value in adjusted]

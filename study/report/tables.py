@@ -8,14 +8,13 @@ import numpy as np
 from scipy import stats
 
 from bgbias.data.datasets import datasets
+from bgbias.evaluation.statistics import CONFIDENCE
 from bgbias.metrics import TEST, accuracy, gap
 from study.record.config import StudyConfig
 from study.record.folder import CONFIRM, SEARCH, StudyFolder
 from study.record.selection import Gaps, Row, Trial, best_epoch, variant_order, winners
 from study.report.statistics import Comparison, compare
 from study.settings import Settings
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """A report's tables on the terminal, in percent."""
 
+from bgbias.evaluation.statistics import SIGNIFICANT
 from study.display import counted
 from study.report.layout import Grid
-from study.report.statistics import SIGNIFICANT
 from study.report.tables import GapRow, Report, SeedRow
 
 MISSING = "-"

@@ -5,8 +5,6 @@ import json
 import pytest
 from running import run
 
-from study.inspect.flow import rejected
-
 FLOW = (
     "flow_embedding",
     "--set",
@@ -130,9 +128,3 @@ def test_wrong_settings_are_refused_before_anything_is_trained(study, tmp_path, 
     assert (code, printed) == (2, "")
     assert told in said
     assert not (tmp_path / "out").exists()
-
-
-def test_holms_procedure_by_hand():
-    assert rejected([0.01, 0.04, 0.03, 0.005]) == 2
-    assert rejected([0.2, 0.3]) == 0
-    assert rejected([0.001, 0.002]) == 2

@@ -8,8 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from bgbias.data.dataset import Dataset
-from study.inspect.saliency import Examples, Maps
-from study.inspect.saliency_picture import draw
+from study.inspect.saliency import Examples, Maps, draw
 
 KINDS = ("input_gradient", "integrated_gradients")
 CLASSES = ("dog", "wheeled vehicle", "03_wheeled_vehicle")

@@ -2,16 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from study.report.statistics import against, holm, paired
-
-
-def test_holms_correction_worked_by_hand():
-    # sorted .01 .02 .03 .2: times 4, 3, 2, 1 is .04 .06 .06 .2
-    assert holm([0.03, 0.01, 0.2, 0.02]) == pytest.approx([0.06, 0.04, 0.2, 0.06])
-    # .03 x 3 = .09, then .04 x 2 = .08 may not fall below it, then .6
-    assert holm([0.04, 0.03, 0.6]) == pytest.approx([0.09, 0.09, 0.6])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
+from study.report.statistics import against, paired
 
 
 def test_the_paired_test_of_right_and_wrong_answers_is_the_sign_test_on_those_that_differ():
