@@ -10,6 +10,7 @@ from bgbias.data.datasets.imagenet9 import Imagenet9
 from bgbias.data.photographs.imagenet9_classes import CLASS_OF_IMAGENET
 from bgbias.models.torchvision_classifier import TorchvisionClassifier
 from study.inspect import challenge
+from study.record.folder import StudyFolder
 
 OPTIONS = ("--dataset", "imagenet9", "--set", "dataset/size=32", "--set", "model/name=compact_cnn")
 
@@ -34,6 +35,7 @@ def test_a_study_judges_all_eight_variants_and_the_challenge(study, photographs_
     assert code == 0, told
     rows = {(row["method"], row["variant"]): row for row in json.loads(printed)["rows"]}
     variants = {variant for _, variant in rows}
+    assert StudyFolder(tmp_path / "study").read_config().classes == ("00_disc", "01_bar", "02_frame")
     mixed = {"mixed_same", "mixed_rand", "mixed_next"}
     assert variants == {"original", *mixed, "only_fg", "no_fg", "only_bg_b", "only_bg_t", "challenge"}
     for method in ("erm", "dynamic_replacement"):

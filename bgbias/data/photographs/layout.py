@@ -5,7 +5,8 @@
     ROOT/bg_challenge/<variant>/val/<class>/<name>.JPEG             the released test set
     ROOT/bg_challenge/fg_mask/val/<class>/<name>.npy
 
-A mixed picture is called fg_<foreground>_bg_<background>.JPEG and lies in its foreground's class.
+A mixed picture is called fg_<foreground>_bg_<background>.JPEG and lies in its foreground's class. Several classes may
+have pictures of one name, but not one that a released mixed picture names as its background.
 Source: K. Xiao et al., "Noise or Signal", 2020 (arXiv 2006.09994), and its release.
 """
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,7 @@ class Checker:
         known = {name: {layout.source(file.stem) for file in files} for name, files in originals.items()}
         for part, classes in parts.items() if known else ():
             if part in layout.MIXED:
-                self._check_mixed(classes, set().union(*known.values()))
+                self._check_mixed(split, classes, Counter(name for names in known.values() for name in names))
             self._compare(split, part, known)
 
     def _compare(self, split: str, part: str, known: dict[str, set[str]]) -> None:
@@ -155,14 +155,22 @@ class Checker:
             ):
                 self.findings.add(problem, [f"{place}: {name}" for name in sorted(names)])
 
-    def _check_mixed(self, classes: Classes, known: set[str]) -> None:
-        files = [file for of_class in classes.values() for file in of_class]
-        sources = {file: layout.mixed_sources(file.stem) for file in files}
+    def _check_mixed(self, split: str, classes: Classes, known: Mapping[str, int]) -> None:
+        """Check the backgrounds' names.
+
+        Args:
+            known: by name of an original, how many classes have it.
+        """
+        sources = {file: layout.mixed_sources(file.stem) for files in classes.values() for file in files}
         unnamed = [self.tree.name(file) for file, pair in sources.items() if pair is None]
         self.findings.add("is not named fg_<foreground>_bg_<background>", unnamed)
-        foreign = [self.tree.name(file) for file, pair in sources.items() if pair is not None and pair[1] not in known]
+        having = {self.tree.name(file): known.get(pair[1], 0) for file, pair in sources.items() if pair is not None}
+        foreign = [file for file, number in having.items() if number == 0]
         notes = self.findings if self.is_built else self.remarks  # a release may have left some of its sources out
         notes.add("has the background of no original in its split", foreign)
+        if split == layout.TEST:  # the others are composed when they are loaded
+            shared = [file for file, number in having.items() if number > 1]
+            self.findings.add("has a background whose name several classes have", shared)
 
     def _check_splits(self) -> None:
         first: dict[str, str] = {}

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from bgbias.errors import DataError, SettingError
+from bgbias.files import atomically
 from bgbias.progress import track
 
 BLOCK = 1 << 20
@@ -68,7 +69,8 @@ class Checksums:
 
     def keep(self, found: str) -> None:
         """Remember a checksum for later fetches."""
-        self._file.write_text(f"{found}  {self._name}\n")
+        with atomically(self._file) as partial:
+            partial.write_text(f"{found}  {self._name}\n")
 
     def _read(self) -> str:
         line = self._file.read_text(errors="replace").split()

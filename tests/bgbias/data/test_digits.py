@@ -138,6 +138,13 @@ def test_a_damaged_archive_is_named_with_the_way_out(damaged, damage):
     assert_one_line_error(damaged, str(path), "fetch it again")
 
 
+def test_names_with_a_dot_are_found_beside_folders_of_the_usual_names(mnist_folder, damaged):
+    for file in list(damaged.iterdir()):
+        file.rename(file.with_name(file.name.replace("-idx", ".idx")))
+    (damaged / IMAGES).mkdir()  # as the copy on Kaggle has them
+    assert same(mnist(damaged, 0), mnist(mnist_folder, 0))
+
+
 def test_a_missing_file_is_named_with_the_folder(damaged):
     (damaged / LABELS).unlink()
     assert_one_line_error(damaged, f"no {LABELS}, {LABELS}.gz, ", f" in {damaged}: give a folder")

@@ -202,6 +202,17 @@ def test_two_classes_may_have_pictures_of_one_name(release):
     assert check(release, 1).is_sound
 
 
+def test_a_released_background_whose_name_two_classes_have_is_found(release):
+    test = release / layout.RELEASE
+    for part in (*layout.VARIANTS, layout.FG_MASK):
+        for file in list((test / part / "val" / "01_bar").iterdir()):
+            if layout.source(file.stem) == "test1_0":
+                file.rename(file.with_stem(file.stem.replace("test1_0", "test0_0", 1)))
+    shared = {file.relative_to(release).as_posix() for file in test.rglob("*_bg_test0_0.JPEG")}
+    assert set(found(release)["has a background whose name several classes have"]) == shared
+    assert shared
+
+
 def test_checksums_are_held(built):
     changed = only(built / layout.ORIGINAL / "train", "*/*.JPEG")
     with Image.open(changed) as picture:
