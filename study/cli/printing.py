@@ -23,6 +23,8 @@ def show_report(found: "Report", folder: StudyFolder, as_json: bool) -> None:
         print_json(found.to_json())
         return
     show_table(laid_out(text.main_table(found)))
+    for line in text.divergence_lines(found):
+        results.print(escape(line), soft_wrap=True)
     if found.seed_rows:
         show_table(laid_out(text.seed_table(found)))
     if found.comparisons:

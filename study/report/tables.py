@@ -11,6 +11,7 @@ from bgbias.data.datasets import datasets
 from bgbias.evaluation.statistics import CONFIDENCE
 from bgbias.metrics import TEST, accuracy, gap
 from study.record.config import StudyConfig
+from study.record.divergence import divergence
 from study.record.folder import CONFIRM, SEARCH, StudyFolder
 from study.record.selection import Gaps, Row, Trial, best_epoch, variant_order, winners
 from study.report.statistics import Comparison, compare
@@ -77,7 +78,7 @@ class Report:
     trials: list[Trial]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: "study", "experiment", "rows", "confirmed", "gaps" and "comparisons"."""
+        """Plain values: "study", "experiment", "rows", "confirmed", "gaps", "comparisons" and "diverged"."""
         return {
             "study": self.name,
             "experiment": self.config.mlflow_experiment,
@@ -85,7 +86,12 @@ class Report:
             "confirmed": [asdict(row) for row in self.seed_rows],
             "gaps": [asdict(row) for row in self.gap_rows],
             "comparisons": [asdict(row) for row in self.comparisons],
+            "diverged": self.diverged(),
         }
+
+    def diverged(self) -> dict[str, str]:
+        """Why, of each trial of the search that diverged."""
+        return {trial.trial_id: why for trial in self.trials if (why := divergence(trial.history))}
 
 
 def make_report(folder: StudyFolder) -> Report:

@@ -6,6 +6,7 @@ from study.report.layout import Grid
 from study.report.tables import GapRow, Report, SeedRow
 
 MISSING = "-"
+DIVERGED_MARK = "†"
 
 
 def main_table(report: Report) -> Grid:
@@ -13,15 +14,34 @@ def main_table(report: Report) -> Grid:
     found = {(row.space, row.variant): row.test_accuracy for row in report.rows}
     best = {v: max(accuracy for (_, variant), accuracy in found.items() if variant == v) for v in report.variants}
 
+    diverged = report.diverged()
+    marked = {(row.space, row.variant): DIVERGED_MARK for row in report.rows if row.trial in diverged}
+
     def cell(space: str, variant: str) -> str:
         accuracy = found.get((space, variant))
         if accuracy is None:
             return MISSING
-        return f"[bold]{100 * accuracy:.2f}[/]" if accuracy == best[variant] else f"{100 * accuracy:.2f}"
+        shown = f"{100 * accuracy:.2f}{marked.get((space, variant), '')}"
+        return f"[bold]{shown}[/]" if accuracy == best[variant] else shown
 
     title = f"{report.config.dataset}: test accuracy [%], checkpoints selected on validation data"
     spaces = dict.fromkeys(row.space for row in report.rows)
     return Grid(title, report.variants, {space: [cell(space, v) for v in report.variants] for space in spaces})
+
+
+def divergence_lines(report: Report) -> list[str]:
+    """How many trials of each space diverged, and why the first did, where any did."""
+    diverged = report.diverged()
+    lines = []
+    for space in dict.fromkeys(trial.space for trial in report.trials):
+        trials = [trial.trial_id for trial in report.trials if trial.space == space]
+        reasons = [diverged[trial] for trial in trials if trial in diverged]
+        if reasons:
+            lines.append(
+                f"{DIVERGED_MARK} {len(reasons)} of {counted(len(trials), 'trial')} of {space} diverged and stopped; "
+                f"the first: {reasons[0]}"
+            )
+    return lines
 
 
 def seed_table(report: Report) -> Grid:

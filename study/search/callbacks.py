@@ -17,6 +17,7 @@ from bgbias.errors import CheckpointError
 from bgbias.metrics import best_accuracy
 from study.cluster.ray_internals import try_again
 from study.display import bar, console, counted, percent, rounded
+from study.record.divergence import divergence
 from study.record.epoch import EpochReport
 from study.record.folder import SEARCH, StudyFolder
 from study.record.provenance import now
@@ -138,9 +139,11 @@ class Watcher(Callback):  # type: ignore[misc]
         found = result[best_accuracy(self._objective)]
         self._found.append(found)
         searched = " ".join(f"{key.split('/')[-1]}={rounded(settings[key])}" for key in self._searched)
+        history = self._folder.trial(trial.config[TRIAL]).history
+        reason = f", [yellow]diverged: {why}[/]" if (why := divergence(history)) else ""
         self._progress.console.print(
             f"[dim]{self._title}[/] {percent(found)} on {self._objective} (validation)"
-            f" after {counted(int(result[EPOCH]), 'epoch')}  [dim]{escape(searched)}[/]",
+            f" after {counted(int(result[EPOCH]), 'epoch')}{reason}  [dim]{escape(searched)}[/]",
             soft_wrap=True,
         )
         self._end(trial)

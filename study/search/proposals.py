@@ -5,6 +5,7 @@ with the same proposals, from nothing but its record of trials.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from bgbias.randomness import derive
 from study.record.selection import Trial, highest_accuracy
+from study.search.grid import Grid
 from study.settings import Settings
 from study.space import SearchSpace
 
@@ -96,11 +98,13 @@ class OptunaProposals:
     """TPE over a space, seeded, in a journal file that Optuna and its dashboard can open.
 
     A third of the trials, at least 4, are drawn at random before TPE models them. A trial that was stopped early is
-    told as pruned, at its last epoch.
+    told as pruned, at its last epoch. A configuration that was proposed before is replaced by one that was not, so a
+    space has no more trials than configurations.
     """
 
     def __init__(self, space: SearchSpace, objective: str, journal: Path, epochs: int, total: int, seed: int) -> None:
-        self.total, self.searched = total, tuple(space.params)
+        self._grid, self._used = Grid(space.params), set[int]()
+        self.total, self.searched = int(min(total, self._grid.size)), tuple(space.params)
         self._params, self._objective, self._journal = dict(space.params), objective, journal
         self._epochs, self._seed, self._random = epochs, seed, max(4, total // 3)
         self._asked: dict[str, optuna.Trial] = {}
@@ -115,6 +119,7 @@ class OptunaProposals:
         self._study = optuna.create_study(study_name=self._journal.stem, storage=storage, direction="maximize")
         for trial in trials:
             params = {name: trial.config[name] for name in self.searched}
+            self._is_new(params)
             if trial.finished:
                 best = highest_accuracy(trial.history, self._objective)
                 self._study.add_trial(self._told(params, best, len(trial.history)))
@@ -127,8 +132,22 @@ class OptunaProposals:
         seed = derive(self._seed, "search", number) % 2**32
         self._study.sampler = KnowingTPE(self._params, seed, self._random)
         trial = self._study.ask(self._params)
+        if not self._is_new(trial.params):
+            self._study.tell(trial, state=TrialState.FAIL)
+            unused = self._grid.unused(self._used, seed)
+            self._is_new(unused)
+            self._study.enqueue_trial(unused)
+            trial = self._study.ask(self._params)
         self._asked[trial_id] = trial
         return dict(trial.params)
+
+    def _is_new(self, params: Settings) -> bool:
+        """Note a configuration; whether it was not proposed before."""
+        if self._grid.size == math.inf:
+            return True
+        number, before = self._grid.number(params), len(self._used)
+        self._used.add(number)
+        return len(self._used) > before
 
     def tell(self, trial_id: str, value: float, epochs: int) -> None:
         """Complete or pruned, by how many epochs there were."""

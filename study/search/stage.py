@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ray import tune
+from rich.markup import escape
 
 from bgbias.config import RunConfig
 from study.cluster.ray_internals import UNLIMITED, own_interrupt
-from study.display import command_line
+from study.display import command_line, console, counted
 from study.errors import StudyInterruptedError, TrialsFailedError
 from study.record.config import StudyConfig
 from study.record.folder import SEARCH, StudyFolder
@@ -45,7 +46,10 @@ class Stage:
         if config.early_stopping:
             every = RunConfig.from_flat(fixed).evaluation.every
             scheduler = make_scheduler(self.folder, self.space, self.objective, epochs, every)
-        self._fit(OptunaProposals(space, self.objective, journal, epochs, config.trials, config.seed), fixed, scheduler)
+        proposals = OptunaProposals(space, self.objective, journal, epochs, config.trials, config.seed)
+        if proposals.total < config.trials:
+            console.print(f"{escape(self.space)} has {counted(proposals.total, 'configuration')}, each is tried once")
+        self._fit(proposals, fixed, scheduler)
 
     def confirm(self) -> None:
         """Train the search's winner on the objective, if there is one, again on `confirm_seeds` fresh seeds."""

@@ -1,6 +1,7 @@
 """What a study's record becomes in its outbox, trial by trial or all of it anew."""
 
 from bgbias.data.datasets import datasets
+from study.record.divergence import DIVERGED, divergence
 from study.record.folder import CONFIRM, SEARCH, StudyFolder
 from study.record.selection import Trial, summary
 from study.tracking.reporter import Reporter
@@ -28,6 +29,8 @@ def report_end(reporter: Reporter, trial: Trial, at: int | None) -> None:
     """Report what a finished trial came to."""
     gaps = datasets.find(trial.config["dataset/name"]).gaps
     reporter.summary(trial.trial_id, summary(trial.history, gaps), at)
+    if reason := divergence(trial.history):
+        reporter.tag_trial(trial.trial_id, {DIVERGED: reason})
     reporter.end_trial(trial.trial_id, "FINISHED", at)
 
 

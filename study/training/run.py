@@ -1,7 +1,7 @@
 """One run: a trainer with its history and its kept checkpoints."""
 
 import functools
-import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,8 +12,8 @@ from bgbias.data.dataset import Dataset, DatasetSpec
 from bgbias.evaluation.accuracy import Predictions
 from bgbias.evaluation.evaluate import judge
 from bgbias.foundation import classifier_weights
-from bgbias.metrics import train_loss
 from bgbias.training import Trainer
+from study.record.divergence import divergence
 from study.record.epoch import EpochReport, Metrics, history_from_json, history_to_json
 from study.record.keeper import EpochKeeper
 
@@ -41,7 +41,7 @@ class Run:
         trainer = self.trainer
         metrics, predictions = trainer.train_epoch(), dict[str, Predictions]()
         epoch = len(self.epochs) + 1
-        if self._ends(epoch, metrics) or epoch % self.config.evaluation.every == 0:
+        if self._ends([*self.history, metrics]) or epoch % self.config.evaluation.every == 0:
             chosen = trainer.calibrate()
             with self.config.training.arithmetic(trainer.device):
                 predictions, judged = judge(trainer.method, trainer.module, trainer.encoded, self.config.evaluation)
@@ -54,12 +54,11 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether all epochs are trained, or the loss is no longer finite and never will be."""
-        return bool(self.epochs) and self._ends(len(self.epochs), self.epochs[-1].metrics)
+        """Whether all epochs are trained, or the run has diverged."""
+        return bool(self.epochs) and self._ends(self.history)
 
-    def _ends(self, epoch: int, metrics: Metrics) -> bool:
-        losses = [value for name, value in metrics.items() if name.startswith(train_loss(""))]
-        return epoch >= self.config.training.epochs or not math.isfinite(sum(losses))
+    def _ends(self, history: Sequence[Metrics]) -> bool:
+        return len(history) >= self.config.training.epochs or divergence(history) is not None
 
     def save(self, folder: Path) -> None:
         """Write what `load` needs beside the kept checkpoints: `history.jsonl` and `state.pt`."""

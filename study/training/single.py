@@ -20,7 +20,8 @@ from bgbias.metrics import VALIDATION, accuracy, variants_in
 from bgbias.progress import Tracker, tracked_by
 from bgbias.randomness import stream
 from bgbias.training import build_module, choose_device
-from study.display import console, percent, work_columns
+from study.display import console, counted, percent, work_columns
+from study.record.divergence import divergence
 from study.record.epoch import Metrics
 from study.record.lock import is_unused, locked, new_folder
 from study.training.run import Run
@@ -50,6 +51,9 @@ def train(config: RunConfig, device: str, output: Path | None) -> tuple[Path, Me
             judged = variants_in(metrics, VALIDATION)
             shown = "  ".join(f"{name} {percent(metrics[accuracy(VALIDATION, name)])}" for name in judged) or shown
             progress.update(task, advance=1, description=f"training  {shown}")
+    if reason := divergence(run.history):
+        epochs = counted(len(run.history), "epoch")
+        console.print(f"[yellow]diverged after {epochs}, so training stopped: {reason}[/]", soft_wrap=True)
     return folder / str(len(run.history)), run.history[-1]
 
 

@@ -1,13 +1,16 @@
 import optuna
 import pytest
 from made import epoch, trial
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from bgbias.methods.dynamic_replacement import DynamicReplacement
 from search_spaces.dynamic_replacement import SPACE
 from study.search import proposals as proposing
 from study.search.proposals import OptunaProposals, Seeds
+from study.space import SearchSpace
 
 
 def proposals(folder, seed=0, trials=()):
@@ -96,6 +99,43 @@ def test_a_torn_journal_and_its_lock_do_not_matter(tmp_path):
     (tmp_path / "search" / "x.journal.lock").symlink_to(journal)
     proposals(tmp_path, trials=trials).propose("3", 3)
     assert len(opened(tmp_path)) == 4
+
+
+SMALL = SearchSpace(
+    method=DynamicReplacement,
+    params={"method/p": FloatDistribution(0, 1, step=0.5), "training/batch_size": CategoricalDistribution([32, 64])},
+)
+
+
+def small(folder, trials=()):
+    """Proposals of a space of six configurations, for twelve trials."""
+    made = OptunaProposals(SMALL, "shuffled", folder / "search" / "x.journal", epochs=6, total=12, seed=0)
+    made.recall(trials)
+    return made
+
+
+def test_a_small_space_is_tried_once_and_whole(tmp_path):
+    made = small(tmp_path)
+    assert made.total == 6
+    found = []
+    for number in range(6):
+        found.append(made.propose(str(number), number))
+        made.tell(str(number), 0.5, epochs=6)
+    assert len({tuple(settings.values()) for settings in found}) == 6
+    told = [trial.params for trial in opened(tmp_path) if trial.state == TrialState.COMPLETE]
+    assert told == found
+
+
+def test_what_was_tried_before_a_stop_is_not_tried_again(tmp_path):
+    whole = small(tmp_path / "whole")
+    proposed = [whole.propose(str(number), number) for number in range(6)]
+    recorded = [
+        trial(str(number), [epoch(shuffled=(0.5, 0.0))] * 6, number=number + 1, **settings)
+        for number, settings in enumerate(proposed[:4])
+    ]
+    again = small(tmp_path / "stopped", recorded)
+    rest = [again.propose(str(number), number) for number in (4, 5)]
+    assert len({tuple(settings.values()) for settings in [*proposed[:4], *rest]}) == 6
 
 
 def test_seeds_are_proposed_in_order():

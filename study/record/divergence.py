@@ -1,0 +1,41 @@
+"""When a run has diverged. A pure function of its recorded metrics."""
+
+import math
+from collections.abc import Sequence
+
+from bgbias.methods.method import CROSS_ENTROPY
+from bgbias.metrics import train_loss
+from study.record.epoch import Metrics
+
+DIVERGED = "diverged"
+"""The tag, and the name in reports, of a run that has diverged: it says why."""
+FAR, EPOCHS = 20.0, 3
+"""A term of the loss diverges once it has been this many times its start for so many epochs in a row."""
+CHANCE = math.log(1000)
+"""The cross-entropy of guessing among 1,000 classes: it starts no higher."""
+
+
+def divergence(history: Sequence[Metrics]) -> str | None:
+    """Why a run has diverged by the last epoch of its history, or None.
+
+    A term of the loss that is not finite never will be again. One that is far above its start does not come back: the
+    start is its first epoch's, at least 1, and for the cross-entropy at most that of guessing.
+    """
+    if not history:
+        return None
+    for name, value in history[-1].items():
+        if not name.startswith(train_loss("")):
+            continue
+        if not math.isfinite(value):
+            return f"{name} is {value}"
+        recent = [metrics[name] for metrics in history[-EPOCHS:] if name in metrics]
+        limit = FAR * start(name, history)
+        if len(recent) == EPOCHS and min(recent) > limit:
+            return f"{name} was above {limit:.3g}, {FAR:g} times its start, for {EPOCHS} epochs"
+    return None
+
+
+def start(name: str, history: Sequence[Metrics]) -> float:
+    """What a term of the loss began with, at least 1."""
+    first = abs(next(metrics[name] for metrics in history if name in metrics))
+    return max(1.0, min(first, CHANCE) if name == train_loss(CROSS_ENTROPY) else first)
