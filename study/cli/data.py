@@ -90,6 +90,9 @@ def build(
 ) -> None:
     """Build all eight variants and the masks from pictures and the masks or boxes of their objects.
 
+    Pictures are read as a viewer shows them: turned as their EXIF orientation says, in 8-bit RGB, transparent pixels
+    white. Those of one name in several classes or folders are built as <class>-<name> or <folder>-<name>.
+
     Kept is a picture with one box, at least half of which lies in the centre crop and which covers at most 90 % of
     it, and whose mask is at least 10 % of the box; the box of a given mask is its bounding box.
     """
