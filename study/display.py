@@ -63,9 +63,24 @@ def command_line(*words: object) -> str:
     return shlex.join(["study", *map(str, words)])
 
 
-def percent(fraction: float) -> str:
-    """A fraction as a percentage with one decimal, such as `97.1 %`."""
-    return f"{100 * fraction:.1f} %"
+def percent(fraction: float, digits: int = 1) -> str:
+    """A fraction as a percentage, such as `97.1 %`."""
+    return f"{in_percent(fraction, digits)} %"
+
+
+def in_percent(fraction: float, digits: int = 2) -> str:
+    """A fraction as a percentage without the sign, such as `97.12`, where a heading holds it."""
+    return f"{100 * fraction:.{digits}f}"
+
+
+def with_spread(mean: float, std: float | None, digits: int = 2) -> str:
+    """A mean with its standard deviation if there is one, both in percent, such as `97.12 ± 0.31`."""
+    return in_percent(mean, digits) + (f" ± {in_percent(std, digits)}" if std is not None else "")
+
+
+def points(difference: float) -> str:
+    """A difference of fractions in percentage points, such as `+1.20`."""
+    return f"{100 * difference:+.2f}"
 
 
 def rounded(value: object) -> str:

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-import fsspec
 from pyarrow import ArrowInvalid, fs
 
 from bgbias.errors import SettingError
@@ -22,11 +21,11 @@ class Storage:
     def __init__(self, uri: str) -> None:
         """
         Args:
-            uri: a path, or `s3://bucket/folder?endpoint_override=...`, `gs://...` and the like, as pyarrow or fsspec
-                open it.
+            uri: a path, or `s3://bucket/folder?endpoint_override=...`, `gs://...`, `abfss://...` or `hdfs://...`, as
+                pyarrow opens it.
 
         Raises:
-            SettingError: none of them opens it.
+            SettingError: it does not.
         """
         self._files, self._root = opened(uri)
 
@@ -96,13 +95,7 @@ def opened(uri: str) -> tuple[fs.FileSystem, str]:
         raise SettingError("--storage must not hold a password: give it by the environment, as AWS_SECRET_ACCESS_KEY")
     try:
         found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
-    except ArrowInvalid:
-        try:
-            files, path = fsspec.core.url_to_fs(uri)
-        except (ImportError, ValueError) as error:
-            raise SettingError(f"--storage '{uri}' cannot be opened ({error}): give a path or another URI") from None
-        return fs.PyFileSystem(fs.FSSpecHandler(files)), path
-    except OSError as error:
+    except (ArrowInvalid, OSError) as error:
         raise SettingError(f"--storage '{uri}' cannot be opened ({error}): give a path or another URI") from None
     return found
 

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from bgbias.data.dataset import ORIGINAL
 from bgbias.evaluation.statistics import SIGNIFICANT
+from study.display import in_percent, percent, points, with_spread
 from study.report import analysis
 from study.report.analysis import Ranked, Trade
 from study.report.drawing import (
@@ -72,14 +73,13 @@ def interval(ranked: Ranked) -> tuple[float, float]:
 
 def ranked_text(ranked: Ranked) -> str:
     """A bar's label, such as `98.8 ± 0.1` for fresh seeds, with their standard deviation, or `98.8` for one run."""
-    spread = f" ± {100 * ranked.seeds.std:.1f}" if ranked.seeds and ranked.seeds.std is not None else ""
-    return f"{100 * ranked.value:.1f}{spread}"
+    return with_spread(ranked.value, ranked.seeds.std if ranked.seeds else None, digits=1)
 
 
 def _seeds_text(ranked: Ranked) -> str:
     if ranked.seeds is None:
         return ""
-    each = ", ".join(f"{100 * value:.2f}" for value in ranked.seeds.test_accuracies)
+    each = ", ".join(map(in_percent, ranked.seeds.test_accuracies))
     return f"<br>test on seeds {', '.join(map(str, ranked.seeds.seeds))}: {each} %"
 
 
@@ -120,8 +120,8 @@ def differences(report: Report) -> go.Figure | None:
 
 def _difference_text(row: Comparison) -> str:
     return (
-        f"<b>{row.space}</b> - {row.baseline}: {100 * row.difference:+.2f} points"
-        f"<br>95 % interval {100 * row.low:+.2f} to {100 * row.high:+.2f}<br>p = {row.holm:.2g} after Holm"
+        f"<b>{row.space}</b> - {row.baseline}: {points(row.difference)} points"
+        f"<br>95 % interval {points(row.low)} to {points(row.high)}<br>p = {row.holm:.2g} after Holm"
     )
 
 
@@ -164,7 +164,7 @@ def trade_off(report: Report) -> go.Figure:
 def _trade_text(point: Trade, shifted: str) -> str:
     return (
         f"<b>{point.trial.space}</b>, trial {point.trial.trial_id}, epoch {point.epoch}"
-        f"<br>{ORIGINAL}: validation {100 * point.original:.2f} %, test {100 * point.test_original:.2f} %"
-        f"<br>{shifted}: validation {100 * point.shifted:.2f} %, test {100 * point.test_shifted:.2f} %"
+        f"<br>{ORIGINAL}: validation {percent(point.original, 2)}, test {percent(point.test_original, 2)}"
+        f"<br>{shifted}: validation {percent(point.shifted, 2)}, test {percent(point.test_shifted, 2)}"
         f"<br>{settings_text(point.trial.config)}"
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from study.display import rounded
+from study.display import percent, rounded
 from study.record.selection import Row, Trial
 from study.report.tables import Report
 from study.settings import Settings
@@ -98,6 +98,6 @@ def winner_text(row: Row) -> str:
     """Which checkpoint won a variant, how it does there, and its settings."""
     return (
         f"<b>{row.space}</b> on {row.variant}<br>trial {row.trial}, epoch {row.epoch}"
-        f"<br>validation {100 * row.val_accuracy:.2f} %, test {100 * row.test_accuracy:.2f} %"
+        f"<br>validation {percent(row.val_accuracy, 2)}, test {percent(row.test_accuracy, 2)}"
         f"<br>{settings_text(row.config)}"
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from study.display import in_percent, with_spread
 from study.record.folder import CONFIRM, SEARCH
 from study.report.analysis import shifted_variant
 from study.report.page import OVERVIEW
@@ -66,15 +67,12 @@ def _links(report: Report, first: str = "") -> str:
 
 
 def _winners(report: Report, spaces: Sequence[str]) -> str:
-    found = {(row.space, row.variant): f"{100 * row.test_accuracy:.2f}" for row in report.rows}
+    found = {(row.space, row.variant): in_percent(row.test_accuracy) for row in report.rows}
     return _table(report, spaces, found)
 
 
 def _seeds(report: Report, spaces: Sequence[str]) -> str:
-    spreads = {
-        (row.space, row.variant): f"{100 * row.mean:.2f}" + (f" ± {100 * row.std:.2f}" if row.std is not None else "")
-        for row in report.seed_rows
-    }
+    spreads = {(row.space, row.variant): with_spread(row.mean, row.std) for row in report.seed_rows}
     return _table(report, spaces, spreads)
 
 

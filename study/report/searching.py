@@ -6,6 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from study.display import percent
 from study.record.selection import Trial, best_epoch, highest_accuracy
 from study.report import analysis
 from study.report.drawing import (
@@ -146,8 +147,8 @@ def shown(value: Any) -> Any:
 
 
 def _effect_text(trial: Trial, variant: str) -> str:
-    best = 100 * highest_accuracy(trial.history, variant)
+    best = percent(highest_accuracy(trial.history, variant), 2)
     return (
-        f"<b>{variant}</b>: {best:.2f} %<br>trial {trial.trial_id}, {len(trial.history)} epochs"
+        f"<b>{variant}</b>: {best}<br>trial {trial.trial_id}, {len(trial.history)} epochs"
         f"<br>{settings_text(trial.config)}"
     )

@@ -1,7 +1,7 @@
 """A report's tables on the terminal, in percent."""
 
 from bgbias.evaluation.statistics import SIGNIFICANT
-from study.display import counted
+from study.display import counted, in_percent, points, with_spread
 from study.report.layout import Grid
 from study.report.tables import GapRow, Report, SeedRow
 
@@ -21,7 +21,7 @@ def main_table(report: Report) -> Grid:
         accuracy = found.get((space, variant))
         if accuracy is None:
             return MISSING
-        shown = f"{100 * accuracy:.2f}{marked.get((space, variant), '')}"
+        shown = in_percent(accuracy) + marked.get((space, variant), "")
         return f"[bold]{shown}[/]" if accuracy == best[variant] else shown
 
     title = f"{report.config.dataset}: test accuracy [%], checkpoints selected on validation data"
@@ -75,7 +75,7 @@ def comparison_table(report: Report) -> Grid:
         if row is None:
             return MISSING
         star = "*" if row.holm < SIGNIFICANT else ""
-        return f"{100 * row.difference:+.2f}{star} ({100 * row.low:+.2f}, {100 * row.high:+.2f})"
+        return f"{points(row.difference)}{star} ({points(row.low)}, {points(row.high)})"
 
     title = f"difference to {baseline} in points (95 % interval); * p < {SIGNIFICANT} after Holm, paired over images"
     spaces = dict.fromkeys(row.space for row in report.comparisons)
@@ -83,6 +83,4 @@ def comparison_table(report: Report) -> Grid:
 
 
 def _with_spread(row: SeedRow | GapRow | None) -> str:
-    if row is None:
-        return MISSING
-    return f"{100 * row.mean:.2f}" + (f" ± {100 * row.std:.2f}" if row.std is not None else "")
+    return MISSING if row is None else with_spread(row.mean, row.std)

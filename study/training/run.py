@@ -9,6 +9,7 @@ import torch
 from bgbias import checkpoint
 from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, DatasetSpec
+from bgbias.errors import CheckpointError
 from bgbias.evaluation.accuracy import Predictions
 from bgbias.evaluation.evaluate import judge
 from bgbias.foundation import classifier_weights
@@ -79,8 +80,15 @@ class Run:
 
 
 def read_history(folder: Path) -> list[EpochReport]:
-    """The report of every epoch of a saved run."""
-    return history_from_json((folder / HISTORY).read_text())
+    """The report of every epoch of a saved run.
+
+    Raises:
+        CheckpointError: an older version saved it.
+    """
+    try:
+        return history_from_json((folder / HISTORY).read_text())
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} holds no {HISTORY}: give a run that this version saved") from None
 
 
 @functools.lru_cache(maxsize=1)

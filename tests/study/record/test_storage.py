@@ -1,4 +1,4 @@
-"""Storage on a folder, on a file system of fsspec and on a real S3 server, and what a trial goes on from."""
+"""Storage on a folder, by its URI and on a real S3 server, and what a trial goes on from."""
 
 import shutil
 from pathlib import Path
@@ -148,7 +148,7 @@ def flip(file):
 DAMAGES = [
     (truncate, "state.pt"),
     (flip, "state.pt"),
-    (flip, "history.json"),
+    (flip, "history.jsonl"),
     (Path.unlink, CHECKSUMS),
     (truncate, CHECKSUMS),
 ]
