@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
@@ -112,7 +111,7 @@ def ask_all(config: StudyConfig, storage: str, dataset: DatasetSpec) -> list[tup
     if config.address is None:
         return []
     nodes = able_nodes(config)
-    asked = {name: on_node(node, answer, name, storage, dataset, config.data) for name, node in nodes.items()}
+    asked = {name: on_node(node, answer, name, storage, dataset, config) for name, node in nodes.items()}
     with console.status(f"asking {len(nodes)} nodes for their storage and data"):
         return [(name, heard(question)) for name, question in asked.items()]
 
@@ -126,7 +125,7 @@ def heard(question: Any) -> Any:
         return Answer(f"cannot run this project ({reason}): install the same version of it there", {})
 
 
-def answer(name: str, storage: str, dataset: DatasetSpec, data: Path | None) -> Answer:
+def answer(name: str, storage: str, dataset: DatasetSpec, config: StudyConfig) -> Answer:
     """What a node finds when it tries; runs there."""
     sweep()
     try:
@@ -139,9 +138,12 @@ def answer(name: str, storage: str, dataset: DatasetSpec, data: Path | None) -> 
     except (SettingError, OSError) as error:
         return Answer(unreachable(storage, str(error)), versions())
     try:
-        cached_dataset(dataset, data)
+        found = cached_dataset(dataset, config.data).classes
     except (BgbiasError, OSError) as error:
         return Answer(f"cannot read the data: {error}", versions())
+    if config.classes not in (None, found):
+        classes = " and ".join(", ".join(names) for names in (found, config.classes or ()))
+        return Answer(f"has other classes in its data than the driver, {classes}: give all the same data", versions())
     return Answer(None, versions())
 
 

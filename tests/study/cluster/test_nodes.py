@@ -22,22 +22,32 @@ def storage(tmp_path):
 
 
 def test_an_able_node_leaves_a_note_and_tells_its_versions(storage):
-    assert answer("node", storage, DIGITS, None) == (None, versions())
+    assert answer("node", storage, DIGITS, StudyConfig()) == (None, versions())
     assert sorted(Storage(storage).names(PROBES)) == [DRIVER, "node"]
 
 
 def test_a_node_that_sees_another_folder_under_the_same_path_says_so(tmp_path):
     elsewhere = str(tmp_path / "elsewhere")
-    assert answer("node", elsewhere, DIGITS, None).problem == (
+    assert answer("node", elsewhere, DIGITS, StudyConfig()).problem == (
         f"does not reach the storage {elsewhere} (what the driver wrote is not there): "
         "give a --storage that all nodes share"
     )
 
 
 def test_a_node_without_the_data_says_what_is_missing(storage, tmp_path):
-    problem = answer("node", storage, datasets.find("colored-mnist")(), tmp_path / "nowhere").problem
+    config = StudyConfig(dataset="colored-mnist", data=tmp_path / "nowhere")
+    problem = answer("node", storage, datasets.find("colored-mnist")(), config).problem
     assert problem.startswith("cannot read the data: ")
     assert str(tmp_path / "nowhere") in problem
+
+
+def test_a_node_whose_data_has_other_classes_says_both(storage):
+    digits = tuple("0123456789")
+    assert answer("node", storage, DIGITS, StudyConfig(classes=digits)).problem is None
+    assert answer("node", storage, DIGITS, StudyConfig(classes=("zero", *digits[1:]))).problem == (
+        "has other classes in its data than the driver, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and zero, 1, 2, 3, 4, 5, 6, 7, 8, "
+        "9: give all the same data"
+    )
 
 
 def test_a_storage_that_cannot_be_written_is_named_and_notes_are_taken_away(tmp_path):
