@@ -6,7 +6,7 @@ from clusters import free_port
 from bgbias.data.datasets import datasets
 from bgbias.errors import SettingError
 from study.cli.submit import entrypoint, job_client
-from study.cluster.nodes import DRIVER, PROBES, answer, check_nodes, leave_note, storage_probe
+from study.cluster.nodes import DRIVER, PROBES, answer, leave_note, storage_probe
 from study.record.config import StudyConfig
 from study.record.provenance import versions
 from study.record.storage import Storage
@@ -53,8 +53,9 @@ def test_a_node_whose_data_has_other_classes_says_both(storage):
 def test_a_storage_that_cannot_be_written_is_named_and_notes_are_taken_away(tmp_path):
     (tmp_path / "file").write_text("no folder")
     place = str(tmp_path / "file" / "storage")
-    with pytest.raises(SettingError, match=r"--storage .*/file/storage cannot be used from here"):
-        check_nodes(StudyConfig(), place, DIGITS)
+    unusable = pytest.raises(SettingError, match=r"--storage .*/file/storage cannot be used from here")
+    with unusable, storage_probe(place):
+        pass
     with storage_probe(str(tmp_path / "storage")) as probed:
         assert probed.names(PROBES) == [DRIVER]
     assert probed.names(PROBES) == []
