@@ -51,15 +51,44 @@ def chosen(what: str) -> str:
     return f"{VALIDATION}/chosen/{what}"
 
 
-def best_accuracy(variant: str) -> str:
-    """`val/<variant>/best_accuracy`: the highest validation accuracy of any epoch so far; what searches maximise."""
-    return variant_metric(VALIDATION, variant, "best_accuracy")
+def lower_is_better(metric: str) -> bool:
+    """Whether a metric is minimised: a loss, or a gap between two variants. All others are maximised."""
+    return metric.rpartition("/")[2] == LOSS or metric.count("/") == 1
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share or a difference of shares, which are shown in percent. A loss is not."""
+    return metric.rpartition("/")[2] != LOSS
+
+
+def label_of(metric: str) -> str:
+    """A metric's short name in tables and figures: a variant stands for its accuracy, others go without the split."""
+    _, _, name = metric.partition("/")
+    return name.removesuffix(f"/{ACCURACY}")
+
+
+def on_test(metric: str) -> str:
+    """The same metric of test data: `test/shuffled/accuracy` of `val/shuffled/accuracy`."""
+    return f"{TEST}/{metric.partition('/')[2]}"
+
+
+def variant_of(metric: str) -> str | None:
+    """The variant of `<split>/<variant>/<quantity>`, None of a metric of several variants."""
+    parts = metric.split("/")
+    return parts[1] if len(parts) > 2 else None
 
 
 def at_best(metric: str) -> str:
-    """`best/<metric>`, such as `best/val.shuffled.accuracy`: a metric at the epoch with the highest validation accuracy
-    on its variant. With dots, MLflow shows all of them together, in one section."""
+    """`best/<metric>`, such as `best/val.shuffled.accuracy`: an accuracy at the epoch with the highest validation
+    accuracy on its variant, or an objective at its own best epoch. With dots, MLflow shows all of them together, in one
+    section."""
     return f"best/{metric.replace('/', '.')}"
+
+
+def at_front(metric: str) -> str:
+    """`front/<metric>`, such as `front/val.shuffled.accuracy`: one of several objectives at the epoch that is best for
+    the first of them."""
+    return f"front/{metric.replace('/', '.')}"
 
 
 def best_epoch_of(variant: str) -> str:

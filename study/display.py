@@ -10,6 +10,8 @@ from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bgbias.metrics import is_share
+
 UNLIMITED = 1 << 16
 """Columns that no table fills."""
 
@@ -86,6 +88,11 @@ def points(difference: float) -> str:
 def rounded(value: object) -> str:
     """A setting's value as it is read: a number with three digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def measured(metric: str, value: float) -> str:
+    """A metric's value: a share in percent, such as an accuracy, and a loss with four digits."""
+    return percent(value) if is_share(metric) else f"{value:.4g}"
 
 
 def progress_bar(items: Iterable[T], what: str, total: int) -> Iterator[T]:

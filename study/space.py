@@ -27,7 +27,8 @@ class SearchSpace:
     method: the method's class
     params: flat names of settings (`method/weight`, `training/learning_rate`) to Optuna distributions
     fixed: flat names of settings to values that differ from their defaults and are not searched
-    objective: the variant whose validation accuracy the search maximises; None takes the dataset's own
+    objectives: what the search improves: validation metrics such as `val/shuffled/accuracy`, or names of variants for
+        their accuracy; empty takes the dataset's own
     dataset: the name of the dataset whose settings it may speak of; a study puts its own here
 
     Raises:
@@ -37,7 +38,7 @@ class SearchSpace:
     method: type[Method]
     params: Mapping[str, BaseDistribution]
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    objective: str | None = None
+    objectives: tuple[str, ...] = ()
     dataset: str = field(default_factory=lambda: next(iter(datasets)))
 
     def __post_init__(self) -> None:
@@ -58,10 +59,12 @@ class SearchSpace:
         """
         return RunConfig.from_flat({"dataset/name": self.dataset, METHOD_NAME: self.method.name(), **settings})
 
-    def corners(self) -> list[dict[str, Any]]:
-        """Two settings of all that is searched: everything at its first or lowest value, and at its last or highest."""
-        extremes = {name: _extremes(distribution) for name, distribution in self.params.items()}
-        return [{name: values[end] for name, values in extremes.items()} for end in (0, -1)]
+    def examples(self) -> list[dict[str, Any]]:
+        """Settings of all that is searched which together hold every choice and both ends of every range: everything at
+        its first or lowest value, then at its second, until everything is at its last or highest."""
+        values = {name: _extremes(distribution) for name, distribution in self.params.items()}
+        count = max((len(found) for found in values.values()), default=1)
+        return [{name: found[min(at, len(found) - 1)] for name, found in values.items()} for at in range(count)]
 
     def pinned(self, settings: Mapping[str, Any], dataset: str | None = None) -> "SearchSpace":
         """The same space on a dataset, with settings fixed instead of searched; those of other methods are left out."""

@@ -1,19 +1,23 @@
 """A study as one straight line: a search per space, then fresh seeds for the winners, then what they won."""
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from ray.tune import TuneError
 from rich.markup import escape
+from torch import nn
 
 from bgbias import foundation
 from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, DatasetSpec
-from bgbias.errors import SettingError, UnknownNameError
-from bgbias.evaluation.evaluate import CHALLENGE
+from bgbias.errors import SettingError
+from bgbias.evaluation.evaluate import judge
+from bgbias.methods.erm import Erm
+from bgbias.metrics import VALIDATION
 from bgbias.randomness import stream
 from bgbias.training import choose_device
 from study import stopping
@@ -23,8 +27,9 @@ from study.display import command_line, console
 from study.errors import OutboxError, ReportsMissingError, TrialsFailedError
 from study.record.config import StudyConfig
 from study.record.folder import CONFIRM, SEARCH, StudyEnd, StudyFolder
+from study.record.objectives import check_known, check_objectives, metric_of, objectives_of
 from study.record.provenance import now, origin
-from study.record.selection import winners
+from study.record.selection import front, spread, winners
 from study.record.storage import Storage
 from study.report import write_report
 from study.report.note import experiment_note, study_note
@@ -38,6 +43,8 @@ from study.tracking.reporter import Reporter, check_tracking
 from study.tracking.sender import Sender
 from study.training.run import cached_dataset
 
+CONFIRMED = 3
+"""Members of a space's front that are trained on fresh seeds, at most: those farthest apart."""
 NOTE = "mlflow.note.content"
 """The tag whose Markdown MLflow shows as a description."""
 
@@ -48,13 +55,13 @@ class Plan:
 
     dataset: its options
     spaces: by label, with what the study fixes left out of the search
-    objectives: by label, the variant whose validation accuracy the space's search maximises
+    objectives: the validation metrics that every search improves, one or several
     classes: the names of the dataset's classes
     """
 
     dataset: DatasetSpec
     spaces: dict[str, SearchSpace]
-    objectives: dict[str, str]
+    objectives: tuple[str, ...]
     classes: tuple[str, ...]
 
 
@@ -68,6 +75,8 @@ def run(study: Plan, config: StudyConfig, folder: StudyFolder) -> None:
         ReportsMissingError: it ended, but MLflow lacks some of its reports.
     """
     started, store_is_new = time.perf_counter(), not folder.store.exists()
+    if len(study.objectives) > 1 and config.early_stopping is None:
+        console.print("[dim]with several objectives no trial is stopped early[/]")
     with sending(config, folder) as sender, ray_session(config):
         console.print(f"[dim]Ray ready after {time.perf_counter() - started:.1f} s[/]")
         if config.tracking_uri or not store_is_new:
@@ -102,11 +111,14 @@ def send(config: StudyConfig, folder: StudyFolder) -> None:
 
 
 def stages(study: Plan, config: StudyConfig, folder: StudyFolder) -> Iterator[Callable[[], None]]:
-    """The study's work in order: every space's search, then every winner's fresh seeds."""
+    """The study's work in order: every space's search, then the fresh seeds of every winner, or of at most `CONFIRMED`
+    members of every front, under the names of their trials."""
     for name, space in study.spaces.items():
-        yield partial(Stage(config, folder, SEARCH, name, study.objectives[name]).search, space)
+        yield partial(Stage(config, folder, SEARCH, name, study.objectives).search, space)
     for name in study.spaces if config.confirm_seeds else ():
-        yield Stage(config, folder, CONFIRM, name, study.objectives[name]).confirm
+        for chosen in spread(front(folder.finished(SEARCH, name), study.objectives), CONFIRMED):
+            label = chosen.name if len(study.objectives) > 1 else name
+            yield partial(Stage(config, folder, CONFIRM, label, study.objectives).confirm, chosen.config)
 
 
 def tidy(folder: StudyFolder, config: StudyConfig) -> None:
@@ -161,11 +173,9 @@ def plan(config: StudyConfig) -> Plan:
     check_classes(config, sample)
     for run in runs.values():
         foundation.check(run, sample.classes)
-    objectives = {name: config.objective or s.objective or dataset.objective for name, s in spaces.items()}
+    objectives = choose_objectives(spaces, config)
     for name, space in spaces.items():
-        known = judged_variants(space, runs[name], sample)
-        if objectives[name] not in known:
-            raise UnknownNameError(f"variant of {name}", objectives[name], known)
+        check_known(name, objectives, known_metrics(space, runs[name], sample))
     return Plan(dataset, spaces, objectives, sample.classes)
 
 
@@ -181,6 +191,22 @@ def check_classes(config: StudyConfig, dataset: Dataset) -> None:
         )
 
 
+def choose_objectives(spaces: Mapping[str, SearchSpace], config: StudyConfig) -> tuple[str, ...]:
+    """What every search improves: what was asked for, or the spaces' own, or the dataset's.
+
+    Raises:
+        SettingError: spaces differ, an objective cannot be one, or early stopping is asked for with several.
+    """
+    own = {tuple(map(metric_of, space.objectives)) for space in spaces.values()}
+    if len(own) > 1 and not config.objectives:
+        raise SettingError(f"the spaces {', '.join(spaces)} must have the same objectives: give --objective")
+    asked = tuple(map(metric_of, config.objectives)) or own.pop() or objectives_of(config)
+    check_objectives(asked)
+    if len(asked) > 1 and config.early_stopping:
+        raise SettingError(f"early stopping takes one objective, but got {', '.join(asked)}: give --no-early-stopping")
+    return asked
+
+
 def check_space(space: SearchSpace, config: StudyConfig) -> RunConfig:
     """A configuration of the space in this study.
 
@@ -193,18 +219,19 @@ def check_space(space: SearchSpace, config: StudyConfig) -> RunConfig:
     return space.check({**config.base(), **space.fixed})
 
 
-def judged_variants(space: SearchSpace, run: RunConfig, sample: Dataset) -> list[str]:
-    """Every validation variant that some trial of the space is judged on.
+def known_metrics(space: SearchSpace, run: RunConfig, sample: Dataset) -> list[str]:
+    """The validation metrics that some trial of the space has: those of an untrained linear classifier.
 
     Args:
         sample: the dataset with a few pictures of each variant.
     """
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(sample.image_shape), len(sample.classes)))
     found: dict[str, None] = {}
-    for corner in space.corners():
-        checked = space.check({**run.to_flat(), **corner})
-        found |= dict.fromkeys(checked.method.prepare(sample, stream(run.seed, "prepare")).validation)
-        found |= {CHALLENGE: None} if checked.evaluation.challenge else {}
-    return list(found)
+    for example in space.examples():
+        checked = space.check({**run.to_flat(), **example})
+        prepared = checked.method.prepare(sample, stream(run.seed, "prepare"))
+        found |= dict.fromkeys(judge(Erm(), linear, prepared, checked.evaluation)[1])
+    return [name for name in found if name.startswith(f"{VALIDATION}/")]
 
 
 @contextmanager
@@ -249,7 +276,8 @@ def finish(sender: Sender, folder: StudyFolder) -> str | None:
 @contextmanager
 def reporting(config: StudyConfig, folder: StudyFolder) -> Iterator[Reporter]:
     """The study's own run in MLflow, from its start to its end, and below it all trials that are recorded already."""
-    params = {"spaces": ", ".join(config.spaces), "trials": config.trials, **config.base(), **config.settings}
+    lists = {"spaces": ", ".join(config.spaces), "objectives": ", ".join(objectives_of(config))}
+    params = {**lists, "trials": config.trials, **config.base(), **config.settings}
     tags = {"study": folder.name, "stage": "study", "dataset": config.dataset, **origin()}
     folder.record_end(StudyEnd())
     with closing(Reporter(folder.outbox, config.mlflow_experiment, config.study_id)) as reporter:
@@ -272,6 +300,9 @@ def publish(folder: StudyFolder, reporter: Reporter, dataset: str) -> None:
     for trial in dict.fromkeys(row.trial for row in rows):
         reporter.tag_trial(trial, {"winner": ", ".join(row.variant for row in rows if row.trial == trial)})
     report = write_report(folder)
+    for member in report.front if len(report.objectives) > 1 else ():
+        reporter.trial_artifacts(member.trial, folder.checkpoint(member), "best/front")
+        reporter.tag_trial(member.trial, {"front": ", ".join(report.objectives)})
     reporter.study_artifacts(folder.report, "report")
     for variant in dict.fromkeys(row.variant for row in rows):
         best = max((row for row in rows if row.variant == variant), key=lambda row: row.val_accuracy)

@@ -249,13 +249,13 @@ def _rims(variants: Mapping[str, Variant], radius: int) -> dict[str, Variant]:
 class DatasetSpec(Component):
     """Options of a dataset, and how to read it. One file in `bgbias/data/datasets` defines one subclass.
 
-    objective: the variant that searches are judged on unless told otherwise
+    objectives: what searches improve unless told otherwise: validation metrics, or variants for their accuracy
     model: the name of the model that is trained unless told otherwise
     gaps: by name, two variants whose accuracies are subtracted: the first minus the second
     embedded: whether its pictures come with the installed packages, so that no folder applies
     """
 
-    objective: ClassVar[str] = SHUFFLED
+    objectives: ClassVar[tuple[str, ...]] = (SHUFFLED,)
     model: ClassVar[str] = "compact_cnn"
     gaps: ClassVar[Mapping[str, tuple[str, str]]] = {}
     embedded: ClassVar[bool] = False

@@ -13,14 +13,14 @@ from rich.markup import escape
 from rich.table import Table
 from typer.exceptions import TyperException
 
-from bgbias.checkpoint import read_description
 from bgbias.components import make
 from bgbias.config import RunConfig
 from bgbias.data.datasets import datasets
-from bgbias.errors import BgbiasError, SettingError, UnknownNameError
+from bgbias.errors import BgbiasError, SettingError
 from bgbias.methods import methods
 from bgbias.models import models
 from study import stopping
+from study.cli import best as best_command
 from study.cli import data as data_commands
 from study.cli import flow as flow_command
 from study.cli import saliency as saliency_command
@@ -28,12 +28,11 @@ from study.cli import submit as submit_command
 from study.cli.options import SAME_COMMAND, AsJson, Data, Device, Folder, Settings, Threads, options_of
 from study.cli.overrides import parse_settings
 from study.cli.printing import print_json, print_metrics, show_report
-from study.display import command_line, console, percent, results, show_table
+from study.display import command_line, console, results, show_table
 from study.errors import ReportsMissingError, StudyInterruptedError
 from study.record.config import StudyConfig
-from study.record.folder import SEARCH, StudyFolder
+from study.record.folder import StudyFolder
 from study.record.lock import new_folder
-from study.record.selection import Row, winners
 from study.space import label, load_space, space_names
 
 app = typer.Typer(
@@ -66,7 +65,7 @@ def run(
     chosen = {"spaces": tuple(spaces)} if spaces else {}
     config = make(StudyConfig, {**given, **chosen, "settings": parse_settings(settings or [])}, "study")
     plan = tuner.plan(config)
-    config = dataclasses.replace(config, classes=plan.classes)
+    config = dataclasses.replace(config, classes=plan.classes, objectives=plan.objectives)
     folder = StudyFolder(output or new_folder(config.dataset))
     with folder.begun(config), _study_output(folder, as_json):
         tuner.run(plan, config, folder)
@@ -198,46 +197,8 @@ def evaluate(
 
 app.command()(saliency_command.saliency)
 app.command()(flow_command.flow)
+app.command()(best_command.best)
 app.command(context_settings=submit_command.PASSED_ON)(submit_command.submit)
-
-
-@app.command()
-def best(
-    folder: Folder,
-    variant: Annotated[str, typer.Option(help="a variant, such as shuffled")],
-    space: Annotated[str | None, typer.Option(help="only among this space's trials")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """The checkpoint with the highest validation accuracy on a variant."""
-    study = StudyFolder(folder)
-    study.read_config()
-    row = _best_row(winners(study.finished(SEARCH)), variant, space)
-    path = study.checkpoint(row)
-    metrics = read_description(path)["metrics"]
-    if as_json:
-        found = {"variant": variant, "trial": row.trial, "config": row.config, "checkpoint": str(path)}
-        print_json({**found, "metrics": metrics})
-        return
-    table = Table("setting", "value", title=f"{row.space} wins {variant}: trial {row.trial}, epoch {row.epoch}")
-    for key, value in row.config.items():
-        table.add_row(key, str(value))
-    table.add_row("validation accuracy", percent(row.val_accuracy))
-    table.add_row("test accuracy", percent(row.test_accuracy))
-    show_table(table)
-    results.print(f"checkpoint: {escape(str(path))}", soft_wrap=True)
-
-
-def _best_row(rows: list[Row], variant: str, space: str | None) -> Row:
-    if not rows:
-        raise SettingError("no trial of the study has finished: go on with `study resume`")
-    if variant not in {row.variant for row in rows}:
-        raise UnknownNameError("variant", variant, {row.variant for row in rows})
-    if space is not None and space not in {row.space for row in rows}:
-        raise UnknownNameError("space", space, {row.space for row in rows})
-    fitting = [row for row in rows if row.variant == variant and space in (None, row.space)]
-    if not fitting:
-        raise SettingError(f"no trial of {space} was judged on '{variant}': leave --space out")
-    return max(fitting, key=lambda row: row.val_accuracy)
 
 
 @app.command()

@@ -58,7 +58,8 @@ def _option(item: "Field[Any]", kind: Any, help_: str, required: bool) -> inspec
     kind = list[str] if get_origin(kind) is tuple else kind
     if not required:
         kind, default = kind | None, None
-    option = typer.Option(default, help=help_)
+    repeated = (f"--{item.name.removesuffix('s')}",) if get_origin(kind) is list else ()
+    option = typer.Option(default, *repeated, help=help_)
     return inspect.Parameter(item.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=option, annotation=kind)
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from study.display import command_line, results, show_table
 from study.record.folder import StudyFolder
+from study.record.objectives import is_plain
 
 if TYPE_CHECKING:
     from study.report.tables import Report
@@ -25,6 +26,8 @@ def show_report(found: "Report", folder: StudyFolder, as_json: bool) -> None:
     show_table(laid_out(text.main_table(found)))
     for line in text.divergence_lines(found):
         results.print(escape(line), soft_wrap=True)
+    if not is_plain(found.objectives):
+        show_table(laid_out(text.front_table(found)))
     if found.seed_rows:
         show_table(laid_out(text.seed_table(found)))
     if found.comparisons:

@@ -7,7 +7,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from bgbias.components import make
-from bgbias.data.datasets import datasets
 from bgbias.errors import CheckpointError, SettingError
 from bgbias.evaluation.statistics import rejected
 from bgbias.methods.flow.method import FlowEmbedding, flow_of
@@ -15,7 +14,8 @@ from bgbias.methods.flow.quality import Curve, FlowQuality, measure, sampling_cu
 from bgbias.progress import tracked_by
 from study.display import percent, progress_bar
 from study.record.folder import SEARCH, StudyFolder
-from study.record.selection import winners
+from study.record.objectives import objectives_of
+from study.record.selection import front, score
 from study.training.single import Trained
 
 SEED = 0
@@ -37,7 +37,7 @@ class FlowReport:
 
 
 def find_checkpoint(folder: Path) -> Path:
-    """The folder itself if it is no study; of a study, the winner of its flow's search on the objective.
+    """The folder itself if it is no study; of a study, the winner of its flow's search on the first objective.
 
     Raises:
         SettingError: the study has no finished trial with a flow.
@@ -46,15 +46,15 @@ def find_checkpoint(folder: Path) -> Path:
     if not study.config_file.exists():
         return folder
     config = study.read_config()
-    rows = [row for row in winners(study.finished(SEARCH)) if row.method == FlowEmbedding.name()]
-    if not rows:
+    objectives = objectives_of(config)
+    flows = [trial for trial in study.finished(SEARCH) if trial.config["method/name"] == FlowEmbedding.name()]
+    candidates = front(flows, objectives)
+    if not candidates:
         raise SettingError(
             f"a study must have a finished trial of {FlowEmbedding.name()}, but {folder} has none: "
             "give another study or a checkpoint"
         )
-    wanted = config.objective or datasets.find(config.dataset).objective
-    fitting = [row for row in rows if row.variant == wanted] or rows
-    return study.checkpoint(max(fitting, key=lambda row: row.val_accuracy))
+    return study.checkpoint(max(candidates, key=lambda found: score(found.values, objectives[0])))
 
 
 def analyse(

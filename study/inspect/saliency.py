@@ -14,11 +14,11 @@ from rich.table import Column, Table
 from torch import Tensor
 
 from bgbias.data.dataset import ORIGINAL, Dataset, Variant, spread
-from bgbias.data.datasets import datasets
 from bgbias.evaluation.saliency import MAPS, mask_area, mean_share, share_on_object, shares
 from bgbias.types import Batch
 from study.display import percent, progress_bar
 from study.inspect.challenge import named
+from study.record.objectives import shifted_variant
 from study.training.single import Trained
 
 GAMMA = 0.5
@@ -115,7 +115,7 @@ def example_maps(checkpoints: Sequence[Trained], count: int) -> dict[str, Exampl
     checkpoints: with one dataset between them
     """
     dataset = checkpoints[0].dataset
-    names = dict.fromkeys((ORIGINAL, datasets.find(dataset.name).objective))
+    names = dict.fromkeys((ORIGINAL, shifted_variant(dataset.name)))
     variants = [dataset.test[name] for name in names]
     found = {}
     for name, variant, index in zip(names, variants, same_objects(variants, count), strict=True):

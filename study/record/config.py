@@ -56,12 +56,17 @@ class StudyConfig:
     trials: Annotated[int, Field(ge=1, description="trials of each space")] = 8
     epochs: Annotated[int, Field(ge=1, description="epochs of each trial")] = 20
     seed: Annotated[int, Field(ge=0, description="seed of training and of the search")] = 0
-    objective: Annotated[
-        str | None,
-        Field(description="variant whose validation accuracy the search maximises; the space's or the dataset's own"),
+    objectives: Annotated[
+        tuple[str, ...],
+        Field(
+            description="validation metric to improve, such as val/shuffled/accuracy, or a variant for its accuracy; "
+            "may be repeated; the spaces' or the dataset's own if left out"
+        ),
+    ] = ()
+    early_stopping: Annotated[
+        bool | None, Field(description="end hopeless trials early; if left out, where there is one objective")
     ] = None
-    early_stopping: Annotated[bool, Field(description="end hopeless trials early")] = True
-    confirm_seeds: Annotated[int, Field(ge=0, description="fresh seeds for each space's winner")] = 0
+    confirm_seeds: Annotated[int, Field(ge=0, description="fresh seeds for each space's winners")] = 0
     baseline: Annotated[
         str, Field(description="space that the others are compared with; the first of the study if it is not in it")
     ] = field(default_factory=lambda: compared()[0])

@@ -29,7 +29,7 @@ from study.record.json_record import JsonRecord, json_record
 from study.record.keeper import StudyKeeper
 from study.record.lock import is_unused, locked
 from study.record.provenance import now, origin
-from study.record.selection import Row, Trial, TrialRecord
+from study.record.selection import Candidate, Row, Trial, TrialRecord
 from study.record.storage import joined
 from study.settings import Settings
 
@@ -93,8 +93,8 @@ class StudyFolder:
         """The winners' checkpoints of one stage."""
         return StudyKeeper(self.root / "best" / stage)
 
-    def checkpoint(self, row: Row, stage: str = SEARCH) -> Path:
-        """Where the checkpoint of a search's winner lies, or of a trial on a fresh seed."""
+    def checkpoint(self, row: Row | Candidate, stage: str = SEARCH) -> Path:
+        """Where the checkpoint of a search's winner lies, of a member of its front, or of a trial on a fresh seed."""
         return self.keeper(stage).path(row.space, row.trial, row.epoch)
 
     def storage(self, config: StudyConfig) -> str:

@@ -1,63 +1,63 @@
-"""Keeping the best checkpoint for every variant in bounded disk space.
+"""Keeping the best checkpoints in bounded disk space.
 
-A trial keeps the weights of each epoch that is still the best for some variant, and of its last; a study keeps
-those of each space's winners. So a search holds at most (spaces x variants) checkpoints, and (variants + 2) more
-for each unfinished trial, however many trials it has; confirmation adds (variants) for each space and seed.
+A trial keeps the weights of each epoch that is still the best for some variant or objective, and of its last; a study
+keeps those of each space's winners and front. So a search holds at most spaces x (variants + objectives + members of
+the front) checkpoints, and (variants + objectives + 2) more for each unfinished trial, however many trials it has;
+confirmation adds (variants + objectives) for each configuration and seed.
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from study.record.epoch import Metrics
-from study.record.selection import Row, Trial, best_epochs
-
-
-def kept_epochs(history: Sequence[Metrics]) -> set[int]:
-    """The epochs that are best for some variant, and the last."""
-    return {*best_epochs(history).values(), len(history)}
+from study.record.selection import Kept, Trial, kept_epochs
 
 
 class EpochKeeper:
     """A trial's own checkpoints, in a scratch folder: `<epoch>/` for each epoch worth keeping."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, objectives: Sequence[str] = ()) -> None:
+        self.folder, self._objectives = folder, objectives
 
     def path(self, epoch: int) -> Path:
         """Where an epoch's checkpoint lies, or is to be written."""
         return self.folder / str(epoch)
 
+    def kept(self, history: Sequence[Metrics]) -> set[int]:
+        """The epochs worth keeping."""
+        return kept_epochs(history, self._objectives)
+
     def prune(self, history: Sequence[Metrics]) -> None:
-        """Delete the epochs that are best for no variant and not the last."""
-        kept = {str(epoch) for epoch in kept_epochs(history)}
+        """Delete the epochs that are not worth keeping."""
+        kept = {str(epoch) for epoch in self.kept(history)}
         for checkpoint in self.folder.iterdir():
             if checkpoint.name.isdecimal() and checkpoint.name not in kept:
                 shutil.rmtree(checkpoint)
 
 
 class StudyKeeper:
-    """A study's winners: `<space>/<trial>/<epoch>/` for each that is best for some variant."""
+    """A study's selected checkpoints: `<space>/<trial>/<epoch>/`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def path(self, space: str, trial_id: str, epoch: int) -> Path:
-        """Where a winner's checkpoint lies."""
+        """Where a selected checkpoint lies."""
         return self.folder / space / trial_id / str(epoch)
 
-    def offer(self, trial: Trial, fetch: Callable[[int, Path], None], rows: Sequence[Row]) -> None:
-        """Take what a finished trial wins, and drop what it beats.
+    def offer(self, trial: Trial, fetch: Callable[[int, Path], None], kept: Collection[Kept]) -> None:
+        """Copy the checkpoints of a finished trial that are to be kept, and delete those of its space that are not.
 
         Args:
             fetch: copies the checkpoint of an epoch to a folder, which appears whole or not at all.
-            rows: everything of the trial's space that is to be kept now.
+            kept: every checkpoint of the trial's space that is to be kept now.
         """
-        wins = {self.path(*found) for found in {(row.space, row.trial, row.epoch) for row in rows}}
-        for epoch in set(best_epochs(trial.history).values()):
-            target = self.path(trial.space, trial.trial_id, epoch)
-            if target in wins and not target.exists():
-                fetch(epoch, target)
-        for kept in (self.folder / trial.space).glob("*/*"):
-            if kept not in wins:
-                shutil.rmtree(kept)
+        paths = {self.path(*found) for found in kept}
+        for found in kept:
+            target = self.path(*found)
+            if found.trial == trial.trial_id and not target.exists():
+                fetch(found.epoch, target)
+        for present in (self.folder / trial.space).glob("*/*"):
+            if present not in paths:
+                shutil.rmtree(present)

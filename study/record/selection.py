@@ -1,21 +1,39 @@
 """What is selected on what. Pure functions of recorded metrics.
 
-The rule everywhere: a variant's checkpoint is the epoch, and a method's checkpoint the trial, with the highest
-validation accuracy on that variant; the one that started earlier wins a tie. Test accuracy is read off, never compared,
-except where a name says `oracle`.
+A variant's checkpoint is the epoch, and a method's checkpoint the trial, with the highest validation accuracy on that
+variant; the earlier one wins a tie. With several objectives, a trial is compared at the epoch that is best for the
+first of them, so that all its values are of one checkpoint. Test metrics are read off, never compared, except where a
+name says `oracle`.
 """
 
+import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
-from bgbias.metrics import TEST, VALIDATION, accuracy, at_best, best_epoch_of, gap, variants_in
+from bgbias.metrics import (
+    TEST,
+    VALIDATION,
+    accuracy,
+    at_best,
+    at_front,
+    best_epoch_of,
+    gap,
+    lower_is_better,
+    on_test,
+    variants_in,
+)
 from study.record.epoch import EpochReport, Metrics
 from study.record.json_record import JsonRecord, json_record
 from study.settings import Settings
 
 Gaps = Mapping[str, tuple[str, str]]
 """A dataset's gaps: by name, the variant and the one whose accuracy is subtracted."""
+
+WORST_ACCURACY, WORST_LOSS = 0.0, sys.float_info.max
+"""In place of a metric that is missing or not finite."""
 
 
 @json_record
@@ -58,6 +76,11 @@ class Trial:
         """The metrics of epochs 1, 2, ... in order."""
         return [report.metrics for report in self.epochs]
 
+    @property
+    def name(self) -> str:
+        """`<space>-<number>`, such as `erm-0001`: the name of its run in MLflow."""
+        return f"{self.space}-{self.number:04d}"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -74,40 +97,106 @@ class Row:
     config: Settings
 
 
-def best_epoch(history: Sequence[Metrics], variant: str) -> int | None:
-    """The epoch (from 1) with the highest validation accuracy on a variant, or None if it was never judged."""
-    key = accuracy(VALIDATION, variant)
-    judged = [epoch for epoch, metrics in enumerate(history, start=1) if key in metrics]
-    return max(judged, key=lambda epoch: (history[epoch - 1][key], -epoch), default=None)
+@dataclass(frozen=True)
+class Candidate:
+    """A trial on its space's Pareto front of the objectives, at the epoch that is best for the first objective.
+
+    name: of its run in MLflow
+    values: of each objective, on validation data; test_values: of the same metrics on test data, where there are any
+    leads: whether it is on the front of all spaces too
+    """
+
+    name: str
+    space: str
+    method: str
+    trial: str
+    epoch: int
+    values: Metrics
+    test_values: Metrics
+    leads: bool
+    config: Settings
 
 
-def highest_accuracy(history: Sequence[Metrics], variant: str) -> float:
-    """The highest validation accuracy of any epoch on a variant, 0 if it was never judged."""
-    return max((metrics.get(accuracy(VALIDATION, variant), 0.0) for metrics in history), default=0.0)
+class Kept(NamedTuple):
+    """Which checkpoint to keep: a trial's epoch."""
+
+    space: str
+    trial: str
+    epoch: int
+
+
+def value_of(metrics: Metrics, metric: str) -> float:
+    """A metric, or the worst there is where it is missing or not finite."""
+    value = metrics.get(metric, math.nan)
+    if math.isfinite(value):
+        return value
+    return WORST_LOSS if lower_is_better(metric) else WORST_ACCURACY
+
+
+def score(metrics: Metrics, metric: str) -> float:
+    """A metric as a number that is better when higher."""
+    value = value_of(metrics, metric)
+    return -value if lower_is_better(metric) else value
+
+
+def best_epoch(history: Sequence[Metrics], metric: str) -> int | None:
+    """The epoch (from 1) at which a metric is best, or None if it was never measured."""
+    measured = [epoch for epoch, metrics in enumerate(history, start=1) if metric in metrics]
+    return max(measured, key=lambda epoch: (score(history[epoch - 1], metric), -epoch), default=None)
+
+
+def best_metrics(history: Sequence[Metrics], metric: str) -> Metrics:
+    """All metrics of the epoch at which one is best; empty if it was never measured."""
+    epoch = best_epoch(history, metric)
+    return history[epoch - 1] if epoch else {}
+
+
+def best_value(history: Sequence[Metrics], metric: str) -> float:
+    """A metric at its best epoch, or the worst there is if it was never measured."""
+    return value_of(best_metrics(history, metric), metric)
+
+
+def values_of(history: Sequence[Metrics], objectives: Sequence[str]) -> list[float]:
+    """What a trial reached: every objective at the epoch that is best for the first one."""
+    metrics = best_metrics(history, objectives[0])
+    return [value_of(metrics, metric) for metric in objectives]
 
 
 def best_epochs(history: Sequence[Metrics]) -> dict[str, int]:
-    """Each variant's best epoch."""
-    found = {variant: best_epoch(history, variant) for variant in variants_of(history)}
+    """Each variant's epoch with the highest validation accuracy."""
+    found = {variant: best_epoch(history, accuracy(VALIDATION, variant)) for variant in variants_of(history)}
     return {variant: epoch for variant, epoch in found.items() if epoch is not None}
 
 
-def summary(history: Sequence[Metrics], gaps: Gaps) -> Metrics:
-    """What a trial is worth on each variant: validation and test accuracy at its best epoch, and which epoch that is.
+def kept_epochs(history: Sequence[Metrics], objectives: Sequence[str]) -> set[int]:
+    """The epochs that are best for some variant's accuracy or some objective, and the last."""
+    best = (best_epoch(history, metric) for metric in objectives)
+    return {*best_epochs(history).values(), *(epoch for epoch in best if epoch), len(history)}
 
-    Also every gap, at the best epoch of the variant that is subtracted.
-    """
+
+def summary(history: Sequence[Metrics], gaps: Gaps, objectives: Sequence[str] = ()) -> Metrics:
+    """What a trial is worth: on each variant, validation and test accuracy at its best epoch, and which epoch that is;
+    every gap at the best epoch of the variant that is subtracted; every objective at its own best epoch; and several
+    objectives at the epoch that is best for the first."""
     found: Metrics = {}
     for variant, epoch in best_epochs(history).items():
         metrics = history[epoch - 1]
         for name in (accuracy(VALIDATION, variant), accuracy(TEST, variant)):
             found[at_best(name)] = metrics[name]
         found[best_epoch_of(variant)] = epoch
-        names = [
-            gap(split, name) for name, (_, minus) in gaps.items() if minus == variant for split in (VALIDATION, TEST)
-        ]
+        mine = [name for name, (_, minus) in gaps.items() if minus == variant]
+        names = [gap(split, name) for name in mine for split in (VALIDATION, TEST)]
         found |= {at_best(name): metrics[name] for name in names if name in metrics}
+    for metric in objectives:
+        found |= {at_best(name): value for name, value in _both(best_metrics(history, metric), metric).items()}
+    if len(objectives) > 1:
+        metrics = best_metrics(history, objectives[0])
+        found |= {at_front(name): value for metric in objectives for name, value in _both(metrics, metric).items()}
     return found
+
+
+def _both(metrics: Metrics, metric: str) -> Metrics:
+    return {name: metrics[name] for name in (metric, on_test(metric)) if name in metrics}
 
 
 def variants_of(history: Sequence[Metrics]) -> list[str]:
@@ -121,13 +210,21 @@ def variant_order(trials: Iterable[Trial]) -> list[str]:
     return list(dict.fromkeys(variant for variants in lists for variant in variants))
 
 
-def winner(trials: Sequence[Trial], variant: str) -> Row | None:
+def winner(trials: Sequence[Trial], metric: str) -> tuple[Trial, int] | None:
+    """The trial and the epoch at which a metric is best, or None if it was never measured."""
+    measured = [(trial, epoch) for trial in trials if (epoch := best_epoch(trial.history, metric))]
+    return max(
+        measured, key=lambda found: (score(found[0].history[found[1] - 1], metric), -found[0].number), default=None
+    )
+
+
+def winning_row(trials: Sequence[Trial], variant: str) -> Row | None:
     """The best of one space's trials on a variant, or None if no trial was judged on it."""
-    judged = [(trial, epoch) for trial in trials if (epoch := best_epoch(trial.history, variant))]
-    if not judged:
-        return None
     validation, test = accuracy(VALIDATION, variant), accuracy(TEST, variant)
-    trial, epoch = max(judged, key=lambda found: (found[0].history[found[1] - 1][validation], -found[0].number))
+    found = winner(trials, validation)
+    if found is None:
+        return None
+    trial, epoch = found
     metrics = trial.history[epoch - 1]
     return Row(
         space=trial.space,
@@ -137,9 +234,17 @@ def winner(trials: Sequence[Trial], variant: str) -> Row | None:
         epoch=epoch,
         val_accuracy=metrics[validation],
         test_accuracy=metrics[test],
-        oracle_test_accuracy=max(m[test] for t, _ in judged for m in t.history if test in m),
+        oracle_test_accuracy=max(m[test] for t in trials for m in t.history if test in m),
         config=trial.config,
     )
+
+
+def by_space(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
+    """The trials of each space, spaces in the order they first appear."""
+    found: dict[str, list[Trial]] = {}
+    for trial in trials:
+        found.setdefault(trial.space, []).append(trial)
+    return found
 
 
 def each_ones_best(trials: Sequence[Trial]) -> list[Row]:
@@ -149,10 +254,88 @@ def each_ones_best(trials: Sequence[Trial]) -> list[Row]:
 
 def winners(trials: Sequence[Trial]) -> list[Row]:
     """For every space and variant the validation-selected winner, spaces in the order they first appear."""
-    spaces = dict.fromkeys(trial.space for trial in trials)
-    found = [
-        winner([trial for trial in trials if trial.space == space], variant)
-        for space in spaces
-        for variant in variant_order(trials)
-    ]
+    variants = variant_order(trials)
+    found = [winning_row(mine, variant) for mine in by_space(trials).values() for variant in variants]
     return [row for row in found if row is not None]
+
+
+def undominated(points: Sequence[tuple[float, ...]]) -> list[int]:
+    """The indices of the points that no other equals or exceeds in every coordinate; of equal points the first."""
+
+    def beaten(at: int) -> bool:
+        mine = points[at]
+        return any(
+            all(theirs >= own for theirs, own in zip(other, mine, strict=True)) and (other != mine or before < at)
+            for before, other in enumerate(points)
+            if before != at
+        )
+
+    return [at for at in range(len(points)) if not beaten(at)]
+
+
+def front(trials: Sequence[Trial], objectives: Sequence[str]) -> list[Candidate]:
+    """The Pareto front of every space's trials, each trial at the epoch that is best for the first objective; the best
+    on the first objective comes first. With one objective, it is each space's winner alone."""
+    measured = [trial for trial in trials if set(objectives) <= best_metrics(trial.history, objectives[0]).keys()]
+    leading = {trial.trial_id for trial in _undominated(measured, objectives)}
+    return [
+        _candidate(trial, objectives, trial.trial_id in leading)
+        for mine in by_space(measured).values()
+        for trial in _undominated(mine, objectives)
+    ]
+
+
+def _scores(trial: Trial, objectives: Sequence[str]) -> tuple[float, ...]:
+    metrics = best_metrics(trial.history, objectives[0])
+    return tuple(score(metrics, metric) for metric in objectives)
+
+
+def _undominated(trials: Sequence[Trial], objectives: Sequence[str]) -> list[Trial]:
+    by_first = sorted(trials, key=lambda trial: (-_scores(trial, objectives)[0], trial.number))
+    return [by_first[at] for at in undominated([_scores(trial, objectives) for trial in by_first])]
+
+
+def _candidate(trial: Trial, objectives: Sequence[str], leads: bool) -> Candidate:
+    metrics = best_metrics(trial.history, objectives[0])
+    epoch = best_epoch(trial.history, objectives[0]) or 0
+    test = [name for name in map(on_test, objectives) if name in metrics]
+    return Candidate(
+        name=trial.name,
+        space=trial.space,
+        method=trial.config["method/name"],
+        trial=trial.trial_id,
+        epoch=epoch,
+        values={metric: metrics[metric] for metric in objectives},
+        test_values={name: metrics[name] for name in test},
+        leads=leads,
+        config=trial.config,
+    )
+
+
+def spread(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
+    """At most `count` candidates of one front, far apart: the first, and then each time the one that is farthest from
+    those taken, every objective scaled to [0, 1] on the front."""
+    points = [[score(c.values, metric) for metric in c.values] for c in candidates]
+    lows, highs = (list(map(bound, zip(*points, strict=True))) for bound in (min, max))
+    places = [
+        [(x - low) / (high - low) if high > low else 0.0 for x, low, high in zip(point, lows, highs, strict=True)]
+        for point in points
+    ]
+    taken = [0] if candidates else []
+    while len(taken) < min(count, len(candidates)):
+        left = [at for at in range(len(candidates)) if at not in taken]
+        taken.append(max(left, key=lambda at: min(math.dist(places[at], places[other]) for other in taken)))
+    return [candidates[at] for at in taken]
+
+
+def worth_keeping(trials: Sequence[Trial], objectives: Sequence[str]) -> set[Kept]:
+    """The checkpoints that a search keeps: of each space, the best on every variant and on every objective, and the
+    front."""
+    best = [
+        Kept(found[0].space, found[0].trial_id, found[1])
+        for mine in by_space(trials).values()
+        for metric in objectives
+        if (found := winner(mine, metric))
+    ]
+    chosen: list[Row | Candidate] = [*winners(trials), *front(trials, objectives)]
+    return {*best, *(Kept(found.space, found.trial, found.epoch) for found in chosen)}

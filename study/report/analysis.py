@@ -1,5 +1,6 @@
 """What the figures show, computed from recorded trials. Nothing is drawn here."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +9,10 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from bgbias.data.dataset import ORIGINAL
-from bgbias.data.datasets import datasets
-from bgbias.metrics import TEST, VALIDATION, accuracies_at, accuracy, chosen, train_loss
+from bgbias.metrics import TEST, accuracies_at, accuracy, chosen, on_test, train_loss
 from bgbias.table import Table
-from study.record.config import StudyConfig
 from study.record.epoch import EpochReport, Metrics
-from study.record.selection import Row, Trial, best_epoch, highest_accuracy
+from study.record.selection import Row, Trial, best_epoch, best_metrics, best_value, score, undominated
 from study.report.tables import Report, SeedRow, searched_values, spans_decades
 
 FEWEST_TRIALS = 4
@@ -37,20 +35,15 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Trade:
-    """A trial at its epoch with the highest validation accuracy on the shifted variant; accuracies in [0, 1]."""
+    """Two validation metrics of a trial, x and y, at its epoch that is best for x.
+
+    values: the two; tests: the same on test data, None where a metric has none
+    """
 
     trial: Trial
     epoch: int
-    original: float
-    shifted: float
-    test_original: float
-    test_shifted: float
-
-
-def shifted_variant(config: StudyConfig) -> str:
-    """The variant that is set against `original`: the study's objective, or the dataset's own."""
-    asked = config.objective if config.objective != ORIGINAL else None
-    return asked or datasets.find(config.dataset).objective
+    values: tuple[float, float]
+    tests: tuple[float | None, float | None]
 
 
 def ranking(report: Report, variant: str) -> list[Ranked]:
@@ -60,41 +53,39 @@ def ranking(report: Report, variant: str) -> list[Ranked]:
 
 
 def _own_seeds(report: Report, row: Row) -> SeedRow | None:
-    fitting = (s for s in report.seed_rows if (s.space, s.variant) == (row.space, row.variant))
-    return next((seeds for seeds in fitting if seeds.repeats(row.config)), None)
+    return next((s for s in report.seed_rows if s.variant == row.variant and s.repeats(row.config)), None)
 
 
-def trades(trials: Sequence[Trial], shifted: str) -> list[Trade]:
-    """What each trial that was judged on both variants gives up on one for the other."""
+def trades(trials: Sequence[Trial], pair: tuple[str, str]) -> list[Trade]:
+    """What each trial that has both metrics gives up of one for the other."""
+    x, y = pair
     found = []
     for trial in trials:
-        epoch = best_epoch(trial.history, shifted)
-        metrics = trial.history[epoch - 1] if epoch else {}
-        if epoch and accuracy(VALIDATION, ORIGINAL) in metrics:
-            values = (metrics[accuracy(s, v)] for s in (VALIDATION, TEST) for v in (ORIGINAL, shifted))
-            found.append(Trade(trial, epoch, *values))
+        epoch, metrics = best_epoch(trial.history, x), best_metrics(trial.history, x)
+        if epoch and all(math.isfinite(metrics.get(metric, math.nan)) for metric in pair):
+            tests = metrics.get(on_test(x)), metrics.get(on_test(y))
+            found.append(Trade(trial, epoch, (metrics[x], metrics[y]), tests))
     return found
 
 
-def front(points: Sequence[Trade]) -> list[Trade]:
-    """The Pareto front on validation data, by falling accuracy on `original`: no other trial is at least as good on
-    both variants. Of equal ones the first is kept."""
-    kept: list[Trade] = []
-    for point in sorted(points, key=lambda point: (-point.original, -point.shifted)):
-        if not kept or point.shifted > kept[-1].shifted:
-            kept.append(point)
-    return kept
+def front(points: Sequence[Trade], pair: tuple[str, str]) -> list[Trade]:
+    """The Pareto front on validation data, the best in y first: no other trial is at least as good in both metrics. Of
+    equal ones the first is kept."""
+    x, y = pair
+    scores = [(score({x: point.values[0]}, x), score({y: point.values[1]}, y)) for point in points]
+    return [points[at] for at in sorted(undominated(scores), key=lambda at: -scores[at][1])]
 
 
-def importance(trials: Sequence[Trial], variant: str) -> dict[str, float]:
-    """The share of the variance of validation accuracy on a variant that each searched setting explains alone, largest
-    first; empty where that cannot be told: fewer than `FEWEST_TRIALS` trials, nothing searched, or all alike.
+def importance(trials: Sequence[Trial], metric: str) -> dict[str, float]:
+    """The share of the variance of a validation metric that each searched setting explains alone, largest first.
+
+    Empty where it cannot be estimated: fewer than `FEWEST_TRIALS` trials, nothing searched, or all alike.
 
     Shares are fractions of what all settings explain, so they add up to 1. A trial that was stopped early counts with
     what it reached. Source: F. Hutter et al., "An Efficient Approach for Assessing Hyperparameter Importance", 2014.
     """
-    judged = [trial for trial in trials if best_epoch(trial.history, variant)]
-    study = rebuilt(judged, variant)
+    judged = [trial for trial in trials if best_epoch(trial.history, metric)]
+    study = rebuilt(judged, metric)
     values = {trial.value for trial in study.trials}
     if len(judged) < FEWEST_TRIALS or len(values) < 2 or not study.trials[0].params:
         return {}
@@ -102,8 +93,8 @@ def importance(trials: Sequence[Trial], variant: str) -> dict[str, float]:
     return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
 
 
-def rebuilt(trials: Sequence[Trial], variant: str) -> optuna.Study:
-    """Recorded trials as an Optuna study in memory: their searched settings, and the highest validation accuracy."""
+def rebuilt(trials: Sequence[Trial], metric: str) -> optuna.Study:
+    """Recorded trials as an Optuna study in memory: their searched settings, and a metric at its best epoch."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     distributions = {name: domain([t.config.get(name) for t in trials]) for name in searched_values(trials)}
@@ -111,7 +102,7 @@ def rebuilt(trials: Sequence[Trial], variant: str) -> optuna.Study:
         warnings.simplefilter("ignore")  # Optuna's remark on choices such as None
         for trial in trials:
             params = {name: trial.config.get(name) for name in distributions}
-            value = highest_accuracy(trial.history, variant)
+            value = best_value(trial.history, metric)
             study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=value))
     return study
 

@@ -5,22 +5,26 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from bgbias.data.dataset import ORIGINAL
 from bgbias.evaluation.statistics import SIGNIFICANT
-from study.display import in_percent, percent, points, with_spread
+from bgbias.metrics import label_of, on_test
+from study.display import in_percent, measured, points, with_spread
 from study.report import analysis
 from study.report.analysis import Ranked, Trade
 from study.report.drawing import (
+    color,
     finished,
     mark,
     panels,
     percents,
+    scaled,
     settings_text,
     spaces,
     winner_text,
+    with_unit,
 )
 from study.report.statistics import Comparison
 from study.report.tables import Report
+from study.report.text import front_cell
 
 BAR = 40
 """Pixels of a bar and what is between it and the next."""
@@ -90,6 +94,7 @@ def differences(report: Report) -> go.Figure | None:
     if not rows:
         return None
     variants = list(dict.fromkeys(row.variant for row in rows))
+    colors = {name: color(at) for at, name in enumerate(dict.fromkeys([*spaces(report), *(r.space for r in rows)]))}
     figure, places = panels(variants, shared_y=False, row=40 + BAR * len({row.space for row in rows}))
     for variant, place in zip(variants, places, strict=True):
         mine = [row for row in rows if row.variant == variant]
@@ -100,7 +105,7 @@ def differences(report: Report) -> go.Figure | None:
             marker={
                 "size": 10,
                 "symbol": ["circle" if row.holm < SIGNIFICANT else "circle-open" for row in mine],
-                "color": [spaces(report)[row.space] for row in mine],
+                "color": [colors[row.space] for row in mine],
             },
             error_x={
                 "array": percents([row.high - row.difference for row in mine]),
@@ -126,45 +131,61 @@ def _difference_text(row: Comparison) -> str:
 
 
 def trade_off(report: Report) -> go.Figure:
-    """Dots: every trial's validation accuracy on `original` and on the shifted variant, and the Pareto front of all."""
-    shifted = analysis.shifted_variant(report.config)
-    points = analysis.trades(report.trials, shifted)
-    best = analysis.front(points)
+    """Dots: every trial's pair of validation metrics, and the Pareto front of all."""
+    x, y = report.pair
+    points = analysis.trades(report.trials, report.pair)
+    best = analysis.front(points, report.pair)
     figure = go.Figure()
     figure.add_scatter(
-        x=percents([point.shifted for point in best]),
-        y=percents([point.original for point in best]),
+        x=scaled(x, [point.values[0] for point in best]),
+        y=scaled(y, [point.values[1] for point in best]),
         mode="lines",
         line={"color": "#555", "width": 1.5, "dash": "dot"},
         name="Pareto front",
         hoverinfo="skip",
     )
-    for at, (space, color) in enumerate(spaces(report).items()):
+    for at, (space, own) in enumerate(spaces(report).items()):
         mine = [point for point in points if point.trial.space == space]
         leads = [point in best for point in mine]
         figure.add_scatter(
-            x=percents([point.shifted for point in mine]),
-            y=percents([point.original for point in mine]),
+            x=scaled(x, [point.values[0] for point in mine]),
+            y=scaled(y, [point.values[1] for point in mine]),
             mode="markers",
             marker={
-                "color": color,
+                "color": own,
                 "symbol": mark(at),
                 "size": [13 if lead else 9 for lead in leads],
                 "line": {"width": [2 if lead else 0 for lead in leads], "color": "black"},
             },
             name=space,
-            hovertext=[_trade_text(point, shifted) for point in mine],
+            hovertext=[_trade_text(point, report.pair) for point in mine],
             hoverinfo="text",
         )
-    figure.update_xaxes(title=f"validation accuracy on {shifted} [%]")
-    figure.update_yaxes(title=f"validation accuracy on {ORIGINAL} [%]")
+    figure.update_xaxes(title=f"validation on {with_unit(x)}")
+    figure.update_yaxes(title=f"validation on {with_unit(y)}")
     return finished(figure, height=500)
 
 
-def _trade_text(point: Trade, shifted: str) -> str:
-    return (
-        f"<b>{point.trial.space}</b>, trial {point.trial.trial_id}, epoch {point.epoch}"
-        f"<br>{ORIGINAL}: validation {percent(point.original, 2)}, test {percent(point.test_original, 2)}"
-        f"<br>{shifted}: validation {percent(point.shifted, 2)}, test {percent(point.test_shifted, 2)}"
-        f"<br>{settings_text(point.trial.config)}"
+def _trade_text(point: Trade, pair: tuple[str, str]) -> str:
+    lines = [
+        f"{label_of(metric)}: validation {measured(metric, value)}"
+        + (f", test {measured(on_test(metric), test)}" if test is not None else "")
+        for metric, value, test in zip(pair, point.values, point.tests, strict=True)
+    ]
+    head = f"<b>{point.trial.space}</b>, trial {point.trial.trial_id}, epoch {point.epoch}"
+    return "<br>".join([head, *lines, settings_text(point.trial.config)])
+
+
+def front_table(report: Report) -> go.Figure:
+    """A table: every space's Pareto front of the objectives, validation and test, with its settings."""
+    columns = [
+        [f"<b>{member.name}</b>" if member.leads else member.name for member in report.front],
+        [member.epoch for member in report.front],
+        *([front_cell(member, metric) for member in report.front] for metric in report.objectives),
+        [settings_text(member.config).replace("<br>", ", ") for member in report.front],
+    ]
+    head = ["trial", "epoch", *report.objectives, "settings"]
+    table = go.Table(header={"values": head, "align": "left"}, cells={"values": columns, "align": "left"})
+    return go.Figure(table).update_layout(
+        height=120 + 60 * len(report.front), margin={"t": 10, "b": 10, "l": 5, "r": 5}
     )

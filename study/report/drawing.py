@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from bgbias.metrics import is_share, label_of
 from study.display import percent, rounded
 from study.record.selection import Row, Trial
 from study.report.tables import Report
@@ -81,6 +82,16 @@ def finished(figure: go.Figure, height: int) -> go.Figure:
 def percents(fractions: Sequence[float]) -> list[float]:
     """Fractions in percent."""
     return [100 * fraction for fraction in fractions]
+
+
+def scaled(metric: str, values: Sequence[float]) -> list[float]:
+    """A metric's values as they are drawn: shares in percent, losses as they are."""
+    return percents(values) if is_share(metric) else list(values)
+
+
+def with_unit(metric: str) -> str:
+    """A metric's short name with its unit, such as `shuffled [%]`."""
+    return f"{label_of(metric)} [%]" if is_share(metric) else label_of(metric)
 
 
 def short(name: str) -> str:

@@ -5,9 +5,10 @@ from urllib.parse import quote
 
 from study.display import in_percent, with_spread
 from study.record.folder import CONFIRM, SEARCH
-from study.report.analysis import shifted_variant
+from study.record.objectives import is_plain
 from study.report.page import OVERVIEW
 from study.report.tables import Report
+from study.report.text import front_cell, front_title
 from study.tracking.messages import EXPERIMENT_PLACE, RUN_PLACE
 
 MISSING = "-"
@@ -27,7 +28,8 @@ def study_note(report: Report) -> str:
         asked,
         "Test accuracy [%] of the winners, chosen on validation data:",
         _winners(report, spaces),
-        *(["Their mean ± standard deviation over fresh seeds:", _seeds(report, spaces)] if report.seed_rows else []),
+        *([] if is_plain(report.objectives) else [f"{front_title(report)}.", _front(report)]),
+        *(["Their mean ± standard deviation over fresh seeds:", _seeds(report)] if report.seed_rows else []),
         "Find runs:",
         _links(report, f"tags.study = '{report.name}' and "),
     ]
@@ -50,10 +52,10 @@ def experiment_note(report: Report) -> str:
 
 def filters(report: Report) -> dict[str, str]:
     """MLflow's filter for each group of runs that a report's study has."""
-    shifted = shifted_variant(report.config)
     found = {
         "trials of the searches": f"tags.stage = '{SEARCH}'",
-        f"winners on {shifted}": f"tags.winner LIKE '%{shifted}%'",
+        f"winners on {report.shifted}": f"tags.winner LIKE '%{report.shifted}%'",
+        **({"Pareto front": "tags.front LIKE '%'"} if len(report.objectives) > 1 else {}),
         **({"winners on fresh seeds": f"tags.stage = '{CONFIRM}'"} if report.seed_rows else {}),
     }
     spaces = dict.fromkeys(row.space for row in report.rows)
@@ -71,12 +73,23 @@ def _winners(report: Report, spaces: Sequence[str]) -> str:
     return _table(report, spaces, found)
 
 
-def _seeds(report: Report, spaces: Sequence[str]) -> str:
+def _front(report: Report) -> str:
+    rows = [
+        [f"**{member.name}**" if member.leads else member.name, *(front_cell(member, m) for m in report.objectives)]
+        for member in report.front
+    ]
+    return _markdown(["trial", *report.objectives], rows)
+
+
+def _seeds(report: Report) -> str:
     spreads = {(row.space, row.variant): with_spread(row.mean, row.std) for row in report.seed_rows}
-    return _table(report, spaces, spreads)
+    return _table(report, list(dict.fromkeys(row.space for row in report.seed_rows)), spreads)
 
 
 def _table(report: Report, spaces: Sequence[str], cells: dict[tuple[str, str], str]) -> str:
-    head = ["method", *report.variants]
     rows = [[f"`{space}`", *(cells.get((space, variant), MISSING) for variant in report.variants)] for space in spaces]
+    return _markdown(["method", *report.variants], rows)
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))

@@ -10,12 +10,14 @@ from plotly import io
 from plotly.offline import get_plotlyjs
 from rich.markup import escape as escape_markup
 
-from bgbias.data.dataset import ORIGINAL
 from bgbias.evaluation.statistics import SIGNIFICANT
+from bgbias.metrics import label_of
 from study.display import console
-from study.report import analysis, comparing, searching, training
+from study.record.objectives import is_plain
+from study.report import comparing, searching, training
 from study.report.drawing import spaces
 from study.report.tables import Report
+from study.report.text import front_title
 
 OVERVIEW = "overview.html"
 """The page's file in a report's folder."""
@@ -92,7 +94,7 @@ def _figure(key: str, title: str, figure: go.Figure | None) -> str:
 
 def sections(report: Report) -> list[Section]:
     """Every section that has something to say about a report."""
-    shifted = analysis.shifted_variant(report.config)
+    shifted = report.shifted
     found = [
         Section(
             "ranking",
@@ -101,13 +103,7 @@ def sections(report: Report) -> list[Section]:
             "fresh seeds, and black lines its 95 % interval. Hover for the hyper-parameters.",
             [("", comparing.ranking(report))],
         ),
-        Section(
-            "trade-off",
-            f"{ORIGINAL} against {shifted}",
-            f"Every trial at its epoch with the highest validation accuracy on {shifted}. Validation places the dots; "
-            "hover for test. Ringed: no other trial is at least as good on both.",
-            [("", comparing.trade_off(report))],
-        ),
+        _trade_off(report),
         *_of_each_space(report),
         Section(
             "training",
@@ -133,6 +129,16 @@ def sections(report: Report) -> list[Section]:
         text = "Test accuracy of the winners at every number of samples, from one pass; larger: validation's choice."
         found.append(Section("samples", "Number of samples", text, [("", votes)]))
     return found
+
+
+def _trade_off(report: Report) -> Section:
+    x, y = map(label_of, report.pair)
+    text = (
+        f"Every trial at its epoch that is best for {x} on validation data, which places the dots; hover for test. "
+        "Ringed: no other trial is at least as good on both."
+    )
+    tables = [] if is_plain(report.objectives) else [(front_title(report), comparing.front_table(report))]
+    return Section("trade-off", f"{y} against {x}", text, [("", comparing.trade_off(report)), *tables])
 
 
 def _of_each_space(report: Report) -> Iterable[Section]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from bgbias.metrics import VALIDATION, accuracy, is_share, label_of
 from study.display import percent
-from study.record.selection import Trial, best_epoch, highest_accuracy
+from study.record.selection import Trial, best_epoch, best_value
 from study.report import analysis
 from study.report.drawing import (
     color,
@@ -15,9 +16,11 @@ from study.report.drawing import (
     mark,
     panels,
     percents,
+    scaled,
     settings_text,
     short,
     trials_of,
+    with_unit,
 )
 from study.report.tables import Report, searched_values, spans_decades
 
@@ -28,30 +31,31 @@ FEW = 8
 
 
 def parallel_coordinates(report: Report, space: str) -> go.Figure | None:
-    """Lines: one a trial, through its searched settings and its validation accuracy on every variant that all trials
-    were judged on, coloured by that on the shifted one."""
+    """Lines: one a trial, through its searched settings and the validation metrics that all trials have.
+
+    They are coloured by the accuracy on the shifted variant."""
     trials = trials_of(report, space)
     names = searched_values(trials)
-    variants = [v for v in report.variants if all(best_epoch(t.history, v) for t in trials)]
-    if not names or not variants:
+    metrics = [metric for metric in report.metrics if all(best_epoch(t.history, metric) for t in trials)]
+    if not names or not metrics:
         return None
-    shifted = analysis.shifted_variant(report.config)
-    colored = shifted if shifted in variants else variants[0]
-    accuracies = {v: percents([highest_accuracy(t.history, v) for t in trials]) for v in variants}
+    shifted = accuracy(VALIDATION, report.shifted)
+    colored = shifted if shifted in metrics else metrics[0]
+    found = {metric: scaled(metric, [best_value(t.history, metric) for t in trials]) for metric in metrics}
     lines = go.Parcoords(
         dimensions=[
             *(axis(short(name), [trial.config.get(name) for trial in trials]) for name in names),
-            *({"label": f"{variant} [%]", "values": values} for variant, values in accuracies.items()),
+            *({"label": with_unit(metric), "values": values} for metric, values in found.items()),
         ],
-        line={"color": accuracies[colored], "colorscale": "Viridis", "showscale": True, "colorbar": _bar(colored)},
+        line={"color": found[colored], "colorscale": "Viridis", "showscale": True, "colorbar": _bar(colored)},
         labelangle=-20,
     )
     figure = finished(go.Figure(lines), height=430)
     return figure.update_layout(margin={"l": 75, "r": 60, "t": 85, "b": 30})
 
 
-def _bar(variant: str) -> dict[str, Any]:
-    return {"title": {"text": f"validation on {variant} [%]", "side": "right"}, "thickness": 12}
+def _bar(metric: str) -> dict[str, Any]:
+    return {"title": {"text": f"validation on {with_unit(metric)}", "side": "right"}, "thickness": 12}
 
 
 def axis(label: str, values: Sequence[Any]) -> dict[str, Any]:
@@ -82,10 +86,10 @@ def cut(name: str) -> str:
 
 
 def importance(report: Report, space: str) -> go.Figure | None:
-    """A map: which share of the variance of validation accuracy on each variant each searched setting explains."""
+    """A map: which share of the variance of each validation metric each searched setting explains."""
     trials = trials_of(report, space)
-    shares = {variant: analysis.importance(trials, variant) for variant in report.variants}
-    shares = {variant: found for variant, found in shares.items() if found}
+    shares = {label_of(metric): analysis.importance(trials, metric) for metric in report.metrics}
+    shares = {label: found for label, found in shares.items() if found}
     if not shares:
         return None
     names = sorted(searched_values(trials), key=lambda name: sum(found[name] for found in shares.values()))
@@ -108,29 +112,29 @@ def importance(report: Report, space: str) -> go.Figure | None:
 
 
 def effects(report: Report, space: str) -> go.Figure | None:
-    """Dots: validation accuracy on every variant against each searched setting."""
+    """Dots: the validation metrics that are shares, such as every variant's accuracy, against each searched setting."""
     trials = trials_of(report, space)
     names = searched_values(trials)
     if not names:
         return None
     figure, places = panels([short(name) for name in names], shared_y=True)
     for name, place in zip(names, places, strict=True):
-        for at, variant in enumerate(report.variants):
-            judged = [trial for trial in trials if best_epoch(trial.history, variant)]
+        for at, metric in enumerate(filter(is_share, report.metrics)):
+            judged = [trial for trial in trials if best_epoch(trial.history, metric)]
             figure.add_scatter(
                 x=[shown(trial.config.get(name)) for trial in judged],
-                y=percents([highest_accuracy(trial.history, variant) for trial in judged]),
+                y=percents([best_value(trial.history, metric) for trial in judged]),
                 mode="markers",
                 marker={"color": color(at), "symbol": mark(at), "size": 8, "opacity": 0.8},
-                name=variant,
-                legendgroup=variant,
+                name=label_of(metric),
+                legendgroup=metric,
                 showlegend=bool(judged) and name == names[0],
-                hovertext=[_effect_text(trial, variant) for trial in judged],
+                hovertext=[_effect_text(trial, metric) for trial in judged],
                 hoverinfo="text",
                 **place,
             )
         figure.update_xaxes(_scale([trial.config.get(name) for trial in trials]), **place)
-    figure.update_yaxes(title_text="validation accuracy [%]", col=1)
+    figure.update_yaxes(title_text="validation [%]", col=1)
     return figure
 
 
@@ -146,9 +150,9 @@ def shown(value: Any) -> Any:
     return value if analysis.are_numbers([value]) else str(value)
 
 
-def _effect_text(trial: Trial, variant: str) -> str:
-    best = percent(highest_accuracy(trial.history, variant), 2)
+def _effect_text(trial: Trial, metric: str) -> str:
+    best = percent(best_value(trial.history, metric), 2)
     return (
-        f"<b>{variant}</b>: {best}<br>trial {trial.trial_id}, {len(trial.history)} epochs"
+        f"<b>{label_of(metric)}</b>: {best}<br>trial {trial.trial_id}, {len(trial.history)} epochs"
         f"<br>{settings_text(trial.config)}"
     )

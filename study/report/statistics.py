@@ -40,12 +40,16 @@ class Comparison:
 
 
 def compare(folder: StudyFolder, trials: Sequence[Trial], baseline: str) -> list[Comparison]:
-    """Every space against the baseline, or where that is missing against the first, on every variant that both have."""
+    """Every space against the baseline, or where that is missing against the first, on every variant that both have.
+
+    With several objectives it is every trial on a front that was trained again, against the baseline's first one.
+    """
     right = right_answers(folder, trials)
     spaces = dict.fromkeys(trial.space for trial in trials)
     if len(spaces) < 2:
         return []
-    baseline = baseline if baseline in spaces else next(iter(spaces))
+    own = [space for space in spaces if baseline in (space, space.rpartition("-")[0])]
+    baseline = next(iter([*own, *spaces]))
     variants = dict.fromkeys(variant for _, variant in right)
     return [
         comparison

@@ -7,13 +7,26 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from bgbias.data.dataset import ORIGINAL
 from bgbias.data.datasets import datasets
 from bgbias.evaluation.statistics import CONFIDENCE
-from bgbias.metrics import TEST, accuracy, gap
+from bgbias.metrics import TEST, VALIDATION, accuracy, gap, on_test
 from study.record.config import StudyConfig
 from study.record.divergence import divergence
 from study.record.folder import CONFIRM, SEARCH, StudyFolder
-from study.record.selection import Gaps, Row, Trial, best_epoch, variant_order, winners
+from study.record.objectives import is_plain, objectives_of, shifted_variant
+from study.record.selection import (
+    Candidate,
+    Gaps,
+    Row,
+    Trial,
+    best_epoch,
+    best_metrics,
+    by_space,
+    front,
+    variant_order,
+    winners,
+)
 from study.report.statistics import Comparison, compare
 from study.settings import Settings
 
@@ -21,6 +34,8 @@ from study.settings import Settings
 @dataclass(frozen=True)
 class SeedRow:
     """A space's winner on the search's objective, trained on fresh seeds, on one variant; accuracies in [0, 1].
+
+    space: the space's label, or with several objectives the name of the trial on the front that was trained again
 
     Each seed's checkpoint is chosen on the variant's validation accuracy. `std` is the sample standard
     deviation; `low` and `high` bound the mean with 95 % confidence by Student's t; all three are None for a
@@ -44,16 +59,17 @@ class SeedRow:
 
 
 @dataclass(frozen=True)
-class GapRow:
-    """One of the dataset's gaps in test accuracy, of a space's winner on fresh seeds, in [-1, 1].
+class QuantityRow:
+    """A test metric that is not a variant's accuracy at that variant's best epoch, of a space's winner on fresh seeds.
 
-    Each seed's checkpoint is chosen on validation accuracy on the variant that is subtracted.
+    For a gap of the dataset, each seed's checkpoint is chosen on validation accuracy on the variant that is subtracted;
+    for an objective, on the first objective.
     """
 
-    gap: str
+    metric: str
     space: str
     method: str
-    gaps: list[float]
+    values: list[float]
     mean: float
     std: float | None
 
@@ -64,7 +80,8 @@ class Report:
 
     rows: the validation-selected winner of every space on every variant
     seed_rows: the winners on the search's objective on fresh seeds, where they were trained
-    gap_rows: their gaps, where the dataset declares any
+    quantity_rows: their gaps, where the dataset declares any, and the objectives that are not a variant's accuracy
+    objectives: the validation metrics that the search improved; front: every space's Pareto front of them
     comparisons: their paired tests against the baseline
     """
 
@@ -73,18 +90,40 @@ class Report:
     variants: list[str]
     rows: list[Row]
     seed_rows: list[SeedRow]
-    gap_rows: list[GapRow]
+    quantity_rows: list[QuantityRow]
     comparisons: list[Comparison]
     trials: list[Trial]
+    objectives: tuple[str, ...]
+    front: list[Candidate]
+
+    @property
+    def shifted(self) -> str:
+        """The variant that is compared with `original`."""
+        return shifted_variant(self.config.dataset, self.objectives)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The two metrics that trials trade on each other: the first two objectives, or the accuracies on the shifted
+        variant and on `original`."""
+        if len(self.objectives) > 1:
+            return self.objectives[0], self.objectives[1]
+        return accuracy(VALIDATION, self.shifted), accuracy(VALIDATION, ORIGINAL)
+
+    @property
+    def metrics(self) -> list[str]:
+        """The validation metrics that trials are compared on: the accuracy on every variant, and the objectives."""
+        return list(dict.fromkeys([*(accuracy(VALIDATION, variant) for variant in self.variants), *self.objectives]))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: "study", "experiment", "rows", "confirmed", "gaps", "comparisons" and "diverged"."""
+        """Plain values: study, experiment, rows, objectives, front, confirmed, quantities, comparisons, diverged."""
         return {
             "study": self.name,
             "experiment": self.config.mlflow_experiment,
             "rows": [asdict(row) for row in self.rows],
+            "objectives": list(self.objectives),
+            "front": [asdict(member) for member in self.front],
             "confirmed": [asdict(row) for row in self.seed_rows],
-            "gaps": [asdict(row) for row in self.gap_rows],
+            "quantities": [asdict(row) for row in self.quantity_rows],
             "comparisons": [asdict(row) for row in self.comparisons],
             "diverged": self.diverged(),
         }
@@ -102,50 +141,53 @@ def make_report(folder: StudyFolder) -> Report:
     """
     config = folder.read_config()
     trials, confirmed = folder.finished(SEARCH), folder.finished(CONFIRM)
-    variants = variant_order(trials)
+    variants, objectives = variant_order(trials), objectives_of(config)
     return Report(
         name=folder.name,
         config=config,
         variants=variants,
         rows=winners(trials),
         seed_rows=seed_rows(confirmed, variants),
-        gap_rows=gap_rows(confirmed, datasets.find(config.dataset).gaps),
+        quantity_rows=quantity_rows(confirmed, datasets.find(config.dataset).gaps, objectives),
         comparisons=compare(folder, confirmed, config.baseline),
         trials=trials,
+        objectives=objectives,
+        front=front(trials, objectives),
     )
 
 
 def seed_rows(trials: Sequence[Trial], variants: Sequence[str]) -> list[SeedRow]:
     """Mean and spread over seeds of each space on each variant it was judged on."""
-    rows = (_seed_row(space, variant, mine) for space, mine in by_space(trials).items() for variant in variants)
+    rows = (_seed_row(space, variant, mine) for space, mine in _by_seed(trials).items() for variant in variants)
     return [row for row in rows if row is not None]
 
 
-def by_space(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
+def _by_seed(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
     """The trials of each space, by seed."""
-    found: dict[str, list[Trial]] = {}
-    for trial in sorted(trials, key=lambda trial: trial.config["seed"]):
-        found.setdefault(trial.space, []).append(trial)
-    return {space: found[space] for space in dict.fromkeys(trial.space for trial in trials)}
+    return {space: sorted(mine, key=lambda trial: trial.config["seed"]) for space, mine in by_space(trials).items()}
 
 
-def gap_rows(trials: Sequence[Trial], gaps: Gaps) -> list[GapRow]:
-    """Mean and spread over seeds of each space's gaps."""
-    rows = (_gap_row(name, minus, mine) for name, (_, minus) in gaps.items() for mine in by_space(trials).values())
+def quantity_rows(trials: Sequence[Trial], gaps: Gaps, objectives: Sequence[str]) -> list[QuantityRow]:
+    """Mean and spread over seeds of each space's gaps and objectives."""
+    chosen_on = {gap(TEST, name): accuracy(VALIDATION, minus) for name, (_, minus) in gaps.items()}
+    if not is_plain(objectives):
+        chosen_on |= {on_test(metric): objectives[0] for metric in objectives}
+    each = _by_seed(trials).values()
+    rows = (_quantity_row(name, selected_on, mine) for name, selected_on in chosen_on.items() for mine in each)
     return [row for row in rows if row is not None]
 
 
-def _gap_row(name: str, minus: str, trials: Sequence[Trial]) -> GapRow | None:
-    chosen = [t.history[epoch - 1] for t in trials if (epoch := best_epoch(t.history, minus))]
-    found = [metrics[gap(TEST, name)] for metrics in chosen if gap(TEST, name) in metrics]
+def _quantity_row(name: str, selected_on: str, trials: Sequence[Trial]) -> QuantityRow | None:
+    chosen = [best_metrics(trial.history, selected_on) for trial in trials]
+    found = [metrics[name] for metrics in chosen if name in metrics]
     if not found:
         return None
     std = float(np.std(found, ddof=1)) if len(found) > 1 else None
-    return GapRow(name, trials[0].space, trials[0].config["method/name"], found, float(np.mean(found)), std)
+    return QuantityRow(name, trials[0].space, trials[0].config["method/name"], found, float(np.mean(found)), std)
 
 
 def _seed_row(space: str, variant: str, trials: Sequence[Trial]) -> SeedRow | None:
-    judged = [(trial, epoch) for trial in trials if (epoch := best_epoch(trial.history, variant))]
+    judged = [(trial, epoch) for trial in trials if (epoch := best_epoch(trial.history, accuracy(VALIDATION, variant)))]
     if not judged:
         return None
     tests = [trial.history[epoch - 1][accuracy(TEST, variant)] for trial, epoch in judged]

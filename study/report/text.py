@@ -1,9 +1,11 @@
 """A report's tables on the terminal, in percent."""
 
 from bgbias.evaluation.statistics import SIGNIFICANT
-from study.display import counted, in_percent, points, with_spread
+from bgbias.metrics import is_share, on_test
+from study.display import counted, in_percent, measured, points, with_spread
+from study.record.selection import Candidate
 from study.report.layout import Grid
-from study.report.tables import GapRow, Report, SeedRow
+from study.report.tables import QuantityRow, Report, SeedRow
 
 MISSING = "-"
 DIVERGED_MARK = "†"
@@ -44,6 +46,30 @@ def divergence_lines(report: Report) -> list[str]:
     return lines
 
 
+def front_table(report: Report) -> Grid:
+    """Trials x objectives: every space's Pareto front, those on the front of all spaces in bold."""
+    columns = ["epoch", *report.objectives]
+    return Grid(front_title(report), columns, {member.name: _front_row(report, member) for member in report.front})
+
+
+def _front_row(report: Report, member: Candidate) -> list[str]:
+    cells = [str(member.epoch), *(front_cell(member, metric) for metric in report.objectives)]
+    return [f"[bold]{cell}[/]" for cell in cells] if member.leads else cells
+
+
+def front_title(report: Report) -> str:
+    """What the table of the front shows."""
+    what = "Pareto front" if len(report.objectives) > 1 else "winners on the objective"
+    return f"{what}: validation (test); bold: no trial of another space is better"
+
+
+def front_cell(member: Candidate, metric: str) -> str:
+    """A member's value on validation data, and in brackets on test data."""
+    test = on_test(metric)
+    shown = f" ({measured(test, member.test_values[test])})" if test in member.test_values else ""
+    return f"{measured(metric, member.values[metric])}{shown}"
+
+
 def seed_table(report: Report) -> Grid:
     """Methods x variants: mean and standard deviation over fresh seeds."""
     found = {(row.space, row.variant): row for row in report.seed_rows}
@@ -52,13 +78,14 @@ def seed_table(report: Report) -> Grid:
         return _with_spread(found.get((space, variant)))
 
     seeds = counted(len(report.seed_rows[0].seeds), "fresh seed")
-    title = f"winners on the search's objective, {seeds}: test accuracy [%], mean ± standard deviation"
-    gaps = {(row.space, row.gap): row for row in report.gap_rows}
-    names = list(dict.fromkeys(row.gap for row in report.gap_rows))
+    who = "members of the front" if len(report.objectives) > 1 else "winners on the search's objective"
+    title = f"{who}, {seeds}: test accuracy [%], mean ± standard deviation"
+    quantities = {(row.space, row.metric): row for row in report.quantity_rows}
+    names = list(dict.fromkeys(row.metric for row in report.quantity_rows))
     rows = {
         space: [
             *(cell(space, variant) for variant in report.variants),
-            *(_with_spread(gaps.get((space, name))) for name in names),
+            *(_with_spread(quantities.get((space, name))) for name in names),
         ]
         for space in dict.fromkeys(row.space for row in report.seed_rows)
     }
@@ -82,5 +109,9 @@ def comparison_table(report: Report) -> Grid:
     return Grid(title, report.variants, {space: [cell(space, v) for v in report.variants] for space in spaces})
 
 
-def _with_spread(row: SeedRow | GapRow | None) -> str:
-    return MISSING if row is None else with_spread(row.mean, row.std)
+def _with_spread(row: SeedRow | QuantityRow | None) -> str:
+    if row is None:
+        return MISSING
+    if isinstance(row, SeedRow) or is_share(row.metric):
+        return with_spread(row.mean, row.std)
+    return f"{row.mean:.2f}" + (f" ± {row.std:.2f}" if row.std is not None else "")

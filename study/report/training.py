@@ -54,7 +54,7 @@ def _winner_lines(row: Row, trial: Trial, color: str) -> list[go.Scatter]:
 
 def losses(report: Report) -> go.Figure:
     """Lines: every term of the training loss, of each method's winner on the shifted variant."""
-    winners = analysis.winners_on(report, analysis.shifted_variant(report.config))
+    winners = analysis.winners_on(report, report.shifted)
     terms = list(dict.fromkeys(term for trial in winners for term in analysis.loss_terms(trial)))
     figure, places = panels([short(term) for term in terms], shared_y=False)
     named: set[str] = set()

@@ -4,6 +4,7 @@ Ray pickles callbacks, so what they open is opened in `setup`.
 """
 
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +15,15 @@ from rich.markup import escape
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bgbias.errors import CheckpointError
-from bgbias.metrics import best_accuracy
 from study.cluster.ray_internals import try_again
-from study.display import bar, console, counted, percent, rounded
+from study.display import bar, console, counted, measured, rounded
 from study.record.divergence import divergence
 from study.record.epoch import EpochReport
 from study.record.folder import SEARCH, StudyFolder
 from study.record.provenance import now
-from study.record.selection import Trial, each_ones_best, highest_accuracy, winners
+from study.record.selection import Kept, Trial, score, values_of, worth_keeping
 from study.record.storage import Storage
-from study.search.trainable import ENVIRONMENT, EPOCH, REPORT, SETTINGS, TRIAL, Environment, Result
+from study.search.trainable import ENVIRONMENT, EPOCH, REPORT, SETTINGS, TRIAL, VALUES, Environment, Result
 from study.tracking.recorded import report_end, report_trial
 from study.tracking.reporter import Reporter
 from study.training.trial_store import TrialStore
@@ -35,14 +35,16 @@ FAILURES = 3
 class Recorder(Callback):  # type: ignore[misc]
     """Writes each trial into the study's folder and its outbox, and keeps the winners' checkpoints."""
 
-    def __init__(self, root: Path, stage: str, space: str, experiment: str, study_id: str) -> None:
-        self._given = (root, stage, space, experiment, study_id)
+    def __init__(
+        self, root: Path, stage: str, space: str, objectives: Sequence[str], experiment: str, study_id: str
+    ) -> None:
+        self._given = (root, stage, space, objectives, experiment, study_id)
 
     def __getstate__(self) -> dict[str, object]:
         return {"_given": self._given}
 
     def setup(self, **info: object) -> None:  # noqa: ARG002
-        root, self._stage, self._space, experiment, study_id = self._given
+        root, self._stage, self._space, self._objectives, experiment, study_id = self._given
         self._folder = StudyFolder(root)
         self._reporter = Reporter(self._folder.outbox, experiment, study_id)
         self._keeping = self._folder.finished(self._stage, self._space)
@@ -75,18 +77,18 @@ class Recorder(Callback):  # type: ignore[misc]
     def on_trial_complete(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
         record = self._running.pop(trial.config[TRIAL])
         rivals = [*self._keeping, record]
-        rows = winners(rivals) if self._stage == SEARCH else each_ones_best(rivals)
+        kept = self._kept(rivals)
         store = TrialStore(Storage(Environment.from_json(trial.config[ENVIRONMENT]).storage), record.trial_id)
         try:
-            self._folder.keeper(self._stage).offer(record, store.fetch, rows)
+            self._folder.keeper(self._stage).offer(record, store.fetch, kept)
         except (CheckpointError, OSError) as error:
             self._give_up(record.trial_id, str(error))
             return
-        keeping = {row.trial for row in rows}
+        keeping = {found.trial for found in kept}
         self._keeping = [rival for rival in rivals if rival.trial_id in keeping]
         at = now()
         self._folder.finish_trial(record.trial_id, at)
-        report_end(self._reporter, record, at)
+        report_end(self._reporter, record, self._objectives, at)
         self._aside.submit(store.delete)  # what cannot be deleted does no harm, and goes at the study's end
 
     def on_trial_error(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
@@ -101,29 +103,35 @@ class Recorder(Callback):  # type: ignore[misc]
         self._reporter.close()
         self._aside.shutdown()
 
+    def _kept(self, rivals: Sequence[Trial]) -> set[Kept]:
+        """A search keeps what is best of all its trials, a confirmation what is best of each."""
+        if self._stage == SEARCH:
+            return worth_keeping(rivals, self._objectives)
+        return {kept for rival in rivals for kept in worth_keeping([rival], self._objectives)}
+
     def _give_up(self, name: str, reason: str) -> None:
         self._folder.fail_trial(name, reason)
         self._reporter.end_trial(name, "FAILED")
 
 
 class Watcher(Callback):  # type: ignore[misc]
-    """Shows how far the trials are, and each one's result on the objective's variant."""
+    """Shows how far the trials are, and each one's values of the objectives."""
 
     def __init__(
-        self, root: Path, stage: str, space: str, objective: str, trials: int, searched: tuple[str, ...]
+        self, root: Path, stage: str, space: str, objectives: Sequence[str], trials: int, searched: tuple[str, ...]
     ) -> None:
-        self._given = (root, stage, space, objective, trials, searched)
+        self._given = (root, stage, space, objectives, trials, searched)
 
     def __getstate__(self) -> dict[str, object]:
         return {"_given": self._given}
 
     def setup(self, **info: object) -> None:  # noqa: ARG002
-        root, stage, space, self._objective, total, self._searched = self._given
+        root, stage, space, self._objectives, total, self._searched = self._given
         self._folder = StudyFolder(root)
         self._title = f"{stage} {space}"
         finished = self._folder.finished(stage, space)
         self._what = "best" if stage == SEARCH else "mean"  # of fresh seeds the luckiest says nothing
-        self._found = [highest_accuracy(trial.history, self._objective) for trial in finished]
+        self._found = [values_of(trial.history, self._objectives) for trial in finished]
         self._running: dict[str, int] = {}
         columns = (TextColumn("{task.description}"), *bar(), MofNCompleteColumn(), TimeElapsedColumn())
         self._progress = Progress(*columns, console=console)
@@ -136,14 +144,14 @@ class Watcher(Callback):  # type: ignore[misc]
 
     def on_trial_complete(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
         settings, result = json.loads(trial.config[SETTINGS]), trial.last_result
-        found = result[best_accuracy(self._objective)]
-        self._found.append(found)
+        values = json.loads(result[VALUES])
+        self._found.append(values)
         searched = " ".join(f"{key.split('/')[-1]}={rounded(settings[key])}" for key in self._searched)
         history = self._folder.trial(trial.config[TRIAL]).history
         reason = f", [yellow]diverged: {why}[/]" if (why := divergence(history)) else ""
         self._progress.console.print(
-            f"[dim]{self._title}[/] {percent(found)} on {self._objective} (validation)"
-            f" after {counted(int(result[EPOCH]), 'epoch')}{reason}  [dim]{escape(searched)}[/]",
+            f"[dim]{self._title}[/] {self._shown(values)} after {counted(int(result[EPOCH]), 'epoch')}{reason}"
+            f"  [dim]{escape(searched)}[/]",
             soft_wrap=True,
         )
         self._end(trial)
@@ -165,6 +173,14 @@ class Watcher(Callback):  # type: ignore[misc]
 
     def _show(self) -> None:
         running = f"  running at epoch {' '.join(map(str, self._running.values()))}" if self._running else ""
-        found = self._found or [0.0]
-        shown = max(found) if self._what == "best" else sum(found) / len(found)
-        self._progress.update(self._task, description=f"{self._title}  {self._what} {percent(shown)}{running}")
+        shown = f"  {self._what} {self._shown(self._summary())}" if self._found else ""
+        self._progress.update(self._task, description=f"{self._title}{shown}{running}")
+
+    def _summary(self) -> Sequence[float]:
+        if self._what == "mean":
+            return [sum(values) / len(values) for values in zip(*self._found, strict=True)]
+        first = self._objectives[0]
+        return max(self._found, key=lambda values: score({first: values[0]}, first))
+
+    def _shown(self, values: Sequence[float]) -> str:
+        return ", ".join(f"{m} {measured(m, value)}" for m, value in zip(self._objectives, values, strict=True))

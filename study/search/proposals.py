@@ -6,18 +6,22 @@ with the same proposals, from nothing but its record of trials.
 
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from bgbias.metrics import lower_is_better
 from bgbias.randomness import derive
-from study.record.selection import Trial, highest_accuracy
+from study.record.selection import Trial, values_of
 from study.search.grid import Grid
 from study.settings import Settings
 from study.space import SearchSpace
@@ -40,15 +44,15 @@ class Proposals(Protocol):
     def propose(self, trial_id: str, number: int) -> Settings:
         """The searched settings of the stage's trial of this number, counted from 0."""
 
-    def tell(self, trial_id: str, value: float, epochs: int) -> None:
-        """How a trial ended: its highest validation accuracy, in [0, 1], and after how many epochs."""
+    def tell(self, trial_id: str, values: Sequence[float], epochs: int) -> None:
+        """How a trial ended: its objectives at the epoch that is best for the first, and after how many epochs."""
 
     def give_up(self, trial_id: str) -> None:
         """A trial failed."""
 
 
 class Seeds:
-    """The same settings on each of some seeds."""
+    """The same settings on each of several seeds."""
 
     searched = ("seed",)
 
@@ -62,7 +66,7 @@ class Seeds:
         """The next seed."""
         return {"seed": self._seeds[number]}
 
-    def tell(self, trial_id: str, value: float, epochs: int) -> None:
+    def tell(self, trial_id: str, values: Sequence[float], epochs: int) -> None:
         """Nothing is learned."""
 
     def give_up(self, trial_id: str) -> None:
@@ -98,14 +102,17 @@ class OptunaProposals:
     """TPE over a space, seeded, in a journal file that Optuna and its dashboard can open.
 
     A third of the trials, at least 4, are drawn at random before TPE models them. A trial that was stopped early is
-    told as pruned, at its last epoch. A configuration that was proposed before is replaced by one that was not, so a
-    space has no more trials than configurations.
+    told as pruned, at its last epoch; with several objectives none is, and TPE ranks trials by their fronts. A
+    configuration that was proposed before is replaced by one that was not, so a space has no more trials than
+    configurations.
     """
 
-    def __init__(self, space: SearchSpace, objective: str, journal: Path, epochs: int, total: int, seed: int) -> None:
+    def __init__(
+        self, space: SearchSpace, objectives: Sequence[str], journal: Path, epochs: int, total: int, seed: int
+    ) -> None:
         self._grid, self._used = Grid(space.params), set[int]()
         self.total, self.searched = int(min(total, self._grid.size)), tuple(space.params)
-        self._params, self._objective, self._journal = dict(space.params), objective, journal
+        self._params, self._objectives, self._journal = dict(space.params), objectives, journal
         self._epochs, self._seed, self._random = epochs, seed, max(4, total // 3)
         self._asked: dict[str, optuna.Trial] = {}
 
@@ -116,13 +123,20 @@ class OptunaProposals:
         for stale in self._journal.parent.glob(f"{self._journal.name}*"):
             stale.unlink()
         storage = JournalStorage(QuickJournal(self._journal))
-        self._study = optuna.create_study(study_name=self._journal.stem, storage=storage, direction="maximize")
+        directions = [
+            StudyDirection.MINIMIZE if lower_is_better(metric) else StudyDirection.MAXIMIZE
+            for metric in self._objectives
+        ]
+        self._study = optuna.create_study(study_name=self._journal.stem, storage=storage, directions=directions)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            self._study.set_metric_names(list(self._objectives))
         for trial in trials:
             params = {name: trial.config[name] for name in self.searched}
             self._is_new(params)
             if trial.finished:
-                best = highest_accuracy(trial.history, self._objective)
-                self._study.add_trial(self._told(params, best, len(trial.history)))
+                values = values_of(trial.history, self._objectives)
+                self._study.add_trial(self._told(params, values, len(trial.history)))
             else:
                 self._study.enqueue_trial(params)
                 self._asked[trial.trial_id] = self._study.ask(self._params)
@@ -149,25 +163,29 @@ class OptunaProposals:
         self._used.add(number)
         return len(self._used) > before
 
-    def tell(self, trial_id: str, value: float, epochs: int) -> None:
+    def tell(self, trial_id: str, values: Sequence[float], epochs: int) -> None:
         """Complete or pruned, by how many epochs there were."""
         trial = self._asked.pop(trial_id)
-        if epochs < self._epochs:
-            trial.report(value, epochs)
+        if self._pruned(epochs):
+            trial.report(values[0], epochs)
             self._study.tell(trial, state=TrialState.PRUNED)
         else:
-            self._study.tell(trial, value)
+            self._study.tell(trial, values)
 
     def give_up(self, trial_id: str) -> None:
         """A failure, which TPE leaves out."""
         self._study.tell(self._asked.pop(trial_id), state=TrialState.FAIL)
 
-    def _told(self, params: Settings, value: float, epochs: int) -> FrozenTrial:
-        pruned = epochs < self._epochs
+    def _pruned(self, epochs: int) -> bool:
+        """Whether a trial counts as stopped early. Optuna knows no such trials of several objectives."""
+        return epochs < self._epochs and len(self._objectives) == 1
+
+    def _told(self, params: Settings, values: Sequence[float], epochs: int) -> FrozenTrial:
+        pruned = self._pruned(epochs)
         return create_trial(
             state=TrialState.PRUNED if pruned else TrialState.COMPLETE,
-            value=value,
+            values=values,
             params=dict(params),
             distributions=self._params,
-            intermediate_values={epochs: value} if pruned else {},
+            intermediate_values={epochs: values[0]} if pruned else {},
         )

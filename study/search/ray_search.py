@@ -12,12 +12,11 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import Searcher
 
 from bgbias.config import RunConfig
-from bgbias.metrics import best_accuracy
 from study.cluster.ray_internals import stand_in
 from study.record.folder import SEARCH, StudyFolder
-from study.record.selection import Trial, highest_accuracy
+from study.record.selection import Trial, best_metrics, score
 from study.search.proposals import Proposals
-from study.search.trainable import EPOCH, SETTINGS, TRIAL, Result
+from study.search.trainable import EPOCH, SCORE, SETTINGS, TRIAL, VALUES, Result
 from study.settings import Settings
 
 
@@ -27,14 +26,12 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
     A trial is recorded before Ray hears of it, so that none is forgotten whenever the driver is killed.
     """
 
-    def __init__(
-        self, folder: StudyFolder, stage: str, space: str, objective: str, proposals: Proposals, fixed: Settings
-    ) -> None:
+    def __init__(self, folder: StudyFolder, stage: str, space: str, proposals: Proposals, fixed: Settings) -> None:
         """
         Args:
             fixed: flat settings of every trial, beside those that are proposed.
         """
-        super().__init__(metric=best_accuracy(objective), mode="max")
+        super().__init__(metric=SCORE, mode="max")
         self._folder, self._stage, self._space = folder, stage, space
         self._proposals, self._fixed = proposals, fixed
         recorded = folder.trials(stage, space)
@@ -64,7 +61,7 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
         if error or not result:
             self._proposals.give_up(name)
         else:
-            self._proposals.tell(name, float(result[self.metric]), int(result[EPOCH]))
+            self._proposals.tell(name, json.loads(str(result[VALUES])), int(result[EPOCH]))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the folder holds all."""
@@ -85,7 +82,7 @@ class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
     """Successive halving that a resumed study takes up where it was, from the trials its folder holds."""
 
     def __init__(self, folder: StudyFolder, space: str, objective: str, **kwargs: int) -> None:
-        super().__init__(time_attr=EPOCH, metric=best_accuracy(objective), mode="max", **kwargs)
+        super().__init__(time_attr=EPOCH, metric=SCORE, mode="max", **kwargs)
         self._stopped: set[str] = set()
         for recorded in folder.trials(SEARCH, space):
             self._recall(recorded, objective)
@@ -112,8 +109,8 @@ class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
         trial = stand_in(recorded.trial_id)
         super().on_trial_add(None, trial)
         for epoch in range(1, len(recorded.history) + 1):
-            best = highest_accuracy(recorded.history[:epoch], objective)
-            self._decide(trial, {EPOCH: epoch, self.metric: best})
+            best = score(best_metrics(recorded.history[:epoch], objective), objective)
+            self._decide(trial, {EPOCH: epoch, SCORE: best})
 
 
 def own(trial: RayTrial) -> SimpleNamespace:
@@ -122,7 +119,7 @@ def own(trial: RayTrial) -> SimpleNamespace:
 
 
 def make_scheduler(folder: StudyFolder, space: str, objective: str, epochs: int, every: int) -> RecordedHalving:
-    """Asynchronous successive halving on validation accuracy: after a fifth of the epochs, and again after three
+    """Asynchronous successive halving on one objective: after a fifth of the epochs, and again after three
     fifths, the worse two thirds of what has come that far stop. Trials that are judged only after `every` epochs, which
     may be more than a fifth, stop then, and again after three times as many.
 

@@ -12,8 +12,7 @@ from study.cluster.ray_internals import UNLIMITED, own_interrupt
 from study.display import command_line, console, counted
 from study.errors import StudyInterruptedError, TrialsFailedError
 from study.record.config import StudyConfig
-from study.record.folder import SEARCH, StudyFolder
-from study.record.selection import winner
+from study.record.folder import StudyFolder
 from study.scratch import scratch
 from study.search.callbacks import Recorder, Watcher
 from study.search.proposals import OptunaProposals, Proposals, Seeds
@@ -26,15 +25,16 @@ from study.space import SearchSpace
 @dataclass(frozen=True)
 class Stage:
     """
-    name: `search` or `confirm`; space: the space's label
-    objective: the variant whose validation accuracy is maximised
+    name: `search` or `confirm`
+    space: the space's label; in `confirm` with several objectives, the name of the trial that is trained again
+    objectives: the metrics to improve, one or several
     """
 
     config: StudyConfig
     folder: StudyFolder
     name: str
     space: str
-    objective: str
+    objectives: tuple[str, ...]
 
     def search(self, space: SearchSpace) -> None:
         """Search the space; already finished trials are not run again."""
@@ -43,26 +43,23 @@ class Stage:
             self._fit(Seeds([config.seed]), fixed)
             return
         journal, epochs, scheduler = self.folder.journal(self.space), config.epochs, None
-        if config.early_stopping:
+        if config.early_stopping is not False and len(self.objectives) == 1:
             every = RunConfig.from_flat(fixed).evaluation.every
-            scheduler = make_scheduler(self.folder, self.space, self.objective, epochs, every)
-        proposals = OptunaProposals(space, self.objective, journal, epochs, config.trials, config.seed)
+            scheduler = make_scheduler(self.folder, self.space, self.objectives[0], epochs, every)
+        proposals = OptunaProposals(space, self.objectives, journal, epochs, config.trials, config.seed)
         if proposals.total < config.trials:
             console.print(f"{escape(self.space)} has {counted(proposals.total, 'configuration')}, each is tried once")
         self._fit(proposals, fixed, scheduler)
 
-    def confirm(self) -> None:
-        """Train the search's winner on the objective, if there is one, again on `confirm_seeds` fresh seeds."""
-        best = winner(self.folder.finished(SEARCH, self.space), self.objective)
-        if best is None:
-            return
+    def confirm(self, settings: Settings) -> None:
+        """Train flat settings again on `confirm_seeds` fresh seeds."""
         first = self.config.seed + 1
-        self._fit(Seeds(range(first, first + self.config.confirm_seeds)), best.config)
+        self._fit(Seeds(range(first, first + self.config.confirm_seeds)), settings)
 
     def _fit(self, proposals: Proposals, fixed: Settings, scheduler: RecordedHalving | None = None) -> None:
         if len(self.folder.finished(self.name, self.space)) >= proposals.total:
             return
-        search = RecordedSearch(self.folder, self.name, self.space, self.objective, proposals, fixed)
+        search = RecordedSearch(self.folder, self.name, self.space, proposals, fixed)
         resources = {"cpu": self.config.cpus_per_trial, "gpu": self.config.gpus_per_trial}
         with scratch() as folder, warnings.catch_warnings(), own_interrupt():
             warnings.simplefilter("ignore")
@@ -83,7 +80,7 @@ class Stage:
 
     def _environment(self) -> Environment:
         config = self.config
-        return Environment(self.folder.storage(config), self.objective, config.cpus_per_trial, config.device)
+        return Environment(self.folder.storage(config), self.objectives, config.cpus_per_trial, config.device)
 
     def _run_config(self, folder: Path, proposals: Proposals) -> tune.RunConfig:
         """Ray is to keep nothing and to try for ever: the storage holds what trials go on from, and the recorder
@@ -95,8 +92,8 @@ class Stage:
             failure_config=tune.FailureConfig(max_failures=UNLIMITED),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             callbacks=[
-                Recorder(*given, self.config.mlflow_experiment, self.config.study_id),
-                Watcher(*given, self.objective, proposals.total, proposals.searched),
+                Recorder(*given, self.objectives, self.config.mlflow_experiment, self.config.study_id),
+                Watcher(*given, self.objectives, proposals.total, proposals.searched),
             ],
             verbose=0,
         )

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from ray import tune
 
 from bgbias.config import RunConfig
-from bgbias.metrics import best_accuracy
 from bgbias.training import choose_device
 from study.cluster.process import set_up
 from study.record.epoch import EpochReport
 from study.record.json_record import JsonRecord, json_record
-from study.record.selection import highest_accuracy
+from study.record.selection import best_metrics, score, values_of
 from study.record.storage import Storage
 from study.scratch import Scratch
 from study.training.run import Run, cached_dataset
@@ -24,29 +23,36 @@ from study.training.trial_store import TrialStore
 ENVIRONMENT, TRIAL, SETTINGS = "environment", "trial", "settings"
 """Keys of what Ray hands to a trial: what all share, as JSON, the trial's own name, and its flat configuration, as
 JSON."""
-EPOCH, REPORT = "epoch", "report"
-"""Keys of what a trial returns to Ray: how many epochs it has, and the last one's report, as JSON."""
+EPOCH, REPORT, SCORE, VALUES = "epoch", "report", "score", "values"
+"""Keys of what a trial returns to Ray: how many epochs it has; the last one's report, as JSON; the first objective at
+its best epoch so far, higher being better; and all objectives at that epoch, as JSON."""
 
 Result = dict[str, str | float]
 """What a trial returns to Ray after an epoch."""
 
 
-def result_of(epochs: Sequence[EpochReport], objective: str, *, done: bool) -> Result:
-    """The last epoch's report, and on the objective's variant the highest validation accuracy so far."""
-    best = highest_accuracy([report.metrics for report in epochs], objective)
-    return {REPORT: epochs[-1].to_json(), EPOCH: len(epochs), best_accuracy(objective): best, "done": done}
+def result_of(epochs: Sequence[EpochReport], objectives: Sequence[str], *, done: bool) -> Result:
+    """What a trial returns to Ray after its last epoch so far."""
+    history = [report.metrics for report in epochs]
+    return {
+        REPORT: epochs[-1].to_json(),
+        EPOCH: len(epochs),
+        SCORE: score(best_metrics(history, objectives[0]), objectives[0]),
+        VALUES: json.dumps(values_of(history, objectives)),
+        "done": done,
+    }
 
 
 @json_record
 class Environment(JsonRecord):
     """What all trials of a stage share.
 
-    storage: path or URI for what they go on from; objective: a variant
+    storage: path or URI for what they go on from; objectives: metrics
     cpus: that each reserves; device: `auto`, `cpu` or `cuda`
     """
 
     storage: str
-    objective: str
+    objectives: tuple[str, ...]
     cpus: float
     device: str
 
@@ -61,11 +67,11 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, str]) -> None:
         environment = Environment.from_json(config[ENVIRONMENT])
         set_up(max(1, int(environment.cpus)))
-        self._objective = environment.objective
+        self._objectives = environment.objectives
         run = RunConfig.from_flat(json.loads(config[SETTINGS]))
         dataset = cached_dataset(run.dataset, run.data)
         self._scratch = Scratch()
-        self._run = Run(run, dataset, choose_device(environment.device), self._scratch.path)
+        self._run = Run(run, dataset, choose_device(environment.device), self._scratch.path, self._objectives)
         self._store = TrialStore(Storage(environment.storage), config[TRIAL])
         self._store.load(self._run)
         self._reported = 0
@@ -81,7 +87,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             run.epoch()
             self._store.save(run)
         self._reported = len(run.epochs)
-        return result_of(run.epochs, self._objective, done=run.done)
+        return result_of(run.epochs, self._objectives, done=run.done)
 
     def cleanup(self) -> None:
         self._scratch.remove()

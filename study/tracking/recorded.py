@@ -1,34 +1,37 @@
 """What a study's record becomes in its outbox, trial by trial or all of it anew."""
 
+from collections.abc import Sequence
+
 from bgbias.data.datasets import datasets
 from study.record.divergence import DIVERGED, divergence
 from study.record.folder import CONFIRM, SEARCH, StudyFolder
+from study.record.objectives import objectives_of
 from study.record.selection import Trial, summary
 from study.tracking.reporter import Reporter
 
 
 def report_all(reporter: Reporter, folder: StudyFolder) -> None:
     """Report everything that is recorded of all trials. MLflow is changed only where it lacks something."""
+    objectives = objectives_of(folder.read_config())
     for trial in (*folder.trials(SEARCH), *folder.trials(CONFIRM)):
         report_trial(reporter, folder.name, trial)
         for report in trial.epochs:
             reporter.epoch(trial.trial_id, report)
         if trial.finished:
-            report_end(reporter, trial, trial.ended)
+            report_end(reporter, trial, objectives, trial.ended)
         else:
             reporter.end_trial(trial.trial_id, "FAILED" if folder.has_failed(trial.trial_id) else "KILLED")
 
 
 def report_trial(reporter: Reporter, study: str, trial: Trial) -> None:
     """Report that a trial begins, or goes on."""
-    name, tags = f"{trial.space}-{trial.number:04d}", {"study": study, **trial_tags(trial)}
-    reporter.trial(trial.trial_id, name, trial.config, tags, trial.started)
+    reporter.trial(trial.trial_id, trial.name, trial.config, {"study": study, **trial_tags(trial)}, trial.started)
 
 
-def report_end(reporter: Reporter, trial: Trial, at: int | None) -> None:
+def report_end(reporter: Reporter, trial: Trial, objectives: Sequence[str], at: int | None) -> None:
     """Report what a finished trial came to."""
     gaps = datasets.find(trial.config["dataset/name"]).gaps
-    reporter.summary(trial.trial_id, summary(trial.history, gaps), at)
+    reporter.summary(trial.trial_id, summary(trial.history, gaps, objectives), at)
     if reason := divergence(trial.history):
         reporter.tag_trial(trial.trial_id, {DIVERGED: reason})
     reporter.end_trial(trial.trial_id, "FINISHED", at)

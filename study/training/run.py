@@ -22,13 +22,23 @@ STATE, HISTORY = "state.pt", "history.jsonl"
 
 
 class Run:
-    """A trainer with its history and its kept checkpoints."""
+    """A trainer with its history and its kept checkpoints.
 
-    def __init__(self, config: RunConfig, dataset: Dataset, device: torch.device, scratch: Path) -> None:
+    objectives: metrics whose best epochs are kept, beside those of every variant
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        dataset: Dataset,
+        device: torch.device,
+        scratch: Path,
+        objectives: Sequence[str] = (),
+    ) -> None:
         self.config = config
         foundation = classifier_weights(config, dataset, device)
         self.trainer = Trainer(config.method, config.model, dataset, config.training, config.seed, device, foundation)
-        self.keeper = EpochKeeper(scratch)
+        self.keeper = EpochKeeper(scratch, objectives)
         self.epochs: list[EpochReport] = []
 
     @property

@@ -8,14 +8,12 @@ does not matter what ended the last attempt: a killed process, a lost node, a fu
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from bgbias.errors import CheckpointError
 from bgbias.files import write_checksums
 from study.errors import StorageError
-from study.record.epoch import Metrics
-from study.record.keeper import kept_epochs
 from study.record.storage import Storage
 from study.scratch import scratch
 from study.training.run import Run, read_history
@@ -42,7 +40,7 @@ class TrialStore:
             write_checksums(state)
             patiently(lambda: self._storage.put(run.keeper.path(epoch), f"epoch/{epoch}"))
             patiently(lambda: self._storage.put(state, f"state/{epoch}"))
-        self._prune(run.history)
+        self._prune(run)
 
     def load(self, run: Run) -> None:
         """Let the run go on from the newest whole state; without one it begins anew."""
@@ -51,7 +49,7 @@ class TrialStore:
                 state = folder / "state"
                 try:
                     self._storage.get(f"state/{epoch}", state)
-                    for kept in kept_epochs([report.metrics for report in read_history(state)]):
+                    for kept in run.keeper.kept([report.metrics for report in read_history(state)]):
                         self.fetch(kept, run.keeper.path(kept))
                 except CheckpointError:
                     continue
@@ -71,8 +69,9 @@ class TrialStore:
         """Delete everything of the trial."""
         self._all.delete(self._trial)
 
-    def _prune(self, history: Sequence[Metrics]) -> None:
-        kept = kept_epochs(history) | kept_epochs(history[:-1])
+    def _prune(self, run: Run) -> None:
+        history = run.history
+        kept = run.keeper.kept(history) | run.keeper.kept(history[:-1])
         for epoch in self._numbers("epoch") - kept:
             self._storage.delete(f"epoch/{epoch}")
         for epoch in self._numbers("state") - {len(history), len(history) - 1}:

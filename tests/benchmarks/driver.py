@@ -28,7 +28,6 @@ from ray.tune.search.optuna import OptunaSearch
 
 from bgbias.files import write_checksums
 from bgbias.methods.erm import Erm
-from bgbias.metrics import best_accuracy
 from study.cluster.ray_internals import QUIET
 from study.record.config import StudyConfig
 from study.record.epoch import EpochReport
@@ -38,12 +37,12 @@ from study.search import stage
 from study.search.callbacks import Recorder, Watcher
 from study.search.proposals import OptunaProposals
 from study.search.ray_search import RecordedSearch
-from study.search.trainable import ENVIRONMENT, EPOCH, TRIAL, Environment, result_of
+from study.search.trainable import ENVIRONMENT, EPOCH, SCORE, TRIAL, Environment, result_of
 from study.space import SearchSpace
 from study.study import reporting, sending
 
 EPOCHS, WORKERS, METRICS = 3, 2, 20
-OBJECTIVE = "original"
+OBJECTIVES = ("val/original/accuracy",)
 SPACE = SearchSpace(method=Erm, params={"training/learning_rate": FloatDistribution(1e-4, 1e-1, log=True)})
 
 
@@ -61,14 +60,14 @@ class Nothing(tune.Trainable):  # type: ignore[misc]
         epoch = len(self._epochs) + 1
         value = (time.time_ns() % 997 + epoch * 1000) / 4000
         accuracies = {f"{split}/v{i}/accuracy": value for split in ("val", "test") for i in range(METRICS // 2)}
-        own = {f"{split}/{OBJECTIVE}/accuracy": value for split in ("val", "test")}
+        own = {f"{split}/original/accuracy": value for split in ("val", "test")}
         self._epochs.append(EpochReport(epoch, {**accuracies, **own}))
         done = epoch == EPOCHS
         if TRIAL not in self._config:
-            return {**self._epochs[-1].metrics, EPOCH: epoch, best_accuracy(OBJECTIVE): value, "done": done}
+            return {**self._epochs[-1].metrics, EPOCH: epoch, SCORE: value, "done": done}
         if done:
             self._store()
-        return result_of(self._epochs, OBJECTIVE, done=done)
+        return result_of(self._epochs, OBJECTIVES, done=done)
 
     def _store(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -153,8 +152,7 @@ def bare_loop(trials: int, scratch: Path) -> None:
     """Ray Tune's loop with the same sampler on the same kind of storage."""
     storage = JournalStorage(JournalFileBackend(str(scratch / "bare.journal")))
     sampler = optuna.samplers.TPESampler(seed=0, n_startup_trials=trials // 3)
-    metric = best_accuracy(OBJECTIVE)
-    search = OptunaSearch(space=dict(SPACE.params), metric=metric, mode="max", sampler=sampler, storage=storage)
+    search = OptunaSearch(space=dict(SPACE.params), metric=SCORE, mode="max", sampler=sampler, storage=storage)
     tune.Tuner(
         tune.with_resources(Nothing, {"cpu": 1}),
         tune_config=tune.TuneConfig(search_alg=search, num_samples=trials, reuse_actors=True),
@@ -173,7 +171,7 @@ def study_loop(trials: int, scratch: Path) -> None:
     folder.create(config)
     stage.TrialTrainable = Nothing  # type: ignore[misc]
     with sending(config, folder), reporting(config, folder):
-        stage.Stage(config, folder, SEARCH, "erm", OBJECTIVE).search(SPACE.pinned({}, config.dataset))
+        stage.Stage(config, folder, SEARCH, "erm", OBJECTIVES).search(SPACE.pinned({}, config.dataset))
     assert len(folder.finished(SEARCH)) == trials
 
 

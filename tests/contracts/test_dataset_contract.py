@@ -9,6 +9,7 @@ import torch
 
 from bgbias.components import field_names
 from bgbias.data.datasets import datasets
+from bgbias.metrics import variant_of
 from bgbias.types import NO_BACKGROUND, OWN_BACKGROUND
 
 pytestmark = pytest.mark.parametrize("name", datasets)
@@ -34,8 +35,10 @@ def test_validation_and_test_hold_the_same_variants(load, name):
     assert "original" in dataset.validation
 
 
-def test_the_objective_is_a_validation_variant(load, name):
-    assert datasets[name].objective in load(name).validation
+def test_its_objectives_and_gaps_are_of_validation_variants(load, name):
+    named = [*datasets[name].objectives, *(variant for pair in datasets[name].gaps.values() for variant in pair)]
+    variants = [variant_of(objective) if "/" in objective else objective for objective in named]
+    assert set(variants) <= load(name).validation.keys()
 
 
 def test_variants_of_a_split_show_the_same_sources(load, name):

@@ -1,10 +1,19 @@
 """What a study finds out before its first trial starts."""
 
-import pytest
+import dataclasses
 
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from bgbias.components import component
+from bgbias.config import RunConfig
+from bgbias.data.dataset import Dataset
 from bgbias.errors import SettingError, UnknownNameError
+from bgbias.methods import methods
+from bgbias.methods.method import Method
 from study.record.config import StudyConfig
-from study.study import plan
+from study.space import SearchSpace
+from study.study import choose_objectives, known_metrics, plan
 
 
 def test_settings_of_some_methods_are_pinned_where_they_belong():
@@ -15,9 +24,9 @@ def test_settings_of_some_methods_are_pinned_where_they_belong():
 
 
 def test_a_space_with_dilation_may_be_judged_with_a_rim_and_another_may_not():
-    config = {"objective": "shuffled_rim"}
+    config = {"objectives": ("shuffled_rim",)}
     study = plan(StudyConfig(spaces=("gradient_penalty",), **config))
-    assert study.objectives == {"gradient_penalty": "shuffled_rim"}
+    assert study.objectives == ("val/shuffled_rim/accuracy",)
     with pytest.raises(UnknownNameError, match=r"variant of gradient_penalty 'shuffled_rim': .*original, removed, sh"):
         plan(StudyConfig(spaces=("gradient_penalty",), settings={"method/dilation": "0"}, **config))
     with pytest.raises(UnknownNameError, match="variant of erm"):
@@ -25,8 +34,8 @@ def test_a_space_with_dilation_may_be_judged_with_a_rim_and_another_may_not():
 
 
 def test_the_dataset_chooses_the_objective_unless_told_otherwise():
-    assert plan(StudyConfig(spaces=("erm",))).objectives == {"erm": "shuffled"}
-    assert plan(StudyConfig(spaces=("erm",), objective="removed")).objectives == {"erm": "removed"}
+    assert plan(StudyConfig(spaces=("erm",))).objectives == ("val/shuffled/accuracy",)
+    assert plan(StudyConfig(spaces=("erm",), objectives=("removed",))).objectives == ("val/removed/accuracy",)
 
 
 def test_a_space_does_not_decide_what_is_the_studys(tmp_path):
@@ -48,11 +57,11 @@ def test_settings_of_the_studys_own_dataset_and_its_model_can_be_pinned(photogra
     settings = {"dataset/size": "32", "model/architecture": "squeezenet1_1", "evaluation/challenge": "true"}
     study = plan(
         StudyConfig(
-            spaces=("erm",), dataset="imagenet9", data=photographs_folder, settings=settings, objective="challenge"
+            spaces=("erm",), dataset="imagenet9", data=photographs_folder, settings=settings, objectives=("challenge",)
         )
     )
     assert study.dataset.size == 32
-    assert study.objectives == {"erm": "challenge"}
+    assert study.objectives == ("val/challenge/accuracy",)
 
 
 def test_photographs_have_their_own_objective_and_the_challenge_only_if_asked(photographs_folder):
@@ -62,9 +71,9 @@ def test_photographs_have_their_own_objective_and_the_challenge_only_if_asked(ph
         "data": photographs_folder,
         "settings": {"dataset/size": "32"},
     }
-    assert plan(StudyConfig(**config)).objectives == {"erm": "mixed_rand"}
+    assert plan(StudyConfig(**config)).objectives == ("val/mixed_rand/accuracy",)
     with pytest.raises(UnknownNameError, match="challenge"):
-        plan(StudyConfig(**config, objective="challenge"))
+        plan(StudyConfig(**config, objectives=("challenge",)))
 
 
 def test_a_study_keeps_the_classes_it_began_with():
@@ -73,3 +82,88 @@ def test_a_study_keeps_the_classes_it_began_with():
     assert plan(StudyConfig(spaces=("erm",), classes=classes)).classes == classes
     with pytest.raises(SettingError, match=r"began with zero, 1, .* and colored-digits has 0, 1, .*: give the data of"):
         plan(StudyConfig(spaces=("erm",), classes=("zero", *classes[1:])))
+
+
+@pytest.mark.parametrize(
+    "metric", ["val/shuffled/worst_class_accuracy", "val/removed/loss", "val/shuffled/object_saliency"]
+)
+def test_an_objective_may_be_any_validation_metric(metric):
+    saliency = {"evaluation/saliency": "true"} if "saliency" in metric else {}
+    study = plan(StudyConfig(spaces=("erm",), settings=saliency, objectives=(metric, "original")))
+    assert study.objectives == (metric, "val/original/accuracy")
+
+
+def test_a_gap_of_the_dataset_may_be_an_objective(photographs_folder):
+    config = {"spaces": ("erm",), "data": photographs_folder, "settings": {"dataset/size": "32"}}
+    assert plan(StudyConfig(dataset="imagenet9", objectives=("val/bg_gap",), **config)).objectives == ("val/bg_gap",)
+    with pytest.raises(UnknownNameError, match="unknown metric of erm 'val/bg_gap'"):
+        plan(StudyConfig(spaces=("erm",), objectives=("val/bg_gap",)))
+
+
+@pytest.mark.parametrize(
+    ("objectives", "rule"),
+    [
+        (
+            ("test/shuffled/accuracy",),
+            "validation metric, but got 'test/shuffled/accuracy': give 'val/sh",
+        ),
+        (
+            ("shuffled", "val/shuffled/accuracy"),
+            "objectives must differ, but got val/shuffled/accuracy, val/shuf",
+        ),
+        (
+            ("val/shuffled/acuracy",),
+            "unknown metric of erm 'val/shuffled/acuracy': did you mean 'val/s",
+        ),
+        (("val/shufled/accuracy",), "unknown variant of erm 'shufled': did you mean 'shuffled'"),
+        (("train/loss/cross_entropy",), "unknown metric of erm 'train/loss/cross_entropy'"),
+    ],
+)
+def test_what_cannot_be_an_objective_is_refused_with_the_way_out(objectives, rule):
+    with pytest.raises((SettingError, UnknownNameError), match=rule):
+        plan(StudyConfig(spaces=("erm",), objectives=objectives))
+
+
+def test_early_stopping_takes_one_objective():
+    several = {"spaces": ("erm",), "objectives": ("shuffled", "original")}
+    with pytest.raises(SettingError, match=r"early stopping takes one objective, .*: give --no-early-stopping"):
+        plan(StudyConfig(**several, early_stopping=True))
+    assert len(plan(StudyConfig(**several, early_stopping=False)).objectives) == 2
+
+
+def test_spaces_share_their_objectives():
+    erm = methods.find("erm")
+    spaces = {name: SearchSpace(method=erm, params={}, objectives=(name,)) for name in ("shuffled", "removed")}
+    with pytest.raises(SettingError, match="the spaces shuffled, removed must have the same objectives"):
+        choose_objectives(spaces, StudyConfig())
+    assert choose_objectives(spaces, StudyConfig(objectives=("original",))) == ("val/original/accuracy",)
+    assert choose_objectives({"x": spaces["removed"]}, StudyConfig()) == ("val/removed/accuracy",)
+
+
+@component
+class AddsVariants(Method):
+    """Evaluates one variant more at the middle choice of a setting, and another at the upper end of a range."""
+
+    mode: str = "first"
+    radius: float = 0.0
+
+    def prepare(self, dataset: Dataset, generator):  # noqa: ARG002
+        validation = dict(dataset.validation)
+        if self.mode == "middle":
+            validation["in_the_middle"] = validation["original"]
+        if self.radius == 1:
+            validation["at_the_end"] = validation["original"]
+        return dataclasses.replace(dataset, validation=validation)
+
+
+def test_a_variant_that_only_a_middle_choice_adds_is_known(monkeypatch, load):
+    monkeypatch.setitem(methods._found, AddsVariants.name(), AddsVariants)
+    params = {
+        "method/mode": CategoricalDistribution(["first", "middle", "last"]),
+        "method/radius": FloatDistribution(0, 1),
+    }
+    space = SearchSpace(method=AddsVariants, params=params)
+    run = RunConfig.from_flat({"dataset/name": "colored-digits", "method/name": AddsVariants.name()})
+    known = known_metrics(space, run, load("colored-digits").head(1))
+    assert {"val/in_the_middle/accuracy", "val/at_the_end/accuracy", "val/original/accuracy"} <= set(known)
+    assert not any(name.startswith("test/") for name in known)

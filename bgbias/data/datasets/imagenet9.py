@@ -45,7 +45,7 @@ class Imagenet9(DatasetSpec):
     split_seed: of the validation cut and of its assignments
     """
 
-    objective: ClassVar[str] = layout.MIXED_RAND
+    objectives: ClassVar[tuple[str, ...]] = (layout.MIXED_RAND,)
     model: ClassVar[str] = "torchvision_classifier"
     gaps: ClassVar[Mapping[str, tuple[str, str]]] = {"bg_gap": (layout.MIXED_SAME, layout.MIXED_RAND)}
 

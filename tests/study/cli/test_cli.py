@@ -28,6 +28,14 @@ SPACE = SearchSpace(method=Erm, params={"training/learning_rate": FloatDistribut
         (["run", "erm", "--set", "training/epochs=5"], "'training/epochs' is the same for all trials"),
         (["run", "erm", "--set", "dataset/name=one-pixel-digits"], "'dataset/name' is the same for all trials"),
         (["run", "erm", "--objective", "shuffled_rim"], "unknown variant of erm 'shuffled_rim'"),
+        (["run", "erm", "--objective", "test/shuffled/accuracy"], "give 'val/shuffled/accuracy'"),
+        (["run", "erm", "--objective", "val/shuffled/los"], "did you mean 'val/shuffled/loss'?"),
+        (
+            ["run", "erm", "--objective", "shuffled", "--objective", "original", "--early-stopping"],
+            "early stopping takes one objective, but got val/shuffled/accuracy, val/original/accuracy: "
+            "give --no-early-stopping",
+        ),
+        (["best", "x", "--variant", "shuffled", "--prefer", "original"], "--prefer takes no --variant"),
         (["evaluate", "[/odd]"], "no checkpoint at [/odd]"),
         (["run", "erm", "--device", "tpu"], "device must be auto, cpu, cuda or cuda:<number>, but got 'tpu'"),
         (["run", "erm", "--tracking-uri", "ftp://x"], "--tracking-uri must begin with one of sqlite"),

@@ -3,7 +3,9 @@ import shutil
 from made import epoch, trial
 
 from study.record.keeper import EpochKeeper, StudyKeeper
-from study.record.selection import each_ones_best, winners
+from study.record.selection import winners, worth_keeping
+
+OBJECTIVES = ["val/shuffled/accuracy"]
 
 
 def write(folder, epoch_number):
@@ -41,11 +43,11 @@ def test_a_study_keeps_one_checkpoint_for_each_space_and_variant(tmp_path):
     write(scratch / "b", 1)
     write(scratch / "c", 1)
 
-    keeper.offer(first, fetching(scratch / "a"), winners([first]))
+    keeper.offer(first, fetching(scratch / "a"), worth_keeping([first], OBJECTIVES))
     assert kept(keeper.folder) == ["erm/a/1", "erm/a/2"]
-    keeper.offer(second, fetching(scratch / "b"), winners([first, second]))
+    keeper.offer(second, fetching(scratch / "b"), worth_keeping([first, second], OBJECTIVES))
     assert kept(keeper.folder) == ["erm/a/1", "erm/b/1"]
-    keeper.offer(third, fetching(scratch / "c"), winners([first, second, third]))
+    keeper.offer(third, fetching(scratch / "c"), worth_keeping([first, second, third], OBJECTIVES))
     assert kept(keeper.folder) == ["erm/a/1", "erm/b/1"]
     assert (keeper.path("erm", "b", 1) / "model").read_text() == "b 1"
 
@@ -55,7 +57,7 @@ def test_spaces_do_not_compete(tmp_path):
     mine, other = trial("a", [epoch(shuffled=(0.1, 0))]), trial("b", [epoch(shuffled=(0.9, 0))], space="other")
     for done in (mine, other):
         write(scratch / done.trial_id, 1)
-        keeper.offer(done, fetching(scratch / done.trial_id), winners([done]))
+        keeper.offer(done, fetching(scratch / done.trial_id), worth_keeping([done], OBJECTIVES))
     assert kept(keeper.folder) == ["erm/a/1", "other/b/1"]
 
 
@@ -65,7 +67,7 @@ def test_of_equals_the_one_that_started_earlier_is_kept_whichever_ends_first(tmp
     late = trial("late", [epoch(shuffled=(1.0, 0))], number=2)
     for done, rivals in ((late, [late]), (early, [late, early])):
         write(scratch / done.trial_id, 1)
-        keeper.offer(done, fetching(scratch / done.trial_id), winners(rivals))
+        keeper.offer(done, fetching(scratch / done.trial_id), worth_keeping(rivals, OBJECTIVES))
     assert kept(keeper.folder) == ["erm/early/1"]
     assert [row.trial for row in winners([early, late])] == ["early"]
 
@@ -76,7 +78,8 @@ def test_every_seed_of_a_confirmation_is_kept(tmp_path):
     for seed, accuracy in enumerate((0.9, 0.8, 0.95)):
         done.append(trial(f"seed{seed}", [epoch(shuffled=(accuracy, 0))], number=seed))
         write(scratch / f"seed{seed}", 1)
-        keeper.offer(done[-1], fetching(scratch / f"seed{seed}"), each_ones_best(done))
+        everything = {found for one in done for found in worth_keeping([one], OBJECTIVES)}
+        keeper.offer(done[-1], fetching(scratch / f"seed{seed}"), everything)
     assert kept(keeper.folder) == ["erm/seed0/1", "erm/seed1/1", "erm/seed2/1"]
 
 

@@ -5,28 +5,34 @@ from made import epoch, trial
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from study.record.config import StudyConfig
-from study.record.selection import winners
+from study.record.objectives import objectives_of
+from study.record.selection import front, winners
 from study.report import analysis
 from study.report.analysis import Trade
-from study.report.tables import Report, seed_rows
+from study.report.tables import Report, quantity_rows, seed_rows
+
+PAIR = ("val/shuffled/accuracy", "val/original/accuracy")
 
 
 def report(trials, confirmed=(), **config):
-    variants = ["original", "shuffled"]
+    variants, config = ["original", "shuffled"], StudyConfig(**config)
+    objectives = objectives_of(config)
     return Report(
         name="mine",
-        config=StudyConfig(**config),
+        config=config,
         variants=variants,
         rows=winners(trials),
         seed_rows=seed_rows(confirmed, variants),
-        gap_rows=[],
+        quantity_rows=quantity_rows(confirmed, {}, objectives),
         comparisons=[],
         trials=list(trials),
+        objectives=objectives,
+        front=front(trials, objectives),
     )
 
 
 def point(name, original, shifted):
-    return Trade(trial(name, []), 1, original, shifted, 0.0, 0.0)
+    return Trade(trial(name, []), 1, (shifted, original), (0.0, 0.0))
 
 
 def test_the_front_holds_what_nothing_beats_on_both():
@@ -39,17 +45,16 @@ def test_the_front_holds_what_nothing_beats_on_both():
         point("beaten by a", 0.99, 0.10),
         point("as b", 0.95, 0.90),
     ]
-    assert [found.trial.trial_id for found in analysis.front(points)] == ["a", "b", "c"]
-    assert analysis.front([]) == []
+    assert [found.trial.trial_id for found in analysis.front(points, PAIR)] == ["a", "b", "c"]
+    assert analysis.front([], PAIR) == []
 
 
 def test_a_trade_is_read_at_the_epoch_that_is_best_on_the_shifted_variant():
     run = trial(
         "a", [epoch(original=(0.99, 0.98), shuffled=(0.3, 0.2)), epoch(original=(0.9, 0.8), shuffled=(0.7, 0.6))]
     )
-    (found,) = analysis.trades([run, trial("never judged", [])], "shuffled")
-    assert (found.epoch, found.original, found.shifted) == (2, 0.9, 0.7)
-    assert (found.test_original, found.test_shifted) == (0.8, 0.6)
+    (found,) = analysis.trades([run, trial("never judged", [])], PAIR)
+    assert (found.epoch, found.values, found.tests) == (2, (0.7, 0.9), (0.6, 0.8))
 
 
 @pytest.mark.parametrize(
@@ -57,12 +62,13 @@ def test_a_trade_is_read_at_the_epoch_that_is_best_on_the_shifted_variant():
     [
         ({}, "shuffled"),
         ({"dataset": "imagenet9"}, "mixed_rand"),
-        ({"objective": "removed"}, "removed"),
-        ({"objective": "original"}, "shuffled"),
+        ({"objectives": ("removed",)}, "removed"),
+        ({"objectives": ("original",)}, "shuffled"),
+        ({"objectives": ("val/original/loss", "val/removed/worst_class_accuracy")}, "removed"),
     ],
 )
-def test_original_is_set_against_the_objective_or_the_datasets_own(config, expected):
-    assert analysis.shifted_variant(StudyConfig(**config)) == expected
+def test_original_is_compared_with_the_first_other_variant_of_the_objectives_or_the_datasets_own(config, expected):
+    assert report([], **config).shifted == expected
 
 
 def test_methods_are_ranked_by_fresh_seeds_of_the_same_configuration_and_otherwise_by_their_winner():
@@ -98,14 +104,14 @@ def searched(count=12):
 
 
 def test_recorded_trials_become_an_optuna_study():
-    study = analysis.rebuilt(searched(4), "shuffled")
+    study = analysis.rebuilt(searched(4), PAIR[0])
     assert [t.value for t in study.trials] == [0.0, 0.25, 0.5, 0.75]
     assert study.trials[3].params == {"method/p": 0.75, "method/form": "b"}
     assert study.best_trial.number == 3
 
 
 def test_what_decides_the_accuracy_is_found_important():
-    found = analysis.importance(searched(), "shuffled")
+    found = analysis.importance(searched(), PAIR[0])
     assert list(found) == ["method/p", "method/form"]
     assert found["method/p"] > 0.9
     assert sum(found.values()) == pytest.approx(1)
@@ -122,7 +128,7 @@ def test_what_decides_the_accuracy_is_found_important():
     ids=["too few", "all alike", "nothing searched", "none"],
 )
 def test_no_importance_is_made_up(trials):
-    assert analysis.importance(trials, "shuffled") == {}
+    assert analysis.importance(trials, PAIR[0]) == {}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from made import epoch, trial
 from test_analysis import report
 
 from bgbias.table import Table
-from study.report import comparing, page, searching, training
+from study.report import comparing, page, searching, text, training
 from study.report.statistics import Comparison
 
 
@@ -44,18 +44,18 @@ def found():
 
 
 def test_the_page_stands_alone_and_its_links_lead_to_its_sections(found, tmp_path):
-    text = page.write(found, tmp_path).read_text()
+    written = page.write(found, tmp_path).read_text()
     loads = Loads()
-    loads.feed(text)
+    loads.feed(written)
     assert loads.fetched == []
     assert len(loads.ids) == len(set(loads.ids))
     assert [section.key for section in page.sections(found)] == [
         "ranking", "trade-off", "effects", "parallel", "importance", "training",
     ]  # fmt: skip
     for section in page.sections(found):
-        assert f'href="#{section.key}"' in text
+        assert f'href="#{section.key}"' in written
         assert section.key in loads.ids
-    assert text.count("plotly.js v") == 1
+    assert written.count("plotly.js v") == 1
 
 
 def test_names_cannot_break_the_page(found):
@@ -192,3 +192,69 @@ def test_only_voting_methods_have_a_section_on_samples(found):
     assert (list(line.x), list(line.y)) == (["0", "1", "2", "4"], pytest.approx([50, 51, 52, 54]))
     assert list(line.marker.size) == [7, 7, 13, 7]
     assert "samples" in [section.key for section in page.sections(flow)]
+
+
+LOSS = "val/shuffled/loss"
+
+
+@pytest.fixture
+def several():
+    """A study of a low loss and a high accuracy: `a` and `b` are its space's front, `c` is another's."""
+
+    def run(name, loss, original, **options):
+        metrics = {
+            **epoch(original=(original, original / 2), shuffled=(0.5, 0.5)),
+            LOSS: loss,
+            "test/shuffled/loss": 2.0,
+        }
+        return trial(name, [metrics], **options)
+
+    trials = [
+        run("a", 0.1, 0.7, number=1, **{"method/x": 1}),
+        run("b", 0.3, 0.9, number=2, **{"method/x": 2}),
+        run("beaten", 0.4, 0.8, number=3, **{"method/x": 3}),
+        run("c", 0.4, 0.8, number=4, space="mine"),
+    ]
+    seeds = [run("s", 0.2, 0.7, space="erm-0001", stage="confirm", **{"method/name": "erm", "method/x": 1, "seed": 1})]
+    return report(trials, seeds, objectives=(LOSS, "original"))
+
+
+def test_the_trade_off_of_several_objectives_is_between_the_first_two(several):
+    front, *methods = comparing.trade_off(several).data
+    assert (list(front.x), list(front.y)) == ([0.3, 0.1], [90.0, 70.0])
+    assert [list(method.x) for method in methods] == [[0.1, 0.3, 0.4], [0.4]]
+    (section,) = [section for section in page.sections(several) if section.key == "trade-off"]
+    assert section.title == "original against shuffled/loss"
+
+
+def test_the_front_is_a_table_with_the_leading_trials_in_bold(several):
+    (table,) = comparing.front_table(several).data
+    assert list(table.header["values"]) == ["trial", "epoch", LOSS, "val/original/accuracy", "settings"]
+    assert list(table.cells["values"][0]) == ["<b>erm-0001</b>", "<b>erm-0002</b>", "mine-0004"]
+    assert list(table.cells["values"][2]) == ["0.1 (2)", "0.3 (2)", "0.4 (2)"]
+    assert list(table.cells["values"][3]) == ["70.0 % (35.0 %)", "90.0 % (45.0 %)", "80.0 % (40.0 %)"]
+    assert several.to_json()["front"][0]["values"] == {LOSS: 0.1, "val/original/accuracy": 0.7}
+    assert several.to_json()["objectives"] == [LOSS, "val/original/accuracy"]
+
+
+def test_the_front_is_printed_and_its_fresh_seeds_under_the_names_of_their_trials(several):
+    front = text.front_table(several)
+    assert front.columns == ["epoch", LOSS, "val/original/accuracy"]
+    assert front.rows["erm-0002"] == ["[bold]1[/]", "[bold]0.3 (2)[/]", "[bold]90.0 % (45.0 %)[/]"]
+    assert front.rows["mine-0004"] == ["1", "0.4 (2)", "80.0 % (40.0 %)"]
+    seeds = text.seed_table(several)
+    assert seeds.columns[-2:] == ["test/shuffled/loss", "test/original/accuracy"]
+    assert seeds.rows == {"erm-0001": ["35.00", "50.00", "2.00", "35.00"]}
+
+
+def test_settings_are_compared_on_every_objective_too(several):
+    dimensions = searching.parallel_coordinates(several, "erm").data[0].dimensions
+    assert [axis.label for axis in dimensions] == ["x", "original [%]", "shuffled [%]", "shuffled/loss"]
+    assert list(dimensions[3]["values"]) == [0.1, 0.3, 0.4]
+    assert {line.name for line in searching.effects(several, "erm").data} == {"original", "shuffled"}
+
+
+def test_differences_of_members_of_a_front_have_colours_of_their_own(several):
+    row = Comparison("original", "erm-0002", "erm-0001", difference=0.1, low=0.0, high=0.2, p=0.2, holm=0.2)
+    (points,) = comparing.differences(dataclasses.replace(several, comparisons=[row])).data
+    assert (list(points.y), list(points.x)) == (["erm-0002"], [10.0])

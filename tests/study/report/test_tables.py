@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from made import epoch, trial
 
-from study.report.tables import gap_rows, mean_interval, searched_values, seed_rows, spans_decades
+from study.report.tables import mean_interval, quantity_rows, searched_values, seed_rows, spans_decades
+
+SHUFFLED, LOSS = "val/shuffled/accuracy", "val/shuffled/loss"
 
 
 def test_the_mean_over_seeds_takes_each_seeds_validation_selected_epoch():
@@ -52,7 +54,24 @@ def test_a_gap_is_that_of_each_seeds_best_epoch_on_the_variant_that_is_subtracte
         trial("a", [judged(0.3, 0.50), judged(0.8, 0.20)], space="mine", seed=1),
         trial("c", [epoch(shuffled=(0.9, 0.9))], space="other"),
     ]
-    (row,) = gap_rows(runs, {"bg_gap": ("mixed_same", "mixed_rand"), "missing": ("only_fg", "no_fg")})
-    assert (row.gap, row.space, row.gaps) == ("bg_gap", "mine", [0.20, 0.10])
+    (row,) = quantity_rows(runs, {"bg_gap": ("mixed_same", "mixed_rand"), "missing": ("only_fg", "no_fg")}, [SHUFFLED])
+    assert (row.metric, row.space, row.values) == ("test/bg_gap", "mine", [0.20, 0.10])
     assert row.mean == pytest.approx(0.15)
     assert row.std == pytest.approx(0.05 * np.sqrt(2))
+
+
+def test_an_objective_that_is_no_plain_accuracy_is_read_at_the_first_objectives_epoch():
+    def seed(name, *losses):
+        history = [
+            {**epoch(shuffled=(at / 10, at / 20)), LOSS: loss, "test/shuffled/loss": 2 * loss}
+            for at, loss in enumerate(losses, start=1)
+        ]
+        return trial(name, history, seed=int(name))
+
+    runs = [seed("1", 0.2, 0.4), seed("2", 0.3, 0.6)]
+    (alone,) = quantity_rows(runs, {}, [LOSS])
+    assert (alone.metric, alone.values) == ("test/shuffled/loss", [0.4, 0.6])
+    accuracy, loss = quantity_rows(runs, {}, [SHUFFLED, LOSS])
+    assert (accuracy.metric, accuracy.values) == ("test/shuffled/accuracy", [0.1, 0.1])
+    assert (loss.values, loss.mean) == ([0.8, 1.2], pytest.approx(1.0))
+    assert quantity_rows(runs, {}, [SHUFFLED]) == []

@@ -12,9 +12,12 @@ from study.search import proposals as proposing
 from study.search.proposals import OptunaProposals, Seeds
 from study.space import SearchSpace
 
+OBJECTIVES = ["val/shuffled/accuracy"]
+TWO = ["val/shuffled/accuracy", "val/shuffled/loss"]
+
 
 def proposals(folder, seed=0, trials=()):
-    made = OptunaProposals(SPACE, "shuffled", folder / "search" / "x.journal", epochs=6, total=12, seed=seed)
+    made = OptunaProposals(SPACE, OBJECTIVES, folder / "search" / "x.journal", epochs=6, total=12, seed=seed)
     made.recall(trials)
     return made
 
@@ -28,8 +31,8 @@ def test_a_trial_stopped_early_is_told_as_pruned_and_a_whole_one_as_complete(tmp
     made = proposals(tmp_path)
     for number, name in enumerate(("whole", "stopped", "failed")):
         made.propose(name, number)
-    made.tell("whole", 0.9, epochs=6)
-    made.tell("stopped", 0.4, epochs=2)
+    made.tell("whole", [0.9], epochs=6)
+    made.tell("stopped", [0.4], epochs=2)
     made.give_up("failed")
     whole, stopped, failed = opened(tmp_path)
     assert (whole.state, whole.value) == (TrialState.COMPLETE, 0.9)
@@ -47,7 +50,7 @@ def search(folder, numbers, trials=(), seed=0):
     for number in numbers:
         proposed = made.propose(str(number), number)
         epochs = 6 if number % 3 else 2
-        made.tell(str(number), value_of(proposed), epochs)
+        made.tell(str(number), [value_of(proposed)], epochs)
         history = [epoch(shuffled=(value_of(proposed), 0.0))] * epochs
         found.append(trial(str(number), history, number=number + 1, **proposed))
     return found
@@ -87,7 +90,7 @@ def test_an_unfinished_trial_is_taken_up_under_its_own_settings(tmp_path):
     (waiting,) = opened(tmp_path)
     assert waiting.state == TrialState.RUNNING
     assert waiting.params == {name: one.config[name] for name in SPACE.params}
-    made.tell("0", 0.7, epochs=6)
+    made.tell("0", [0.7], epochs=6)
     (told,) = opened(tmp_path)
     assert (told.state, told.value) == (TrialState.COMPLETE, 0.7)
 
@@ -109,7 +112,7 @@ SMALL = SearchSpace(
 
 def small(folder, trials=()):
     """Proposals of a space of six configurations, for twelve trials."""
-    made = OptunaProposals(SMALL, "shuffled", folder / "search" / "x.journal", epochs=6, total=12, seed=0)
+    made = OptunaProposals(SMALL, OBJECTIVES, folder / "search" / "x.journal", epochs=6, total=12, seed=0)
     made.recall(trials)
     return made
 
@@ -120,7 +123,7 @@ def test_a_small_space_is_tried_once_and_whole(tmp_path):
     found = []
     for number in range(6):
         found.append(made.propose(str(number), number))
-        made.tell(str(number), 0.5, epochs=6)
+        made.tell(str(number), [0.5], epochs=6)
     assert len({tuple(settings.values()) for settings in found}) == 6
     told = [trial.params for trial in opened(tmp_path) if trial.state == TrialState.COMPLETE]
     assert told == found
@@ -142,3 +145,36 @@ def test_seeds_are_proposed_in_order():
     seeds = Seeds(range(3, 6))
     assert [seeds.propose(name, number) for number, name in enumerate("abc")] == [{"seed": 3}, {"seed": 4}, {"seed": 5}]
     assert (seeds.total, seeds.searched) == (3, ("seed",))
+
+
+def search_two(folder, numbers, trials=()):
+    """As `search`, for a high accuracy and a low loss that pull apart."""
+    made = OptunaProposals(SPACE, TWO, folder / "search" / "x.journal", epochs=6, total=12, seed=0)
+    made.recall(trials)
+    found = []
+    for number in numbers:
+        proposed = made.propose(str(number), number)
+        metrics = {"val/shuffled/accuracy": value_of(proposed), "val/shuffled/loss": proposed["method/p"] ** 2}
+        made.tell(str(number), list(metrics.values()), 6 if number % 3 else 2)
+        found.append(trial(str(number), [metrics] * (6 if number % 3 else 2), number=number + 1, **proposed))
+    return found
+
+
+@pytest.mark.parametrize("known", [5, 9])
+def test_a_search_of_several_objectives_goes_on_from_its_record_too(tmp_path, known):
+    whole = search_two(tmp_path / "whole", range(11))
+    before = search_two(tmp_path / "stopped", range(known))
+    after = search_two(tmp_path / "stopped", range(known, 11), trials=before)
+    assert [t.config for t in before + after] == [t.config for t in whole]
+    states = [(t.number, t.state, t.params, t.values) for t in opened(tmp_path / "stopped")]
+    assert states == [(t.number, t.state, t.params, t.values) for t in opened(tmp_path / "whole")]
+    assert {state for _, state, _, _ in states} == {TrialState.COMPLETE}
+
+
+def test_a_loss_is_minimised_and_an_accuracy_maximised(tmp_path):
+    search_two(tmp_path, range(1))
+    study = optuna.load_study(
+        study_name="x", storage=JournalStorage(JournalFileBackend(str(tmp_path / "search" / "x.journal")))
+    )
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert study.metric_names == TWO

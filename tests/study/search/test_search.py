@@ -9,12 +9,12 @@ from study.record.folder import SEARCH, StudyFolder
 from study.search.proposals import Seeds
 from study.search.ray_search import RecordedSearch, make_scheduler
 
-KEY = "val/shuffled/best_accuracy"
+OBJECTIVE = "val/shuffled/accuracy"
 FIXED = {"dataset/name": "colored-digits", "method/name": "erm"}
 
 
 def result(epochs, value):
-    return {"epoch": epochs, KEY: value}
+    return {"epoch": epochs, "score": value, "values": json.dumps([value])}
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def decide(scheduler, name, epoch, value):
 
 
 def test_a_scheduler_recalls_whom_a_study_stopped(folder):
-    scheduler = make_scheduler(folder, "x", "shuffled", epochs=5, every=1)
+    scheduler = make_scheduler(folder, "x", OBJECTIVE, epochs=5, every=1)
     scheduler.on_trial_add(None, SimpleNamespace(config={"trial": "new"}))
     assert decide(scheduler, "new", 1, 0.5) == scheduler.STOP
     assert decide(scheduler, "new", 2, 0.99) == scheduler.STOP
@@ -46,7 +46,7 @@ def test_a_scheduler_recalls_whom_a_study_stopped(folder):
 def test_a_new_study_has_nothing_to_recall(tmp_path):
     made = StudyFolder(tmp_path / "study")
     made.create(StudyConfig())
-    scheduler = make_scheduler(made, "x", "shuffled", epochs=5, every=1)
+    scheduler = make_scheduler(made, "x", OBJECTIVE, epochs=5, every=1)
     scheduler.on_trial_add(None, SimpleNamespace(config={"trial": "first"}))
     assert [decide(scheduler, "first", epoch, 0.1) for epoch in (1, 2, 3, 4)] == [scheduler.CONTINUE] * 4
     assert decide(scheduler, "first", 5, 0.1) == scheduler.STOP
@@ -55,7 +55,7 @@ def test_a_new_study_has_nothing_to_recall(tmp_path):
 def test_nobody_is_stopped_before_it_was_judged(tmp_path):
     made = StudyFolder(tmp_path / "study")
     made.create(StudyConfig())
-    scheduler = make_scheduler(made, "x", "shuffled", epochs=10, every=3)
+    scheduler = make_scheduler(made, "x", OBJECTIVE, epochs=10, every=3)
     trials = {name: SimpleNamespace(config={"trial": name}) for name in ("lost", "first", "second")}
     for trial in trials.values():
         scheduler.on_trial_add(None, trial)
@@ -74,15 +74,15 @@ class Told(Seeds):
         super().__init__(seeds)
         self.heard = []
 
-    def tell(self, trial_id, value, epochs):
-        self.heard.append((trial_id, value, epochs))
+    def tell(self, trial_id, values, epochs):
+        self.heard.append((trial_id, values, epochs))
 
     def give_up(self, trial_id):
         self.heard.append((trial_id, "failed"))
 
 
 def stage(folder, seeds):
-    return RecordedSearch(folder, SEARCH, "erm", "shuffled", seeds, FIXED)
+    return RecordedSearch(folder, SEARCH, "erm", seeds, FIXED)
 
 
 @pytest.fixture
@@ -122,4 +122,4 @@ def test_ends_are_told_under_the_studys_own_names(empty):
     first, second = (search.suggest(name)["trial"] for name in ("ray-1", "ray-2"))
     search.on_trial_complete("ray-1", result(3, 0.25))
     search.on_trial_complete("ray-2", error=True)
-    assert seeds.heard == [(first, 0.25, 3), (second, "failed")]
+    assert seeds.heard == [(first, [0.25], 3), (second, "failed")]

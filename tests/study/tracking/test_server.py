@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from servers import mlflow_server, postgres_binaries, postgres_database, unprivileged
 
 from study.record.epoch import EpochReport
-from study.record.selection import winner
+from study.record.selection import winning_row
 from study.tracking.reporter import Reporter
 from study.tracking.sender import Sender
 
@@ -44,7 +44,7 @@ def send(address, folder, user, accuracy):
     reporter.tag_trial(f"{user}-1", {"winner": "shuffled"})
     reporter.tag_study({"mlflow.note.content": "see #/experiments/{experiment}/runs/{run}"})
     reporter.tag_experiment({"mlflow.note.content": "number {experiment}"})
-    reporter.champion("shared-model", winner([trial(f"{user}-1", history)], "shuffled"), "best/shuffled")
+    reporter.champion("shared-model", winning_row([trial(f"{user}-1", history)], "shuffled"), "best/shuffled")
     reporter.end_trial(f"{user}-1", "FINISHED")
     reporter.end_study("FINISHED")
     reporter.close()

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from bgbias.errors import SettingError
 from bgbias.table import Table
 from study.record.epoch import EpochReport
-from study.record.selection import winner
+from study.record.selection import winning_row
 from study.tracking.messages import Ended, EpochEnded, RunKey, StudyBegan, TrialBegan
 from study.tracking.outbox import Outbox
 from study.tracking.reporter import Reporter, check_tracking
@@ -115,7 +115,9 @@ def test_going_on_writes_into_the_same_runs(store, client, tmp_path):
 
 def test_an_alias_moves_to_what_is_better_and_to_what_cannot_be_compared(store, client, tmp_path):
     def offer(name, accuracy, palette):
-        row = winner([trial(f"x-{name}", [epoch(shuffled=(accuracy, 0))], **{"dataset/palette": palette})], "shuffled")
+        row = winning_row(
+            [trial(f"x-{name}", [epoch(shuffled=(accuracy, 0))], **{"dataset/palette": palette})], "shuffled"
+        )
         reporter = report(tmp_path / "box", "aliases", "x", trials=(name,))
         reporter.champion("some-dataset", row, "best/shuffled")
         reporter.close()

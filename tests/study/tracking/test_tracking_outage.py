@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow_server import MlflowServer, Proxy
 
 from study.record.epoch import EpochReport
-from study.record.selection import winner
+from study.record.selection import winning_row
 from study.tracking.outbox import Outbox
 from study.tracking.protocol import Order
 from study.tracking.reporter import Reporter
@@ -136,7 +136,7 @@ def test_requests_carried_out_whose_answers_are_lost_change_nothing_twice(server
     reporter = begin(box)
     put_epochs(reporter, range(1, 6))
     reporter.trial_artifacts("b", checkpoint, "best/original")
-    row = winner([trial("b", [epoch(original=(0.5, 0.4))], **{"dataset/name": "made"})], "original")
+    row = winning_row([trial("b", [epoch(original=(0.5, 0.4))], **{"dataset/name": "made"})], "original")
     reporter.champion("made", row, "best/original")
     end(reporter)
     with Proxy(server, lost) as proxy:
