@@ -18,6 +18,7 @@ from bgbias.config import RunConfig
 from bgbias.data.datasets import datasets
 from bgbias.errors import BgbiasError, SettingError
 from bgbias.methods import methods
+from bgbias.methods.erm import Erm
 from bgbias.models import models
 from study import stopping
 from study.cli import best as best_command
@@ -150,7 +151,11 @@ def adopt(
     """
     from study.training import single
 
-    chosen = {"dataset/name": datasets.find(dataset).name(), "method/name": "erm", "data": data and data.absolute()}
+    chosen = {
+        "dataset/name": datasets.find(dataset).name(),
+        "method/name": Erm.name(),
+        "data": data and data.absolute(),
+    }
     config = RunConfig.from_flat({**chosen, **parse_settings(settings or [])})
     checkpoint = single.adopt(config, output)
     results.print(escape(f"checkpoint: {checkpoint}"), soft_wrap=True)
@@ -256,7 +261,7 @@ def show_data(
 
     chosen = {
         "dataset/name": datasets.find(dataset).name(),
-        "method/name": "erm",
+        "method/name": Erm.name(),
         **parse_settings(settings or []),
     }
     found = RunConfig.from_flat(chosen).dataset.load(data)

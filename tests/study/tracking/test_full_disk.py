@@ -9,6 +9,7 @@ from study import study as tuner
 from study.errors import OutboxError
 from study.record.folder import SEARCH, StudyFolder
 from study.tracking import outbox, sender
+from study.tracking.messages import EpochEnded
 from study.tracking.outbox import Outbox
 
 OPTIONS = ("erm", "--trials", "1", "--epochs", "6", "--tracking-uri", "http://127.0.0.1:9")
@@ -54,7 +55,8 @@ def test_the_study_ends_with_one_line_and_resume_loses_nothing(study, tmp_path, 
     (trial,) = StudyFolder(root).finished(SEARCH)
     assert len(trial.history) == 6
     waiting = Outbox(root / "reports.sqlite")
-    epochs = [message.body["epoch"] for message in waiting.first(100) if message.kind == "metrics"]
+    messages = [posted.message for posted in waiting.first(100)]
+    epochs = [message.report.epoch for message in messages if isinstance(message, EpochEnded)]
     waiting.close()
     *told, summary = epochs
     assert (told, summary) == ([1, 2, 3, 4, 5, 6], 0)
