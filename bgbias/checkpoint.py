@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from bgbias.config import RunConfig
 from bgbias.errors import BgbiasError, CheckpointError
-from bgbias.evaluation.accuracy import Predictions
+from bgbias.evaluation.evaluator import Predictions
 from bgbias.files import verify_checksums, write_checksums
 
 CONFIG, MODEL, PREDICTIONS = "config.json", "model.safetensors", "predictions.safetensors"

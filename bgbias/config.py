@@ -28,7 +28,7 @@ DATA = "data"
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """A dataset, a method, a model, how it is trained and judged, and the seed (>= 0).
+    """A dataset, a method, a model, how it is trained and evaluated, and the seed (>= 0).
 
     data: the folder of the dataset's source files; None for embedded or downloaded data
     """

@@ -1,10 +1,15 @@
 """The names of all metrics, spelled here and nowhere else: the same from the loop to the plot."""
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
+LEARNED = "learned"
 
 ACCURACY = "accuracy"
 LOSS = "loss"
 WORST_CLASS_ACCURACY = "worst_class_accuracy"
+WORST_GROUP_ACCURACY = "worst_group_accuracy"
+MEAN_GROUP_ACCURACY = "mean_group_accuracy"
+ADJUSTED_ACCURACY = "adjusted_accuracy"
+COUNT, CORRECT = "count", "correct"
 OBJECT_SALIENCY = "object_saliency"
 
 IMAGES_PER_SECOND = f"{TRAIN}/images_per_second"
@@ -25,9 +30,9 @@ def accuracy(split: str, variant: str) -> str:
     return variant_metric(split, variant, ACCURACY)
 
 
-def bg_gap(split: str) -> str:
-    """`<split>/bg_gap`: Mixed-Same accuracy minus Mixed-Rand accuracy, in [-1, 1]."""
-    return f"{split}/bg_gap"
+def gap(split: str, name: str) -> str:
+    """`<split>/<gap>`, such as `test/bg_gap`: the difference of two variants' accuracies, in [-1, 1]."""
+    return f"{split}/{name}"
 
 
 def gap(split: str, name: str) -> str:
@@ -46,9 +51,9 @@ def accuracies_at(metrics: dict[str, float], split: str, variant: str) -> dict[i
     return dict(sorted((int(name.removeprefix(prefix)), metrics[name]) for name in metrics if name.startswith(prefix)))
 
 
-def chosen(what: str) -> str:
-    """`val/chosen/<what>`: what was chosen on validation data for predicting, such as the number of samples."""
-    return f"{VALIDATION}/chosen/{what}"
+def learned(what: str) -> str:
+    """`learned/<what>`: what a method reports of itself, such as the number of samples it chose on validation data."""
+    return f"{LEARNED}/{what}"
 
 
 def lower_is_better(metric: str) -> bool:

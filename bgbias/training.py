@@ -1,23 +1,26 @@
 """The training loop. It knows no method by name and no metric but its own."""
 
-import functools
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from bgbias.components import Count, NonNegative, Positive, component
 from bgbias.data.dataset import Dataset
 from bgbias.errors import DataError, SettingError
-from bgbias.methods.method import Method
-from bgbias.metrics import IMAGES_PER_SECOND, chosen, train_loss
-from bgbias.models.model import Model
+from bgbias.methods.method import Learner, Method, Notes, Stage, build_learner
+from bgbias.metrics import IMAGES_PER_SECOND, train_loss
+from bgbias.models.model import Classifier, Model
 from bgbias.randomness import derive, stream
 from bgbias.types import Batch
+
+Pretrained = Callable[[Stage], Mapping[str, Tensor]]
+"""From a stage that something else trains to the classifier's weights after it."""
 
 
 @component
@@ -26,21 +29,22 @@ class Training:
 
     epochs: >= 1
     batch_size: images, >= 1; an epoch's last batch may be smaller
-    optimizer: `adam`, or `sgd` with momentum 0.9
+    optimizer: `adam`, `adamw`, or `sgd` with momentum 0.9
     learning_rate: > 0, at the start
     schedule: `constant`; `cosine` down to 0 over all epochs, one step an epoch; or `steps`, times 0.1 after each
-        quarter of the epochs
-    weight_decay: >= 0
+        quarter of the epochs. It multiplies every parameter group's own initial rate, and begins anew where a method
+        restarts
+    weight_decay: >= 0; with `adamw` apart from the gradient, else added to it
     precision: `float32`, or `bfloat16` for the matrix products of training and evaluation
     channels_last: whether pictures and weights lie in memory pixel by pixel instead of plane by plane
-    compile: whether torch.compile fuses the module; not for methods that differentiate twice
+    compile: whether torch.compile fuses the classifier's body; not for methods that differentiate twice
 
     The reproduced schedule on ImageNet-9 is sgd, 0.1, steps, weight decay 1e-4, 200 epochs.
     """
 
     epochs: Count = 10
     batch_size: Count = 64
-    optimizer: Literal["adam", "sgd"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: Positive = 1e-3
     schedule: Literal["constant", "cosine", "steps"] = "constant"
     weight_decay: NonNegative = 0.0
@@ -48,32 +52,32 @@ class Training:
     channels_last: bool = False
     compile: bool = False
 
-    def learning_rate_at(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0."""
+    def rate_factor(self, epoch: int, epochs: int) -> float:
+        """The learning rate of an epoch, counted from 0, as a multiple of the initial one."""
         if self.schedule == "constant":
-            return self.learning_rate
+            return 1.0
         if self.schedule == "steps":
-            return self.learning_rate * 0.1 ** (4 * epoch // self.epochs)
-        return self.learning_rate * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+            return float(0.1 ** (4 * epoch // epochs))
+        return (1 + math.cos(math.pi * epoch / epochs)) / 2
 
-    def make_optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
-        """A fresh optimiser over the module's parameters that are not frozen."""
+    def make_optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        """A fresh optimiser over those of the parameters that are not frozen."""
         shared: dict[str, Any] = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
-        learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        if self.optimizer == "adam":
-            return torch.optim.Adam(learning, **shared)
-        return torch.optim.SGD(learning, momentum=0.9, **shared)
+        learning = [parameter for parameter in parameters if parameter.requires_grad]
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(learning, momentum=0.9, **shared)
+        return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.optimizer](learning, **shared)
 
     def arithmetic(self, device: torch.device) -> torch.autocast:
         """The precision to compute in, as a context."""
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16")
 
-    def place(self, module: nn.Module, device: torch.device) -> nn.Module:
-        """The module on the device, laid out and compiled as asked."""
+    def place(self, learner: Learner, device: torch.device) -> Learner:
+        """The learner on the device, laid out and compiled as set."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        placed: nn.Module = module.to(device).to(memory_format=layout)
+        placed: Learner = learner.to(device).to(memory_format=layout)
         if self.compile:
-            placed.compile()
+            placed.classifier.body.compile()
         return placed
 
 
@@ -96,8 +100,11 @@ def choose_device(name: str = "auto") -> torch.device:
 class Trainer:
     """One run: a method trains a model on a dataset.
 
-    All randomness of an epoch is drawn from (seed, epoch), so the module, the optimiser and the epoch's
-    number are all the state there is.
+    All randomness of an epoch is drawn from (seed, epoch), so the learner, the optimisers and the epoch's number are
+    all the state there is.
+
+    dataset: as the method prepared it; `view` is what the current stage trains and evaluates on
+    epochs: how many the run has
     """
 
     def __init__(
@@ -108,32 +115,48 @@ class Trainer:
         training: Training,
         seed: int,
         device: torch.device,
-        foundation: Callable[[], Mapping[str, Tensor]] | None = None,
+        pretrained: Pretrained | None = None,
     ) -> None:
         """
         Args:
-            foundation: gives the weights that the classifier has before the first epoch.
+            pretrained: gives the classifier's weights after a stage that something else trains.
+
+        Raises:
+            DataError: the dataset has nothing to train on.
+            SettingError: the method's stages do not fit the epochs.
         """
         self.method, self.training, self.seed, self.device = method, training, seed, device
         self.dataset = method.prepare(dataset, stream(seed, "prepare")).to(device)
         if not len(self.dataset.train):
             raise DataError(f"{dataset.name} has no training pictures here: it can only be evaluated on")
-        self._classifier, module = build_parts(method, model, dataset, seed, pretrained=True)
-        self.module = training.place(module, device)
-        self.optimizer = training.make_optimizer(self.module)
+        self._model, self._pretrained = model, pretrained
+        self.learner = training.place(make_learner(method, model, dataset, seed, pretrained=True), device)
+        self.schedule = Schedule(method, training.epochs)
+        self.epochs = self.schedule.epochs
+        self.optimizers = self._make_optimizers()
         self.epoch = 0
-        self._foundation = foundation
+        self._view: Dataset | None = None
+        self._viewed = -1
 
-    @functools.cached_property
-    def encoded(self) -> Dataset:
-        """The dataset as the module's trainable part sees it; made when it is first needed.
+    @property
+    def stage(self) -> int:
+        """The number of the stage that the next epoch belongs to, or the last epoch if there is no next."""
+        return self.schedule.stage_at(min(self.epoch, self.epochs - 1))
 
-        A run that goes on after its first epoch has its module's weights already.
-        """
-        if self._foundation is not None and self.epoch == 0:
-            self._classifier.load_state_dict(self._foundation())
-        with self.training.arithmetic(self.device):
-            return self.method.encode(self.module, self.dataset, stream(self.seed, "encode"))
+    @property
+    def done(self) -> bool:
+        """Whether all epochs are trained."""
+        return self.epoch >= self.epochs
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether checkpoints may be chosen after the last epoch."""
+        return self.schedule.stages[self.schedule.stage_at(max(0, self.epoch - 1))].evaluated
+
+    @property
+    def view(self) -> Dataset:
+        """The dataset as the last epoch's stage sees it, or before the first epoch, the first stage."""
+        return self._view_of(self.schedule.stage_at(max(0, self.epoch - 1)))
 
     def train_epoch(self) -> dict[str, float]:
         """Train on every example once, in random order.
@@ -141,18 +164,21 @@ class Trainer:
         Returns:
             `train/loss/<term>`: the mean over the epoch's examples; `train/images_per_second`.
         """
-        n = len(self.encoded.train)
+        if self.epoch == self.schedule.start_of(self.stage):
+            self._enter(self.stage)
+        view = self._view_of(self.stage)
+        n = len(view.train)
         order = torch.randperm(n, generator=stream(self.seed, "order", self.epoch)).to(self.device)
         draws = stream(self.seed, "draws", self.epoch, self.device)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.training.learning_rate_at(self.epoch)
+        factor = self.training.rate_factor(*self.schedule.progress_at(self.epoch))
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
+            group["lr"] = group["initial_lr"] * factor
         totals: dict[str, Tensor] = {}
-        self.method.begin_epoch(self.module, self.epoch, self.training.epochs)
-        self.module.train()
+        self.learner.train()
         started = time.perf_counter()
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(derive(self.seed, "module", self.epoch))
-            for index in order.split(self.training.batch_size):
+            for index in order.split(self.training.batch_size) if self.optimizers else ():
                 for term, value in self.step(index, draws).items():
                     totals[term] = totals.get(term, torch.zeros((), device=self.device)) + value * len(index)
         losses = {train_loss(term): total.item() / n for term, total in totals.items()}
@@ -160,55 +186,149 @@ class Trainer:
         self.epoch += 1
         return {**losses, IMAGES_PER_SECOND: n / seconds}
 
-    def calibrate(self) -> dict[str, float]:
-        """Choose on validation data what predicting needs: `val/chosen/<what>`."""
+    def notes(self) -> Notes:
+        """What the method reports after an epoch; it may choose on validation data what predicting needs."""
         with self.training.arithmetic(self.device):
-            made = self.method.calibrate(self.module, self.encoded.validation)
-        return {chosen(what): value for what, value in made.items()}
+            return self.method.notes(self.learner, self.view.validation)
 
     def step(self, index: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
-        """Train on the examples at `index` ([B] int64); the detached terms of the loss."""
+        """Train on the examples at `index` ([B] int64).
+
+        Returns:
+            The means of the loss's terms, detached.
+        """
         batch = self.batch(index, draws)
         with self.training.arithmetic(self.device):
-            terms = self.method.loss(self.module, batch, draws)
-        self.optimizer.zero_grad()
-        learning = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
-        torch.stack(list(terms.values())).sum().backward(inputs=learning)
-        self.optimizer.step()
-        return {term: value.detach() for term, value in terms.items()}
+            terms = self.method.loss(self.learner, batch, draws)
+            weight = self.method.weigh(self.learner, batch, terms)
+        means = {term: mean_of(value, weight) for term, value in terms.items()}
+        self.learner.zero_grad()
+        learning = [parameter for parameter in self.learner.parameters() if parameter.requires_grad]
+        torch.stack(list(means.values())).sum().backward(inputs=learning)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return {term: value.detach() for term, value in means.items()}
 
     def batch(self, index: Tensor, draws: torch.Generator) -> Batch:
         """The training examples at `index` ([B] int64), as the method has them."""
-        train = self.encoded.train
-        background = self.method.assign(train.assignment[index], train.backgrounds, draws)
-        return self.method.augment(self.encoded.training_batch(index, background, draws), draws)
+        examples = self._view_of(self.stage).training_examples(index, draws)
+        background = self.method.assign(self.learner, examples, draws)
+        return self.method.augment(self.learner, examples.on(background), draws)
 
     def state(self) -> dict[str, Any]:
-        """What a later `load_state` needs beside the module's weights."""
-        return {"epoch": self.epoch, "optimizer": self.optimizer.state_dict()}
+        """What a later `load_state` needs beside the learner's weights."""
+        return {"epoch": self.epoch, "optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
 
     def load_state(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Go on as if never stopped: to the bit on a CPU."""
-        self.module.load_state_dict(weights)
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.learner.load_state_dict(weights)
+        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         self.epoch = state["epoch"]
 
+    def _enter(self, number: int) -> None:
+        """Begin a stage."""
+        stages, classifier = self.schedule.stages, self.learner.classifier
+        before = stages[number - 1] if number else None
+        if before is not None and before.by is not None:
+            if self._pretrained is None:
+                raise SettingError(f"a backbone trained by '{before.by}' must be given, but there is none")
+            classifier.load_state_dict(self._pretrained(before))
+        if stages[number].restart:
+            fresh = make_classifier(self._model, self.dataset, self.seed, pretrained=True)
+            classifier.load_state_dict(fresh.state_dict())
+            self.optimizers = self._make_optimizers()
+        with self.training.arithmetic(self.device):
+            self.method.enter(number, self.learner, self.dataset, stream(self.seed, "enter", number))
 
-def build_module(method: Method, model: Model, dataset: Dataset, seed: int, *, pretrained: bool = False) -> nn.Module:
-    """The freshly initialised module that the method trains, a function of its arguments alone.
+    def _view_of(self, number: int) -> Dataset:
+        number = self.schedule.view_of(number)
+        if self._view is None or self._viewed != number:
+            with self.training.arithmetic(self.device):
+                self._view = self.method.view(number, self.learner, self.dataset, stream(self.seed, "encode"))
+            self._viewed = number
+        return self._view
+
+    def _make_optimizers(self) -> list[Optimizer]:
+        made = list(self.method.optimizers(self.learner, self.training))
+        for group in (group for optimizer in made for group in optimizer.param_groups):
+            group["initial_lr"] = group["lr"]
+        return made
+
+
+class Schedule:
+    """A run's stages over its epochs.
+
+    stages: all of them; the first may be trained by something else, and has no epoch among the run's
+    epochs: how many the run has, at most those that were given
+    """
+
+    def __init__(self, method: Method, epochs: int) -> None:
+        """
+        Raises:
+            SettingError: the stages take no epoch, or more than there are.
+        """
+        self.stages = list(method.stages(epochs))
+        self._ends: list[int] = []
+        for stage in self.stages:
+            self._ends.append((self._ends[-1] if self._ends else 0) + (0 if stage.by else stage.epochs))
+        self.epochs = self._ends[-1]
+        short = [stage for stage in self.stages if stage.epochs < 1]
+        if short or not 1 <= self.epochs <= epochs:
+            raise SettingError(
+                f"{method.name()} needs at least one epoch for each of its {len(self.stages)} stages, and no more than "
+                f"{epochs} together, but got {[stage.epochs for stage in self.stages]}: give more epochs"
+            )
+
+    def stage_at(self, epoch: int) -> int:
+        """The number of the stage that an epoch (from 0) belongs to."""
+        return next(number for number, end in enumerate(self._ends) if epoch < end)
+
+    def start_of(self, number: int) -> int:
+        """A stage's first epoch, from 0."""
+        return self._ends[number - 1] if number else 0
+
+    def view_of(self, number: int) -> int:
+        """The stage whose view a stage has."""
+        while self.stages[number].same_view:
+            number -= 1
+        return number
+
+    def progress_at(self, epoch: int) -> tuple[int, int]:
+        """How many epochs were trained since the last restart, and how many there are until the next."""
+        restarts = [self.start_of(number) for number, stage in enumerate(self.stages) if stage.restart]
+        since = max([0, *(start for start in restarts if start <= epoch)])
+        until = min([self.epochs, *(start for start in restarts if start > epoch)])
+        return epoch - since, until - since
+
+
+def mean_of(term: Tensor, weight: Tensor | None) -> Tensor:
+    """The mean of a loss's term, [B] or a scalar, with examples weighted by [B] >= 0; a scalar has no examples."""
+    return (term if weight is None or term.ndim == 0 else weight * term).mean()
+
+
+def make_classifier(model: Model, dataset: Dataset, seed: int, *, pretrained: bool) -> Classifier:
+    """The freshly initialised classifier, a function of its arguments alone.
 
     pretrained: whether a model whose weights come from elsewhere fetches them
     """
-    return build_parts(method, model, dataset, seed, pretrained=pretrained)[1]
-
-
-def build_parts(
-    method: Method, model: Model, dataset: Dataset, seed: int, *, pretrained: bool
-) -> tuple[nn.Module, nn.Module]:
-    """`build_module`, with the classifier that it was built around before it."""
     with torch.random.fork_rng([]):
         torch.manual_seed(derive(seed, "initialisation"))
-        classifier = model.build(dataset.image_shape, len(dataset.classes))
-        if pretrained:
-            model.initialise(classifier)
-        return classifier, method.build(classifier)
+        return _classifier(model, dataset, pretrained)
+
+
+def make_learner(method: Method, model: Model, dataset: Dataset, seed: int, *, pretrained: bool = False) -> Learner:
+    """The freshly initialised learner that the method trains, a function of its arguments alone.
+
+    pretrained: whether a model whose weights come from elsewhere fetches them
+    """
+    with torch.random.fork_rng([]):
+        torch.manual_seed(derive(seed, "initialisation"))
+        return build_learner(method, dataset.task, _classifier(model, dataset, pretrained))
+
+
+def _classifier(model: Model, dataset: Dataset, pretrained: bool) -> Classifier:
+    classifier = model.build(dataset.task)
+    if pretrained:
+        model.initialise(classifier)
+    return classifier

@@ -11,13 +11,15 @@ from ray.tune import TuneError
 from rich.markup import escape
 from torch import nn
 
-from bgbias import foundation
+from bgbias import pretraining
 from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, DatasetSpec
 from bgbias.errors import SettingError
-from bgbias.evaluation.evaluate import judge
+from bgbias.evaluation.evaluate import evaluate
 from bgbias.methods.erm import Erm
+from bgbias.methods.method import Learner
 from bgbias.metrics import VALIDATION
+from bgbias.models.model import Classifier
 from bgbias.randomness import stream
 from bgbias.training import choose_device
 from study import stopping
@@ -172,7 +174,7 @@ def plan(config: StudyConfig) -> Plan:
     sample = cached_dataset(dataset, config.data).head(1)
     check_classes(config, sample)
     for run in runs.values():
-        foundation.check(run, sample.classes)
+        pretraining.check(run, sample.classes)
     objectives = choose_objectives(spaces, config)
     for name, space in spaces.items():
         check_known(name, objectives, known_metrics(space, runs[name], sample))
@@ -225,12 +227,13 @@ def known_metrics(space: SearchSpace, run: RunConfig, sample: Dataset) -> list[s
     Args:
         sample: the dataset with a few pictures of each variant.
     """
-    linear = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(sample.image_shape), len(sample.classes)))
+    head = nn.Linear(math.prod(sample.image_shape), len(sample.classes))
+    linear = Learner(Classifier(nn.Flatten(), head), nn.Module())
     found: dict[str, None] = {}
     for example in space.examples():
         checked = space.check({**run.to_flat(), **example})
         prepared = checked.method.prepare(sample, stream(run.seed, "prepare"))
-        found |= dict.fromkeys(judge(Erm(), linear, prepared, checked.evaluation)[1])
+        found |= dict.fromkeys(evaluate(Erm(), linear, prepared, checked.evaluation.chosen()).metrics)
     return [name for name in found if name.startswith(f"{VALIDATION}/")]
 
 

@@ -5,8 +5,9 @@ A variant is an assignment of backgrounds to foregrounds, so all variants of a s
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -18,13 +19,15 @@ from bgbias.data.compose import pasted, unit
 from bgbias.data.masks import dilate
 from bgbias.data.photographs.augmentation import Augmentation
 from bgbias.errors import SettingError
-from bgbias.types import OWN_BACKGROUND, Backgrounds, Batch, Foregrounds, Mover, Rows, S, at
+from bgbias.types import OWN_BACKGROUND, Backgrounds, Batch, Examples, Foregrounds, Mover, Rows, S, Task, at, group_of
 
 ORIGINAL, SHUFFLED, REMOVED = "original", "shuffled", "removed"
 BATCH_SIZE, BATCH_PIXELS = 1000, 1 << 22
 """How many pictures are answered at a time, and how many pixels these may have together."""
 BANK_SHARE = 0.6
 """Of a device's free memory, what decoded pictures may take; the rest is the model's and its batches'."""
+NOWHERE = "none"
+"""The name of the place of an object without a background."""
 RIM = "_rim"
 """Suffix of the variants whose masks were dilated before composing, as the method's training set was."""
 
@@ -51,8 +54,41 @@ class Variant:
         mask = front.mask[index]
         shown = mask | (background == OWN_BACKGROUND)[:, None, None, None]
         image = pasted(shown, front.image[index], back.image[background])
-        label = front.label[index]
-        return Batch(image, mask, label, background, back.classes(background, label))
+        return self.batch_of(image, mask, index, background, partial(self.batch, index))
+
+    def batch_of(
+        self, image: Tensor, mask: Tensor, index: Tensor, background: Tensor, compose: Callable[[Tensor], Batch]
+    ) -> Batch:
+        """Images of the examples at `index` with what is known of them.
+
+        Args:
+            image: [B, C, H, W]; mask: [B, 1, H, W] bool; index: [B] int64.
+            background: [B] int64, or [B, n] for n copies of each example.
+            compose: from backgrounds [B] int64 to the same objects and crops on those.
+        """
+        label, places = self.foregrounds.label[index], self.places(index, background)
+        return Batch(image, mask, label, index, background, places, self.backgrounds.places, compose)
+
+    def places(self, index: Tensor, background: Tensor) -> Tensor:
+        """The class of each example's background: int64 of the shape of `background`, [B] or [B, n]."""
+        own = self.foregrounds.place[index].view(-1, *[1] * (background.ndim - 1)).expand_as(background)
+        return self.backgrounds.places_of(background, own)
+
+    def examples(self, index: Tensor) -> Examples:
+        """The examples at `index` ([B] int64), not composed yet and not augmented."""
+        return self.examples_by(index, partial(self.batch, index))
+
+    def examples_by(self, index: Tensor, compose: Callable[[Tensor], Batch]) -> Examples:
+        """The examples at `index` ([B] int64), to be composed in a given way."""
+        label, background = self.foregrounds.label[index], self.assignment[index]
+        return Examples(index, label, background, self.backgrounds, compose)
+
+    @property
+    def group(self) -> Tensor:
+        """The (class, place) cell of each example: [N] int64, label x (P + 1) + place."""
+        everything = torch.arange(len(self), device=self.assignment.device)
+        place = self.places(everything, self.assignment)
+        return group_of(self.foregrounds.label, place, self.backgrounds.places)
 
     def assigned(self, assignment: Tensor) -> "Variant":
         """The same pictures under another assignment."""
@@ -93,8 +129,9 @@ class Variant:
                 mask=_moved(front.mask, move),
                 label=move(front.label),
                 source=move(front.source),
+                place=move(front.place),
             ),
-            backgrounds=Backgrounds(_moved(back.image, move), move(back.label)),
+            backgrounds=Backgrounds(_moved(back.image, move), move(back.place), back.places),
             assignment=move(self.assignment),
         )
 
@@ -116,9 +153,8 @@ class Released(Variant):
         """The examples at `index` ([B] int64) as they were released; on other backgrounds, composed anew."""
         if background is not None:
             return super().batch(index, background)
-        front, background = self.foregrounds, self.assignment[index]
-        label, image = front.label[index], unit(self.pictures[index])
-        return Batch(image, front.mask[index], label, background, self.backgrounds.classes(background, label))
+        image, mask = unit(self.pictures[index]), self.foregrounds.mask[index]
+        return self.batch_of(image, mask, index, self.assignment[index], partial(self.batch, index))
 
     def composed(self) -> Variant:
         return Variant(self.foregrounds, self.backgrounds, self.assignment)
@@ -135,28 +171,56 @@ class Dataset:
     """What a method trains on and is judged on. Equal to itself alone.
 
     classes: the K class names
+    places: the names of the P background classes
     train: the biased training set
     validation, test: the same variant names in both
+    gaps: by name, two variants whose difference in accuracy the field reports, such as BG-Gap
     augmentation: how training pictures are cropped and coloured each time they are seen; None leaves them as they are
     source_names: what the files of the sources are called, by `Foregrounds.source`; empty where sources are numbers
     test_background_names: what the test set's backgrounds are called; empty where there is one for each class
+    training_groups: [K, P + 1] int64, how many training examples each (class, place) cell has, no background last;
+        counted in `train` where it is left out, and kept when a method changes `train`
     """
 
     name: str
     classes: tuple[str, ...]
+    places: tuple[str, ...]
     train: Variant
     validation: Mapping[str, Variant]
     test: Mapping[str, Variant]
+    gaps: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     augmentation: Augmentation | None = None
     source_names: tuple[str, ...] = ()
     test_background_names: tuple[str, ...] = ()
+    training_groups: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.int64))
 
-    def training_batch(self, index: Tensor, background: Tensor, generator: Generator) -> Batch:
-        """Training examples at `index` ([B] int64) on the given backgrounds ([B] int64), augmented."""
-        if self.augmentation is None:
-            return self.train.batch(index, background)
-        front, back = self.train.foregrounds, self.train.backgrounds
-        return self.augmentation.batch(front, back, index, background, generator)
+    def __post_init__(self) -> None:
+        if not self.training_groups.numel():
+            cells = len(self.classes) * (len(self.places) + 1)
+            counted = torch.bincount(self.train.group, minlength=cells).view(len(self.classes), -1)
+            object.__setattr__(self, "training_groups", counted)
+
+    def training_examples(self, index: Tensor, rng: Generator) -> Examples:
+        """The training examples at `index` ([B] int64), to be composed and augmented.
+
+        Args:
+            rng: on the dataset's device; crops and colours are drawn at the first composition and kept.
+        """
+        train, augmentation = self.train, self.augmentation
+        if augmentation is None:
+            return train.examples(index)
+        recipe = cache(lambda: augmentation.draw(len(index), train.foregrounds.image.shape[-1], rng))
+
+        def compose(background: Tensor) -> Batch:
+            image, mask = augmentation.finish(train.foregrounds, train.backgrounds, index, background, recipe())
+            return train.batch_of(image, mask, index, background, compose)
+
+        return train.examples_by(index, compose)
+
+    @property
+    def task(self) -> Task:
+        """What is known before any example is read."""
+        return Task(self.image_shape, self.classes, (*self.places, NOWHERE), len(self.train))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
@@ -35,11 +36,8 @@ class Encoded(Variant):
         """Features of the examples at `index` ([B] int64); on other backgrounds, the pictures."""
         if background is not None:
             return self.source.batch(index, background)
-        front, background = self.foregrounds, self.assignment[index]
-        label = front.label[index]
-        return Batch(
-            self.features[index], front.mask[index], label, background, self.backgrounds.classes(background, label)
-        )
+        mask = self.foregrounds.mask[index]
+        return self.batch_of(self.features[index], mask, index, self.assignment[index], partial(self.batch, index))
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,9 @@ class EncodedCopies(Variant):
 
     def batch(self, index: Tensor, background: Tensor | None = None) -> Batch:
         """Features [B, 1 + n, F] of the examples at `index` ([B] int64) on the backgrounds they were encoded on."""
-        front, behind = self.foregrounds, self.assignment[index] if background is None else background
-        label = front.label[index]
-        classes = self.backgrounds.classes(behind, label[:, None].expand_as(behind))
-        return Batch(self.features[index], front.mask[index], label, behind, classes)
+        behind = self.assignment[index] if background is None else background
+        mask = self.foregrounds.mask[index]
+        return self.batch_of(self.features[index], mask, index, behind, partial(self.batch, index))
 
 
 def encoded(variant: Variant, encode: Encoder) -> Encoded:
@@ -82,7 +79,7 @@ def encoded_copies(
         DataError: some features are not finite.
     """
     n, device, make = len(variant), variant.assignment.device, compose or variant.batch
-    drawn = of_random_class(n * copies, variant.backgrounds.label.cpu(), generator).to(device).view(n, copies)
+    drawn = of_random_class(n * copies, variant.backgrounds.place.cpu(), generator).to(device).view(n, copies)
     assignment = torch.cat([variant.assignment[:, None], drawn], dim=1)
     features = [
         torch.stack([encode(make(index, behind).image) for behind in assignment[index].unbind(1)], dim=1)
@@ -101,7 +98,7 @@ def encoded_dataset(dataset: Dataset, copies: int, encode: Encoder, generator: G
     draws = torch.Generator(dataset.train.assignment.device).manual_seed(seed)
 
     def augmented(index: Tensor, background: Tensor) -> Batch:
-        return dataset.training_batch(index, background, draws)
+        return dataset.training_examples(index, draws).on(background)
 
     return replace(
         dataset,

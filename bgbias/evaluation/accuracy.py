@@ -1,96 +1,67 @@
-"""Accuracy per variant, from predictions kept per image."""
-
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+"""Accuracy, worst-class accuracy and loss of every variant, and the gaps that a dataset declares."""
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from bgbias.components import component
 from bgbias.data.dataset import Variant, batches
-from bgbias.data.photographs.layout import MIXED_RAND, MIXED_SAME
-from bgbias.methods.method import Method
-from bgbias.metrics import (
-    ACCURACY,
-    LOSS,
-    TEST,
-    VALIDATION,
-    WORST_CLASS_ACCURACY,
-    accuracy_at,
-    bg_gap,
-    variant_metric,
-)
+from bgbias.evaluation.evaluator import Evaluator, Predictions, SplitResult
+from bgbias.methods.method import Answers, Learner, Method, Notes
+from bgbias.metrics import ACCURACY, LOSS, WORST_CLASS_ACCURACY, gap, variant_metric
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """What a model said of every image of a variant.
+@component
+class Accuracy(Evaluator):
+    """`<split>/<variant>/accuracy`, `.../worst_class_accuracy`, `.../loss`, and `<split>/<gap>`."""
 
-    label, prediction: [N] int64 on the CPU
-    loss: mean cross-entropy; None where an answer is the worst of many
-    logits: [N, K] float on the CPU, from which the prediction comes; empty where an answer is the worst of many
-    at: by number of samples, what a vote over so many says, [N] int64; empty where the method draws none
-    """
-
-    label: Tensor
-    prediction: Tensor
-    loss: float | None
-    logits: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
-    at: Mapping[int, Tensor] = field(default_factory=dict)
+    def measure(self, found: SplitResult) -> Notes:
+        values: dict[str, float] = {}
+        for name, predictions in found.predictions.items():
+            values[variant_metric(found.split, name, ACCURACY)] = accuracy(predictions)
+            if predictions.loss is not None:
+                values[variant_metric(found.split, name, LOSS)] = predictions.loss
+            values[variant_metric(found.split, name, WORST_CLASS_ACCURACY)] = worst_class_accuracy(predictions)
+        for name, (one, other) in found.dataset.gaps.items():
+            if one in found.predictions and other in found.predictions:
+                difference = accuracy(found.predictions[one]) - accuracy(found.predictions[other])
+                values[gap(found.split, name)] = difference
+        return Notes(values)
 
 
 @torch.no_grad()
-def predict(method: Method, module: nn.Module, variant: Variant) -> Predictions:
-    """Run a module over a variant that lies on the module's device."""
-    module.eval()
+def predict(method: Method, learner: Learner, variant: Variant) -> Predictions:
+    """Run a learner over a variant that lies on the learner's device."""
+    learner.eval()
     label = variant.foregrounds.label
     outputs: list[Tensor] = []
+    places: list[Tensor] = []
     votes: dict[int, list[Tensor]] = {}
     for index in batches(variant):
-        logits, by_samples = method.answers(module, variant.batch(index).image)
-        outputs.append(logits.float())
-        for samples, found in by_samples.items():
-            votes.setdefault(samples, []).append(found.argmax(dim=1).cpu())
+        batch = variant.batch(index)
+        answers = method.predict(learner, batch.image)
+        if isinstance(answers, Answers):
+            for samples, logits in answers.by_samples().items():
+                votes.setdefault(samples, []).append(logits.argmax(dim=1).cpu())
+        outputs.append((answers.logits if isinstance(answers, Answers) else answers).float())
+        places.append(batch.place)
     logits = torch.cat(outputs)
     return Predictions(
         label=label.cpu(),
         prediction=logits.argmax(dim=1).cpu(),
         loss=F.cross_entropy(logits, label).item(),
         logits=logits.cpu(),
-        at={samples: torch.cat(found) for samples, found in votes.items()},
+        place=torch.cat(places).cpu(),
+        by_samples={samples: torch.cat(found) for samples, found in votes.items()},
     )
 
 
-def summarise(predictions: Mapping[str, Predictions]) -> dict[str, float]:
-    """`<split>/<variant>/accuracy`, `.../loss` and `.../worst_class_accuracy` of each."""
-    metrics: dict[str, float] = {}
-    for key, found in predictions.items():
-        split, variant = key.split("/")
-        metrics[variant_metric(split, variant, ACCURACY)] = accuracy(found)
-        if found.loss is not None:
-            metrics[variant_metric(split, variant, LOSS)] = found.loss
-        metrics[variant_metric(split, variant, WORST_CLASS_ACCURACY)] = worst_class_accuracy(found)
-        for samples, prediction in found.at.items():
-            metrics[accuracy_at(split, variant, samples)] = share_right(found.label, prediction)
-    return {**metrics, **background_gaps(metrics)}
-
-
-def background_gaps(metrics: Mapping[str, float]) -> dict[str, float]:
-    """`<split>/bg_gap`: Mixed-Same minus Mixed-Rand accuracy, where a dataset has both (Xiao et al., 2020)."""
-    gaps = {}
-    for split in (VALIDATION, TEST):
-        same, rand = (variant_metric(split, variant, ACCURACY) for variant in (MIXED_SAME, MIXED_RAND))
-        if same in metrics and rand in metrics:
-            gaps[bg_gap(split)] = metrics[same] - metrics[rand]
-    return gaps
-
-
 def accuracy(found: Predictions) -> float:
-    """The share of images answered rightly, in [0, 1]."""
-    return share_right(found.label, found.prediction)
+    """The share of images that are predicted correctly, in [0, 1]."""
+    return share_correct(found.label, found.prediction)
 
 
-def share_right(label: Tensor, prediction: Tensor) -> float:
+def share_correct(label: Tensor, prediction: Tensor) -> float:
     """How many of [N] predictions equal their label, as a fraction."""
     return (label == prediction).double().mean().item()
 
@@ -98,5 +69,5 @@ def share_right(label: Tensor, prediction: Tensor) -> float:
 def worst_class_accuracy(found: Predictions) -> float:
     """The lowest accuracy over the classes that occur, in [0, 1]."""
     total = torch.bincount(found.label)
-    right = torch.bincount(found.label[found.label == found.prediction], minlength=len(total)).double()
-    return (right[total > 0] / total[total > 0]).min().item()
+    correct = torch.bincount(found.label[found.label == found.prediction], minlength=len(total)).double()
+    return (correct[total > 0] / total[total > 0]).min().item()

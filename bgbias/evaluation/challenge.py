@@ -10,18 +10,22 @@ Source: K. Xiao et al., "Noise or Signal", 2020 (arXiv 2006.09994), section 5.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from bgbias.components import component
 from bgbias.data.dataset import ORIGINAL, Variant, batch_size
-from bgbias.evaluation.accuracy import Predictions
 from bgbias.evaluation.challenge_order import additive_fit, continued, margins, slopes
+from bgbias.evaluation.evaluator import Evaluator, Predictions, SplitResult
 from bgbias.evaluation.saliency import images_in_a_pass
 from bgbias.evaluation.statistics import wilson_interval
-from bgbias.methods.method import Method
+from bgbias.methods.method import Learner, Method, logits_of
 from bgbias.randomness import stream
 
+CHALLENGE = "challenge"
+"""The variant that stands for the Background Challenge: every foreground on the background that fools it, if any."""
 ROBUST = -1
 LOOK_AHEAD = 8
 """How many backgrounds a foreground must have withstood for each that is chosen for it at once."""
@@ -92,8 +96,8 @@ class BackgroundChallenge:
     `continued` from each try whose gradient was taken.
     """
 
-    def __init__(self, method: Method, module: nn.Module, variant: Variant) -> None:
-        self._method, self._module, self._variant = method, module.eval(), variant
+    def __init__(self, method: Method, learner: Learner, variant: Variant) -> None:
+        self._method, self._learner, self._variant = method, learner.eval(), variant
         self._size, self._steep_size = batch_size(variant), images_in_a_pass(variant.foregrounds.image)
         self.label = variant.foregrounds.label.cpu()
         n, m = len(variant), len(variant.backgrounds)
@@ -196,13 +200,13 @@ class BackgroundChallenge:
         """Logits [P, K] of pairs, on the CPU."""
         device = self._variant.assignment.device
         batch = self._variant.batch(fronts.to(device), backs.to(device))
-        return self._method.predict(self._module, batch.image).float().cpu()
+        return logits_of(self._method, self._learner, batch.image).float().cpu()
 
     def _answer_and_continue(self, fronts: Tensor, backs: Tensor) -> Tensor:
         """Logits [P, K] of pairs, on the CPU; of those that are right, what follows for other backgrounds is kept."""
         device, few = self._variant.assignment.device, self._steep_size
         parts = [
-            slopes(self._method, self._module, self._variant, some.to(device), behind.to(device))
+            slopes(self._method, self._learner, self._variant, some.to(device), behind.to(device))
             for some, behind in zip(fronts.split(few), backs.split(few), strict=True)
         ]
         logits = torch.cat([part[0] for part in parts]).cpu()
@@ -216,7 +220,7 @@ class BackgroundChallenge:
 
 
 def challenge_of(
-    method: Method, module: nn.Module, variants: Mapping[str, Variant], found: Mapping[str, Predictions]
+    method: Method, learner: Learner, variants: Mapping[str, Variant], found: Mapping[str, Predictions]
 ) -> BackgroundChallenge:
     """The challenge of `original`'s foregrounds, which has heard what was answered on the split's other variants.
 
@@ -224,10 +228,31 @@ def challenge_of(
         variants: of a split, by name; found: the predictions on them
     """
     original = variants[ORIGINAL]
-    challenge = BackgroundChallenge(method, module, original)
+    challenge = BackgroundChallenge(method, learner, original)
     for name, variant in variants.items():
         backs = variant.assignment.cpu()
         same = len(variant) == len(original) and len(variant.backgrounds) == len(original.backgrounds)
         if same and (backs >= 0).all():
             challenge.hear(torch.arange(len(backs)), backs, found[name].logits)
     return challenge
+
+
+def worst_answers(challenge: BackgroundChallenge) -> Predictions:
+    """For each foreground a wrong answer that some background provokes, or the right one if none does."""
+    while len(challenge.undecided):
+        challenge.round()
+    verdict = challenge.verdict()
+    return Predictions(verdict.label, verdict.answer, loss=None)
+
+
+@component
+class Challenge(Evaluator):
+    """One more variant, `challenge`; it costs up to one prediction for each pair of foreground and background."""
+
+    optional: ClassVar[bool] = True
+
+    def variants(self, found: SplitResult) -> Mapping[str, Predictions]:
+        if ORIGINAL not in found.variants:
+            return {}
+        challenge = challenge_of(found.method, found.learner, found.variants, found.predictions)
+        return {CHALLENGE: worst_answers(challenge)}

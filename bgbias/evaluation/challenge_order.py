@@ -5,11 +5,11 @@ foreground, and along the gradient, which knows what of a background is to be se
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bgbias.data.compose import unit
 from bgbias.data.dataset import Variant, batch_size
-from bgbias.methods.method import Method
+from bgbias.methods.method import Learner, Method, logits_of
 
 FRONT_SHRINKAGE, EFFECT_SHRINKAGE, SWEEPS = 1.0, 2.0, 6
 """In answers: how many would have to speak against a foreground's being like its class, and a background's having no
@@ -50,7 +50,7 @@ def margins(front: Tensor, effect: Tensor, label: Tensor) -> Tensor:
 
 
 def slopes(
-    method: Method, module: nn.Module, variant: Variant, fronts: Tensor, backs: Tensor
+    method: Method, learner: Learner, variant: Variant, fronts: Tensor, backs: Tensor
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """Answers on P pairs, and how their margins hang on what is seen of the background.
 
@@ -65,7 +65,7 @@ def slopes(
     """
     batch = variant.batch(fronts, backs)
     image = batch.image.detach().requires_grad_()
-    logits = method.predict(module, image).float()
+    logits = logits_of(method, learner, image).float()
     own = batch.label[:, None]
     margin = logits.gather(1, own)[:, 0] - logits.scatter(1, own, -torch.inf).logsumexp(dim=1)
     found = torch.autograd.grad(margin.sum(), image, allow_unused=True)[0] if logits.requires_grad else None

@@ -1,74 +1,86 @@
-"""All that a model is judged on, in one go."""
+"""The evaluation of a model on all variants of a dataset, by every evaluator."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from torch import nn
+from pydantic import field_validator
 
-from bgbias.components import Count, component
-from bgbias.data.dataset import ORIGINAL, Dataset, Variant
-from bgbias.evaluation.accuracy import Predictions, predict, summarise
-from bgbias.evaluation.challenge import BackgroundChallenge, challenge_of
-from bgbias.evaluation.saliency import object_saliency
-from bgbias.methods.method import Method
-from bgbias.metrics import OBJECT_SALIENCY, TEST, VALIDATION, variant_metric
+from bgbias.components import Count, Registry, component
+from bgbias.data.dataset import Dataset, Variant
+from bgbias.evaluation.accuracy import predict
+from bgbias.evaluation.evaluator import Evaluator, Predictions, SplitResult
+from bgbias.methods.method import Learner, Method
+from bgbias.metrics import TEST, VALIDATION
+from bgbias.types import Table
 
-CHALLENGE = "challenge"
-"""The variant that stands for the Background Challenge: every foreground on the background that fools it, if any."""
+evaluators = Registry("evaluator", "bgbias.evaluation", Evaluator)
 
 
 @component
 class Evaluation:
-    """When a model is judged, and on what.
+    """When a model is evaluated, and by what.
 
-    every: after so many epochs each time, and after the last of those asked for; checkpoints are chosen among these
-        epochs alone. A number beyond the epochs leaves the last one, so that nothing is chosen
-    challenge: whether the Background Challenge is one more variant, `challenge`; it costs up to as many answers as
-        there are pairs of foregrounds and backgrounds
-    saliency: whether `<split>/<variant>/object_saliency` is told, the mean share of the input gradient that lies on
-        the object, over at most 1,000 pictures of each variant
+    every: after every `every` epochs and after the last; checkpoints are chosen among evaluated epochs. A number above
+        the epochs evaluates the last alone, so that nothing is chosen
+    also: names of optional evaluators with commas between, such as `challenge,saliency`; empty for none
     """
 
     every: Count = 1
-    challenge: bool = False
-    saliency: bool = False
+    also: str = ""
+
+    @field_validator("also")
+    @classmethod
+    def _known(cls, names: str) -> str:
+        optional = [name for name, evaluator in evaluators.items() if evaluator.optional]
+        unknown = [name for name in split_names(names) if name not in optional]
+        if unknown:
+            raise ValueError(f"must hold names among {', '.join(optional)}")
+        return names
+
+    def chosen(self) -> list[Evaluator]:
+        """Every evaluator that runs always, and the optional ones that were named."""
+        asked = split_names(self.also)
+        return [cls() for name, cls in evaluators.items() if not cls.optional or name in asked]
 
 
-def judge(
-    method: Method, module: nn.Module, dataset: Dataset, evaluation: Evaluation
-) -> tuple[dict[str, Predictions], dict[str, float]]:
-    """The predictions on every variant, and all metrics that were asked for."""
-    predictions = evaluate(method, module, dataset, challenge=evaluation.challenge)
-    metrics = summarise(predictions)
-    if evaluation.saliency:
-        for split, variants in splits(dataset).items():
-            for name, variant in variants.items():
-                share = object_saliency(method, module, variant.pictured())
-                metrics[variant_metric(split, name, OBJECT_SALIENCY)] = share
-    return predictions, metrics
+def split_names(names: str) -> list[str]:
+    """The names in a text with commas between."""
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
-def evaluate(method: Method, module: nn.Module, dataset: Dataset, *, challenge: bool = False) -> dict[str, Predictions]:
-    """Predictions on every validation and test variant, by `val/<variant>` and `test/<variant>`.
+@dataclass(frozen=True)
+class Result:
+    """A model's evaluation.
 
-    challenge: whether the Background Challenge is one more variant
+    predictions: by `<split>/<variant>`
+    metrics, tables: by their names
     """
-    found: dict[str, Predictions] = {}
+
+    predictions: dict[str, Predictions]
+    metrics: dict[str, float]
+    tables: dict[str, Table]
+
+
+def evaluate(method: Method, learner: Learner, dataset: Dataset, chosen: Sequence[Evaluator]) -> Result:
+    """Predict every validation and test variant, and compute what the evaluators measure.
+
+    Args:
+        dataset: as the learner sees it, on its device.
+    """
+    result = Result({}, {}, {})
     for split, variants in splits(dataset).items():
-        answers = {name: predict(method, module, variant) for name, variant in variants.items()}
-        if challenge and ORIGINAL in variants:
-            answers[CHALLENGE] = worst_answers(challenge_of(method, module, variants, answers))
-        found |= {f"{split}/{name}": answer for name, answer in answers.items()}
-    return found
+        predictions = {name: predict(method, learner, variant) for name, variant in variants.items()}
+        found = SplitResult(method, learner, dataset, split, variants, predictions)
+        for evaluator in chosen:
+            predictions |= evaluator.variants(found)
+        for evaluator in chosen:
+            notes = evaluator.measure(found)
+            result.metrics.update(notes.values)
+            result.tables.update(notes.tables)
+        result.predictions.update({f"{split}/{name}": found for name, found in predictions.items()})
+    return result
 
 
 def splits(dataset: Dataset) -> dict[str, Mapping[str, Variant]]:
-    """The variants a model is judged on, by `val` and `test`."""
+    """The variants a model is evaluated on, by `val` and `test`."""
     return {VALIDATION: dataset.validation, TEST: dataset.test}
-
-
-def worst_answers(challenge: BackgroundChallenge) -> Predictions:
-    """For each foreground a wrong answer that some background provokes, or the right one if none does."""
-    while len(challenge.undecided):
-        challenge.round()
-    verdict = challenge.verdict()
-    return Predictions(verdict.label, verdict.answer, loss=None)

@@ -9,12 +9,16 @@ answer and no loss, so no training decides how that number hangs on the picture,
 
 import math
 from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from bgbias.components import component
 from bgbias.data.dataset import Variant, batch_size, spread
-from bgbias.methods.method import Method
+from bgbias.evaluation.evaluator import Evaluator, SplitResult
+from bgbias.methods.method import Learner, Method, Notes, logits_of
+from bgbias.metrics import OBJECT_SALIENCY, variant_metric
 from bgbias.types import Rows
 
 PASS_PIXELS = 1 << 19
@@ -24,17 +28,17 @@ STEPS = 32
 IMAGES = 1000
 """How many examples of a variant its mean share is taken over."""
 
-SaliencyMap = Callable[[Method, nn.Module, Tensor, Tensor], Tensor]
-"""From a method, its module, images [B, C, H, W] and labels [B] int64 to maps [B, H, W] >= 0."""
+SaliencyMap = Callable[[Method, Learner, Tensor, Tensor], Tensor]
+"""From a method, its learner, images [B, C, H, W] and labels [B] int64 to maps [B, H, W] >= 0."""
 
 
-def input_gradient(method: Method, module: nn.Module, image: Tensor, label: Tensor) -> Tensor:
+def input_gradient(method: Method, learner: Learner, image: Tensor, label: Tensor) -> Tensor:
     """| d score of the label / d image |, summed over channels.
 
     Source: K. Simonyan et al., "Deep Inside Convolutional Networks", 2013 (arXiv 1312.6034), section 3.
 
     Args:
-        module: is put into evaluation mode; its parameters' gradients are left alone.
+        learner: is put into evaluation mode; its parameters' gradients are left alone.
         image: [B, C, H, W] float.
         label: [B] int64.
 
@@ -43,8 +47,8 @@ def input_gradient(method: Method, module: nn.Module, image: Tensor, label: Tens
     """
     from captum.attr import Saliency  # takes half a second, which whoever asks for no map need not wait for
 
-    module.eval()
-    saliency = Saliency(lambda picture: scores(method.predict(module, picture)))
+    learner.eval()
+    saliency = Saliency(lambda picture: scores(logits_of(method, learner, picture)))
     found = [
         saliency.attribute(picture.detach().requires_grad_(), target=target)
         for picture, target in in_passes(image, label)
@@ -52,14 +56,14 @@ def input_gradient(method: Method, module: nn.Module, image: Tensor, label: Tens
     return torch.cat(found).sum(dim=1)
 
 
-def integrated_gradients(method: Method, module: nn.Module, image: Tensor, label: Tensor, steps: int = STEPS) -> Tensor:
+def integrated_gradients(method: Method, learner: Learner, image: Tensor, label: Tensor, steps: int = STEPS) -> Tensor:
     """| image * the mean of d score of the label / d image on the straight path from black |, summed over channels.
 
     Before the absolute value, a map's sum is the picture's score minus black's. What is black gets nothing.
     Source: M. Sundararajan et al., "Axiomatic Attribution for Deep Networks", 2017 (arXiv 1703.01365), equation 1.
 
     Args:
-        module: is put into evaluation mode; its parameters' gradients are left alone.
+        learner: is put into evaluation mode; its parameters' gradients are left alone.
         image: [B, C, H, W] float.
         label: [B] int64.
         steps: >= 1, nodes of the Gauss-Legendre quadrature.
@@ -69,8 +73,8 @@ def integrated_gradients(method: Method, module: nn.Module, image: Tensor, label
     """
     from captum.attr import IntegratedGradients
 
-    module.eval()
-    integrated = IntegratedGradients(lambda picture: scores(method.predict(module, picture)))
+    learner.eval()
+    integrated = IntegratedGradients(lambda picture: scores(logits_of(method, learner, picture)))
     found = [
         integrated.attribute(
             picture.detach(), target=target, n_steps=steps, internal_batch_size=images_in_a_pass(image)
@@ -118,8 +122,8 @@ def mask_area(mask: Tensor) -> Tensor:
     return mask.double().mean(dim=(1, 2, 3))
 
 
-def shares(method: Method, module: nn.Module, variant: Variant, index: Tensor, saliency: SaliencyMap) -> Tensor:
-    """The share on the object for the examples at `index` ([n] int64) of a variant on the module's device.
+def shares(method: Method, learner: Learner, variant: Variant, index: Tensor, saliency: SaliencyMap) -> Tensor:
+    """The share on the object for the examples at `index` ([n] int64) of a variant on the learner's device.
 
     The object is the variant's own mask, also where nothing was pasted.
 
@@ -129,7 +133,7 @@ def shares(method: Method, module: nn.Module, variant: Variant, index: Tensor, s
     found = []
     for part in index.to(variant.assignment.device).split(batch_size(variant)):
         batch = variant.batch(part)
-        found.append(share_on_object(saliency(method, module, batch.image, batch.label), batch.mask).cpu())
+        found.append(share_on_object(saliency(method, learner, batch.image, batch.label), batch.mask).cpu())
     return torch.cat(found)
 
 
@@ -138,6 +142,24 @@ def mean_share(share: Tensor) -> float:
     return share.double().nanmean().item()
 
 
-def object_saliency(method: Method, module: nn.Module, variant: Variant) -> float:
+def object_saliency(method: Method, learner: Learner, variant: Variant) -> float:
     """The mean share of the input gradient on the object, over at most `IMAGES` examples spread over the variant."""
-    return mean_share(shares(method, module, variant, spread(len(variant), IMAGES), input_gradient))
+    return mean_share(shares(method, learner, variant, spread(len(variant), IMAGES), input_gradient))
+
+
+@component
+class Saliency(Evaluator):
+    """`<split>/<variant>/object_saliency`: the mean share of the input gradient that lies on the object, over at most
+    1,000 pictures of each variant."""
+
+    optional: ClassVar[bool] = True
+
+    def measure(self, found: SplitResult) -> Notes:
+        return Notes(
+            {
+                variant_metric(found.split, name, OBJECT_SALIENCY): object_saliency(
+                    found.method, found.learner, variant.pictured()
+                )
+                for name, variant in found.variants.items()
+            }
+        )

@@ -5,8 +5,8 @@ from torch import Generator, Tensor
 
 from bgbias.components import Share, component
 from bgbias.data.assignment import of_random_class
-from bgbias.methods.method import Method
-from bgbias.types import Backgrounds
+from bgbias.methods.method import Learner, Method
+from bgbias.types import Examples
 
 
 @component
@@ -19,19 +19,19 @@ class DynamicReplacement(Method):
 
     p: Share = 0.5
 
-    def assign(self, background: Tensor, backgrounds: Backgrounds, generator: Generator) -> Tensor:
-        return redraw(background, backgrounds.label, self.p, generator)
+    def assign(self, learner: Learner, examples: Examples, rng: Generator) -> Tensor:
+        return redraw(examples.background, examples.backgrounds.place, self.p, rng)
 
 
-def redraw(background: Tensor, background_label: Tensor, p: float, generator: Generator) -> Tensor:
+def redraw(background: Tensor, background_place: Tensor, p: float, generator: Generator) -> Tensor:
     """With chance p each, a background of a random class instead of the one given.
 
     Args:
         background: [B] int64, an assignment.
-        background_label: [M] int64.
+        background_place: [M] int64.
         p: in [0, 1].
         generator: on the tensors' device.
     """
-    drawn = of_random_class(len(background), background_label, generator)
+    drawn = of_random_class(len(background), background_place, generator)
     replaced = torch.rand(len(background), generator=generator, device=generator.device) < p
     return torch.where(replaced, drawn, background)

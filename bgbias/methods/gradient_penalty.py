@@ -1,15 +1,15 @@
 """Gradient penalty: the answer must not change when the background does."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from bgbias.components import NonNegative, Pixels, Share, component
 from bgbias.data.dataset import Dataset
-from bgbias.methods.method import CROSS_ENTROPY, Method
+from bgbias.methods.method import Learner, Method, Output
 from bgbias.types import Batch
 
 BACKGROUND_GRADIENT = "background_gradient"
@@ -45,26 +45,27 @@ class GradientPenalty(Method):
     smoothing: Pixels | None = None
     dimming: Share = 0.0
 
-    def prepare(self, dataset: Dataset, generator: Generator) -> Dataset:  # noqa: ARG002
+    differentiates_input: ClassVar[bool] = True
+
+    def prepare(self, dataset: Dataset, rng: Generator) -> Dataset:
         return dataset.dilated(self.dilation)
 
-    def augment(self, batch: Batch, generator: Generator) -> Batch:
-        return dim_backgrounds(batch, self.dimming, generator) if self.dimming else batch
+    def augment(self, learner: Learner, batch: Batch, rng: Generator) -> Batch:
+        return dim_backgrounds(batch, self.dimming, rng) if self.dimming else batch
 
-    def loss(self, module: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
-        image = batch.image.detach().requires_grad_()
-        log_probability = F.log_softmax(module(image), dim=1)
-        cross_entropy = F.nll_loss(log_probability, batch.label)
+    def penalties(self, learner: Learner, batch: Batch, output: Output, rng: Generator) -> dict[str, Tensor]:
+        log_probability = output.log_probability
         if self.form == "plain":
-            energy = background_norm(input_gradient(cross_entropy, image), batch.mask)
+            cross_entropy = F.nll_loss(log_probability, batch.label)
+            energy = background_norm(input_gradient(cross_entropy, batch.image), batch.mask)
         else:
-            direction = torch.randn(log_probability.shape, generator=generator, device=image.device)
-            gradient = input_gradient((direction * log_probability).sum(), image)
+            direction = torch.randn(log_probability.shape, generator=rng, device=rng.device)
+            gradient = input_gradient((direction * log_probability).sum(), batch.image)
             if self.form == "log_probability":
                 energy = background_energy(gradient, batch.mask)
             else:
                 energy = aggregated_energy(gradient, batch.mask, self.smoothing)
-        return {CROSS_ENTROPY: cross_entropy, BACKGROUND_GRADIENT: self.weight * energy}
+        return {BACKGROUND_GRADIENT: self.weight * energy}
 
 
 def dim_backgrounds(batch: Batch, dimming: float, generator: Generator) -> Batch:
@@ -103,7 +104,7 @@ def background_norm(gradient: Tensor, mask: Tensor) -> Tensor:
 
 
 def background_energy(gradient: Tensor, mask: Tensor) -> Tensor:
-    """The mean over examples of || (1 - mask) * g ||_2 squared, a scalar >= 0.
+    """|| (1 - mask) * g ||_2 squared of each example, [B] >= 0.
 
     With g the gradient of v . log p, v ~ N(0, I), its expectation is the squared Jacobian of all K
     log-probabilities on the background.
@@ -112,11 +113,11 @@ def background_energy(gradient: Tensor, mask: Tensor) -> Tensor:
         gradient: [B, C, H, W], of a sum over examples, so that each has its own gradient.
         mask: [B, 1, H, W] bool, True = foreground.
     """
-    return gradient.masked_fill(mask, 0).square().sum(dim=(1, 2, 3)).mean()
+    return gradient.masked_fill(mask, 0).square().sum(dim=(1, 2, 3))
 
 
 def aggregated_energy(gradient: Tensor, mask: Tensor, radius: int | None) -> Tensor:
-    """The gradient summed over the background per channel, then squared: a scalar >= 0.
+    """The gradient of each example summed over its background per channel, then squared: [B] >= 0.
 
     A shift of the background's colour moves all its pixels together, so the sum is the direction in which
     the bias moves. With a radius, sums run over windows of (2 radius + 1) x (2 radius + 1) pixels, and the
@@ -130,11 +131,11 @@ def aggregated_energy(gradient: Tensor, mask: Tensor, radius: int | None) -> Ten
         radius: pixels, >= 0, or None for the whole picture.
 
     Returns:
-        The mean over examples of the sum over channels.
+        [B], the sum over channels.
     """
     background = gradient.masked_fill(mask, 0)
     if radius is None:
-        return background.sum(dim=(2, 3)).square().sum(dim=1).mean()
+        return background.sum(dim=(2, 3)).square().sum(dim=1)
     side = 2 * radius + 1
     window = F.avg_pool2d(background, side, stride=1, padding=radius, divisor_override=1)
-    return window.square().mean(dim=(2, 3)).sum(dim=1).mean()
+    return window.square().mean(dim=(2, 3)).sum(dim=1)

@@ -1,77 +1,186 @@
-"""The hooks of a method. A method overrides the one where its idea lives; as it stands, this is ERM."""
+"""The hooks of a method. A method overrides the hook where its idea lives; as it stands, this is ERM.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+once                  prepare -> build -> stages
+at a stage's start    enter -> view
+each batch            assign -> augment -> loss (with penalties) -> weigh
+beside the loop       optimizers, notes, predict
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
 
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
+from torch.optim import Optimizer
 
 from bgbias.components import Component
 from bgbias.data.dataset import Dataset, Variant
-from bgbias.types import Backgrounds, Batch
+from bgbias.models.model import Classifier
+from bgbias.types import Batch, Examples, Table, Task
+
+if TYPE_CHECKING:
+    from bgbias.training import Training
 
 CROSS_ENTROPY = "cross_entropy"
 
 
 @dataclass(frozen=True)
-class Foundation:
-    """What trains a classifier before a method builds on it.
+class Stage:
+    """Some epochs of a run that are trained in one way.
 
-    source: the name of the method that trains it, or the folder of a checkpoint
-    epochs: how many, where a method trains it
+    epochs: >= 1
+    by: None for the run's own method; or what trains the classifier beforehand, shared by all runs of one seed: the
+        name of another method, or the folder of a checkpoint. Only a run's first stage may have it, and its epochs do
+        not count among the run's
+    restart: begin with a fresh classifier and fresh optimisers; what the method learned beside it (`own`) is kept
+    evaluated: whether checkpoints may be chosen in this stage
+    same_view: keep the view of the stage before
     """
 
-    source: str
     epochs: int
+    by: str | None = None
+    restart: bool = False
+    evaluated: bool = True
+    same_view: bool = False
+
+
+class Learner(nn.Module):
+    """What is trained, saved and resumed.
+
+    classifier: from images [B, C, H, W] to logits [B, K]; every checkpoint holds it
+    own: what the method learns beside it, such as group weights, a probability per class or a flow; may be empty
+    """
+
+    def __init__(self, classifier: Classifier, own: nn.Module) -> None:
+        super().__init__()
+        self.classifier, self.own = classifier, own
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits [B, K] of images [B, C, H, W], or of their features [B, F]."""
+        logits: Tensor = self.classifier(image)
+        return logits
+
+    def output(self, image: Tensor) -> "Output":
+        """Features and logits of images [B, C, H, W], or of their features [B, F], from one forward pass."""
+        features = self.classifier.features(image)
+        return Output(features, self.classifier.head(features))
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one forward pass gives.
+
+    features: [B, F], what the head is given; logits: [B, K]
+    """
+
+    features: Tensor
+    logits: Tensor
+
+    @cached_property
+    def log_probability(self) -> Tensor:
+        """log softmax of the logits, [B, K]."""
+        return F.log_softmax(self.logits, dim=1)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Predictions by a vote over samples.
+
+    logits: [B, K], of the chosen number of samples
+    by_samples: gives the logits [B, K] for every number of samples
+    """
+
+    logits: Tensor
+    by_samples: Callable[[], Mapping[int, Tensor]]
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a method reports of itself after an epoch.
+
+    values: numbers by name; tables: matrices by name
+    """
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    tables: Mapping[str, Table] = field(default_factory=dict)
 
 
 class Method(Component):
-    """A way to train. Its fields are its hyper-parameters; what it learns lives in the module it builds."""
+    """A way to train. Its fields are its hyper-parameters; what it learns lives in the learner.
 
-    def prepare(self, dataset: Dataset, generator: Generator) -> Dataset:  # noqa: ARG002
-        """Once, before training: the dataset to train on and be judged on."""
+    differentiates_input: whether `penalties` takes gradients with respect to `batch.image`
+    """
+
+    differentiates_input: ClassVar[bool] = False
+
+    def prepare(self, dataset: Dataset, rng: Generator) -> Dataset:
+        """Once, before training: the dataset to train and evaluate on."""
         return dataset
 
-    def build(self, classifier: nn.Module) -> nn.Module:
-        """Once: what is trained, given a classifier from images [B, C, H, W] to logits [B, K]."""
-        return classifier
+    def build(self, task: Task, classifier: Classifier) -> nn.Module:
+        """Once: the learner's `own` part, given the classifier that it stands beside."""
+        return nn.Module()
 
-    def foundation(self) -> Foundation | None:
-        """What trains the classifier that `build` is given; None leaves it as the model makes it."""
-        return None
+    def stages(self, epochs: int) -> Sequence[Stage]:
+        """Once: how a run of at most `epochs` epochs is divided."""
+        return (Stage(epochs),)
 
-    def encode(self, module: nn.Module, dataset: Dataset, generator: Generator) -> Dataset:  # noqa: ARG002
-        """Once, before the first epoch: the dataset as the trainable part of the module sees it."""
+    def enter(self, stage: int, learner: Learner, dataset: Dataset, rng: Generator) -> None:
+        """At a stage's start, once: change the learner's parameters and buffers.
+
+        A resumed run does not repeat it, so its effects must live in what `state_dict` holds.
+        """
+
+    def view(self, stage: int, learner: Learner, dataset: Dataset, rng: Generator) -> Dataset:
+        """At a stage's start and after a resume: the prepared dataset as the stage trains and evaluates on it, such as
+        features instead of pictures. A function of its arguments alone."""
         return dataset
 
-    def begin_epoch(self, module: nn.Module, epoch: int, epochs: int) -> None:
-        """Before each of so many epochs, counted from 0: freeze or thaw parts of the module."""
+    def assign(self, learner: Learner, examples: Examples, rng: Generator) -> Tensor:
+        """Each batch: the background that each example stands on, [B] int64."""
+        return examples.background
 
-    def assign(self, background: Tensor, backgrounds: Backgrounds, generator: Generator) -> Tensor:  # noqa: ARG002
-        """Each batch, before it is composed: which background each of its examples stands on, [B] int64."""
-        return background
-
-    def augment(self, batch: Batch, generator: Generator) -> Batch:  # noqa: ARG002
-        """Each batch: the examples to train on. Returns a new batch, or the one it was handed, unchanged."""
+    def augment(self, learner: Learner, batch: Batch, rng: Generator) -> Batch:
+        """Each batch: the examples to train on. Returns a new batch, or the one it was given, unchanged."""
         return batch
 
-    def loss(self, module: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:  # noqa: ARG002
-        """Each batch: named scalar terms. The loop minimises their sum; the names become training curves."""
-        return {CROSS_ENTROPY: F.cross_entropy(module(batch.image), batch.label)}
+    def loss(self, learner: Learner, batch: Batch, rng: Generator) -> dict[str, Tensor]:
+        """Each batch: named terms, each [B] or a scalar. The loop minimises the sum of their means."""
+        image = batch.image.detach().requires_grad_(self.differentiates_input)
+        output = learner.output(image)
+        cross_entropy = F.nll_loss(output.log_probability, batch.label, reduction="none")
+        return {CROSS_ENTROPY: cross_entropy, **self.penalties(learner, replace(batch, image=image), output, rng)}
 
-    def predict(self, module: nn.Module, image: Tensor) -> Tensor:
-        """Logits [B, K] of images [B, C, H, W], for evaluation."""
-        logits: Tensor = module(image)
-        return logits
-
-    def answers(self, module: nn.Module, image: Tensor) -> tuple[Tensor, Mapping[int, Tensor]]:
-        """`predict`'s logits, and those that each number of samples would give; most methods draw none."""
-        return self.predict(module, image), {}
-
-    def calibrate(self, module: nn.Module, validation: Mapping[str, Variant]) -> dict[str, float]:  # noqa: ARG002
-        """Before each judging: choose on validation data what predicting needs, and keep it in the module.
-
-        Returns:
-            What was chosen, by name.
-        """
+    def penalties(self, learner: Learner, batch: Batch, output: Output, rng: Generator) -> dict[str, Tensor]:
+        """Each batch: further terms of the loss, each [B] or a scalar, from the forward pass of the cross-entropy."""
         return {}
+
+    def weigh(self, learner: Learner, batch: Batch, terms: Mapping[str, Tensor]) -> Tensor | None:
+        """Each batch: how much each example counts, [B] >= 0; multiplies the terms [B]. None: all count 1."""
+        return None
+
+    def optimizers(self, learner: Learner, training: "Training") -> Sequence[Optimizer]:
+        """At the start and at each restart: what updates the learner."""
+        return [training.make_optimizer(learner.parameters())]
+
+    def predict(self, learner: Learner, image: Tensor) -> Tensor | Answers:
+        """Logits [B, K] of images [B, C, H, W], or of their features [B, F], for evaluation."""
+        return learner.output(image).logits
+
+    def notes(self, learner: Learner, validation: Mapping[str, Variant]) -> Notes:
+        """Before each evaluation: what the method learned, to be tracked; it may choose on validation data what
+        predicting needs, and keep it in the learner."""
+        return Notes()
+
+
+def logits_of(method: Method, learner: Learner, image: Tensor) -> Tensor:
+    """A method's logits [B, K] of images [B, C, H, W], or of their features [B, F]."""
+    found = method.predict(learner, image)
+    return found.logits if isinstance(found, Answers) else found
+
+
+def build_learner(method: Method, task: Task, classifier: Classifier) -> Learner:
+    """A method's learner around a classifier."""
+    return Learner(classifier, method.build(task, classifier))

@@ -17,7 +17,7 @@ class StaticReplacement(Method):
     Source: K. Xiao et al., "Noise or Signal", 2020 (arXiv 2006.09994), section 4.
     """
 
-    def prepare(self, dataset: Dataset, generator: Generator) -> Dataset:
+    def prepare(self, dataset: Dataset, rng: Generator) -> Dataset:
         train = dataset.train
-        chosen = of_random_class(len(train), train.backgrounds.label, generator)
+        chosen = of_random_class(len(train), train.backgrounds.place, rng)
         return replace(dataset, train=train.assigned(chosen))

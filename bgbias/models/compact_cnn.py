@@ -3,7 +3,8 @@
 from torch import nn
 
 from bgbias.components import component
-from bgbias.models.model import Model
+from bgbias.models.model import Classifier, Model
+from bgbias.types import Task
 
 
 @component
@@ -13,10 +14,10 @@ class CompactCnn(Model):
     On 28 x 28 RGB 0.63 million multiply-adds.
     """
 
-    def build(self, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
-        channels, height, width = image_shape
+    def build(self, task: Task) -> Classifier:
+        channels, height, width = task.image_shape
         after = [((side - 2) // 2 - 2) // 2 - 2 for side in (height, width)]
-        return nn.Sequential(
+        body = nn.Sequential(
             nn.Conv2d(channels, 12, 3),
             nn.MaxPool2d(2),
             nn.ReLU(),
@@ -26,5 +27,5 @@ class CompactCnn(Model):
             nn.Conv2d(24, 48, 3),
             nn.ReLU(),
             nn.Flatten(),
-            nn.Linear(48 * after[0] * after[1], classes),
         )
+        return Classifier(body, nn.Linear(48 * after[0] * after[1], len(task.classes)))

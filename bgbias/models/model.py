@@ -1,27 +1,53 @@
-"""What a model file defines."""
+"""What a model file defines, and the classifier that it builds."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from bgbias.components import Component
+from bgbias.errors import SettingError
+from bgbias.types import Task
+
+
+class Classifier(nn.Module):
+    """A body from images [B, C, H, W] to features [B, F], and a head from features to logits [B, K]."""
+
+    def __init__(self, body: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+
+    def features(self, image: Tensor) -> Tensor:
+        """[B, F] of images [B, C, H, W]; features pass as they are."""
+        if image.ndim == 2:
+            return image
+        found: Tensor = self.body(image)
+        return found.flatten(1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits [B, K] of images [B, C, H, W], or of their features [B, F]."""
+        logits: Tensor = self.head(self.features(image))
+        return logits
+
+    @property
+    def linear(self) -> nn.Linear:
+        """The last linear layer, which is given the features.
+
+        Raises:
+            SettingError: the head has none.
+        """
+        found = [layer for layer in self.head.modules() if isinstance(layer, nn.Linear)]
+        if not found:
+            raise SettingError("a backbone must end in a linear layer, but this model has none: choose another model")
+        return found[0]
 
 
 class Model(Component):
     """Options of an architecture, and how to build it."""
 
-    def build(self, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
-        """A freshly initialised classifier.
-
-        Args:
-            image_shape: (channels, height, width).
-            classes: number of outputs, K.
-
-        Returns:
-            A module from images [B, C, H, W] to logits [B, K].
-        """
+    def build(self, task: Task) -> Classifier:
+        """A freshly initialised classifier from images of the task's shape to one logit for each of its classes."""
         raise NotImplementedError
 
-    def initialise(self, module: nn.Module) -> None:
-        """Put weights that were trained elsewhere into a module that `build` made; most models have none.
+    def initialise(self, classifier: Classifier) -> None:
+        """Put weights that were trained elsewhere into a classifier that `build` made; most models have none.
 
         Raises:
             DataError: they cannot be had or do not fit.

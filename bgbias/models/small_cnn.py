@@ -3,7 +3,8 @@
 from torch import nn
 
 from bgbias.components import component
-from bgbias.models.model import Model
+from bgbias.models.model import Classifier, Model
+from bgbias.types import Task
 
 
 @component
@@ -13,10 +14,10 @@ class SmallCnn(Model):
     Source: "Mitigating image background bias in DNN" (2022). On 28 x 28 RGB 0.77 million multiply-adds.
     """
 
-    def build(self, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
-        channels, height, width = image_shape
+    def build(self, task: Task) -> Classifier:
+        channels, height, width = task.image_shape
         after = [((side - 4) // 2 - 4) // 2 for side in (height, width)]
-        return nn.Sequential(
+        body = nn.Sequential(
             nn.Conv2d(channels, 10, 5),
             nn.MaxPool2d(2),
             nn.ReLU(),
@@ -26,5 +27,5 @@ class SmallCnn(Model):
             nn.Flatten(),
             nn.Linear(20 * after[0] * after[1], 50),
             nn.ReLU(),
-            nn.Linear(50, classes),
         )
+        return Classifier(body, nn.Linear(50, len(task.classes)))

@@ -2,6 +2,8 @@
 
 import pickle
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 from urllib.error import URLError
@@ -17,7 +19,8 @@ from torchvision.models import get_model, get_model_weights, list_models
 from bgbias.components import component
 from bgbias.data.photographs.imagenet9_classes import CLASS_OF_IMAGENET, CLASSES
 from bgbias.errors import DataError
-from bgbias.models.model import Model
+from bgbias.models.model import Classifier, Model
+from bgbias.types import Task
 
 IMAGENET9_STATISTICS = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
 IMAGENET_STATISTICS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -50,21 +53,52 @@ class TorchvisionClassifier(Model):
             raise ValueError("must be a classifier of torchvision.models, such as resnet18 or resnet50")
         return name
 
-    def build(self, image_shape: tuple[int, int, int], classes: int) -> nn.Module:  # noqa: ARG002 - any size will do
-        outputs = len(CLASS_OF_IMAGENET) if self.scores == "imagenet" else classes
+    def build(self, task: Task) -> Classifier:
+        outputs = len(CLASS_OF_IMAGENET) if self.scores == "imagenet" else len(task.classes)
         statistics = IMAGENET9_STATISTICS if self.weights is None else IMAGENET_STATISTICS
-        layers: OrderedDict[str, nn.Module] = OrderedDict(
-            normalise=Normalise(*statistics), classifier=get_model(self.architecture, num_classes=outputs)
-        )
+        network = get_model(self.architecture, num_classes=outputs)
+        head = take_head(network)
         if self.scores == "imagenet":
-            layers["scores"] = ImageNet9Scores()
-        return nn.Sequential(layers)
+            head = nn.Sequential(head, ImageNet9Scores())
+        return Classifier(nn.Sequential(OrderedDict(normalise=Normalise(*statistics), network=network)), head)
 
-    def initialise(self, module: nn.Module) -> None:
+    def initialise(self, classifier: Classifier) -> None:
         if self.weights is None:
             return
         weights = downloaded(self.architecture) if self.weights == DOWNLOAD else read_weights(Path(self.weights))
-        load_fitting(module.get_submodule("classifier"), weights, self.weights)
+        head = classifier.head[0] if isinstance(classifier.head, nn.Sequential) else classifier.head
+        with whole(classifier.body.get_submodule("network"), head) as network:
+            load_fitting(network, weights, self.weights)
+
+
+class Taken(nn.Identity):
+    """Stands in a network where its head was."""
+
+
+def take_head(network: nn.Module) -> nn.Module:
+    """The last linear layer of a network, which then gives what that layer was given.
+
+    A network without one (SqueezeNet) stays as it is, and the identity is its head.
+    """
+    linear = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
+    if not linear:
+        return nn.Identity()
+    name, head = linear[-1]
+    network.set_submodule(name, Taken())
+    return head
+
+
+@contextmanager
+def whole(network: nn.Module, head: nn.Module) -> Iterator[nn.Module]:
+    """The network with its head in its place again, under the architecture's own names."""
+    places = [name for name, layer in network.named_modules() if isinstance(layer, Taken)]
+    for name in places:
+        network.set_submodule(name, head)
+    try:
+        yield network
+    finally:
+        for name in places:
+            network.set_submodule(name, Taken())
 
 
 class Normalise(nn.Module):

@@ -181,12 +181,13 @@ def evaluate(
     process.set_up(threads)
     trained = single.load_trained(checkpoint, dataset, data, device)
     found: dict[str, object] = {"checkpoint": str(checkpoint.absolute()), "dataset": trained.dataset.name}
-    predictions, metrics = single.evaluate_trained(trained)
+    result = single.evaluate_trained(trained)
+    metrics = result.metrics
     if challenge:
         from study.inspect import challenge as background_challenge
 
         stopping.on_stop(SAME_COMMAND)
-        verdict = background_challenge.run(checkpoint, trained, predictions)
+        verdict = background_challenge.run(checkpoint, trained, result.predictions)
         metrics |= background_challenge.metrics(verdict)
         found["challenge"] = background_challenge.to_json(verdict, trained)
         if out is not None:

@@ -17,9 +17,8 @@ from safetensors.torch import save_file
 from bgbias import checkpoint
 from bgbias.data.compose import unit
 from bgbias.data.dataset import ORIGINAL
-from bgbias.evaluation.accuracy import Predictions
-from bgbias.evaluation.challenge import BackgroundChallenge, Verdict, challenge_of
-from bgbias.evaluation.evaluate import CHALLENGE
+from bgbias.evaluation.challenge import CHALLENGE, BackgroundChallenge, Verdict, challenge_of
+from bgbias.evaluation.evaluator import Predictions
 from bgbias.files import atomically, sha256
 from bgbias.metrics import ACCURACY, TEST, variant_metric
 from study.display import console, percent
@@ -65,7 +64,7 @@ def run(folder: Path, trained: Trained, found: Mapping[str, Predictions]) -> Ver
 def begun(trained: Trained, found: Mapping[str, Predictions]) -> BackgroundChallenge:
     """The challenge of the test set, which knows what was answered on its variants."""
     of_test = {name: found[f"{TEST}/{name}"] for name in trained.dataset.test}
-    return challenge_of(trained.config.method, trained.module, trained.dataset.test, of_test)
+    return challenge_of(trained.config.method, trained.learner, trained.dataset.test, of_test)
 
 
 def fingerprint(folder: Path, trained: Trained, challenge: BackgroundChallenge) -> str:

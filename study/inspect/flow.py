@@ -80,13 +80,13 @@ def analyse(
         raise SettingError(f"--samples must be a power of two, 1 or more, but got {samples}")
     if temperature is not None:
         method = make(FlowEmbedding, {**vars(method), "temperature": temperature}, "method")
-    module = flow_of(trained.module.eval())
+    learner = trained.learner.eval()
     variants = {name: variant.spread(count) for name, variant in trained.dataset.test.items()}
     bar = progress_bar(variants.items(), "votes over samples", len(variants))
-    curves = {name: sampling_curve(method, module, variant, samples) for name, variant in bar}
+    curves = {name: sampling_curve(method, learner, variant, samples) for name, variant in bar}
     with tracked_by(progress_bar):
-        quality = measure(module, trained.dataset, method.swaps, count, SEED)
-    return FlowReport(method, trained.dataset.name, trained.dataset.classes, int(module.samples), quality, curves)
+        quality = measure(learner, trained.dataset, method.swaps, count, SEED)
+    return FlowReport(method, trained.dataset.name, trained.dataset.classes, int(flow_of(learner).samples), quality, curves)
 
 
 def to_json(report: FlowReport) -> dict[str, object]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bgbias.data.dataset import ORIGINAL, Dataset, Variant, spread
 from bgbias.evaluation.saliency import MAPS, mask_area, mean_share, share_on_object, shares
+from bgbias.methods.method import logits_of
 from bgbias.types import Batch
 from study.display import percent, progress_bar
 from study.inspect.challenge import named
@@ -103,7 +104,7 @@ def shares_of(trained: Trained, variant: Variant, images: int) -> Shares:
     mask = variant.foregrounds.mask[index.to(trained.device)]
     with config.training.arithmetic(trained.device):
         found = {
-            kind: mean_share(shares(config.method, trained.module, variant, index, saliency))
+            kind: mean_share(shares(config.method, trained.learner, variant, index, saliency))
             for kind, saliency in MAPS.items()
         }
     return Shares(len(index), mask_area(mask).mean().item(), found)
@@ -144,11 +145,11 @@ def class_by_class(label: Tensor) -> Tensor:
 
 def maps_of(trained: Trained, batch: Batch) -> Maps:
     """A checkpoint's maps of a batch on its device."""
-    method, module = trained.config.method, trained.module
+    method, learner = trained.config.method, trained.learner
     with trained.config.training.arithmetic(trained.device):
-        saliency = {kind: find(method, module, batch.image, batch.label) for kind, find in MAPS.items()}
+        saliency = {kind: find(method, learner, batch.image, batch.label) for kind, find in MAPS.items()}
         with torch.no_grad():
-            answer = method.predict(module, batch.image).argmax(dim=1)
+            answer = logits_of(method, learner, batch.image).argmax(dim=1)
     share = {kind: share_on_object(found, batch.mask).cpu() for kind, found in saliency.items()}
     return Maps(answer.cpu(), {kind: found.float().cpu() for kind, found in saliency.items()}, share)
 

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from bgbias.metrics import TEST, accuracies_at, accuracy, chosen, on_test, train_loss
+from bgbias.metrics import TEST, accuracies_at, accuracy, learned, on_test, train_loss
 from bgbias.table import Table
 from study.record.epoch import EpochReport, Metrics
 from study.record.selection import Row, Trial, best_epoch, best_metrics, best_value, score, undominated
@@ -146,7 +146,7 @@ def votes(report: Report, row: Row) -> dict[int, float]:
 
 def chosen_samples(report: Report, row: Row) -> float | None:
     """How many samples validation chose to let vote, at a winner's epoch; None for methods without samples."""
-    return _metrics(report, row).get(chosen("samples"))
+    return _metrics(report, row).get(learned("samples"))
 
 
 def tables(report: Report, row: Row) -> dict[str, Table]:

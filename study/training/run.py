@@ -10,9 +10,10 @@ from bgbias import checkpoint
 from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, DatasetSpec
 from bgbias.errors import CheckpointError
-from bgbias.evaluation.accuracy import Predictions
-from bgbias.evaluation.evaluate import judge
-from bgbias.foundation import classifier_weights
+from bgbias.evaluation.evaluate import evaluate
+from bgbias.evaluation.evaluator import Predictions
+from bgbias.metrics import learned
+from bgbias.pretraining import check, pretrained_weights
 from bgbias.training import Trainer
 from study.record.divergence import divergence
 from study.record.epoch import EpochReport, Metrics, history_from_json, history_to_json
@@ -36,8 +37,9 @@ class Run:
         objectives: Sequence[str] = (),
     ) -> None:
         self.config = config
-        foundation = classifier_weights(config, dataset, device)
-        self.trainer = Trainer(config.method, config.model, dataset, config.training, config.seed, device, foundation)
+        check(config, dataset.classes)
+        pretrained = functools.partial(pretrained_weights, config, dataset, device)
+        self.trainer = Trainer(config.method, config.model, dataset, config.training, config.seed, device, pretrained)
         self.keeper = EpochKeeper(scratch, objectives)
         self.epochs: list[EpochReport] = []
 
@@ -47,29 +49,26 @@ class Run:
         return [report.metrics for report in self.epochs]
 
     def epoch(self) -> EpochReport:
-        """Train one epoch, judge it if it is one of those to be judged, and keep its checkpoint as long as it is worth
-        it."""
-        trainer = self.trainer
-        metrics, predictions = trainer.train_epoch(), dict[str, Predictions]()
-        epoch = len(self.epochs) + 1
-        if self._ends([*self.history, metrics]) or epoch % self.config.evaluation.every == 0:
-            chosen = trainer.calibrate()
+        """Train one epoch, evaluate it if it is due, and keep its checkpoint as long as a variant is best at it."""
+        trainer, evaluation = self.trainer, self.config.evaluation
+        report, predictions = EpochReport(trainer.epoch + 1, trainer.train_epoch()), dict[str, Predictions]()
+        self.epochs.append(report)
+        if trainer.evaluated and (self.done or report.epoch % evaluation.every == 0):
+            notes = trainer.notes()
             with self.config.training.arithmetic(trainer.device):
-                predictions, judged = judge(trainer.method, trainer.module, trainer.encoded, self.config.evaluation)
-            metrics |= {**chosen, **judged}
-        self.epochs.append(EpochReport(epoch, metrics))
-        classes, path = trainer.dataset.classes, self.keeper.path(epoch)
-        checkpoint.save(path, self.config, classes, epoch, metrics, trainer.module, predictions)
+                result = evaluate(trainer.method, trainer.learner, trainer.view, evaluation.chosen())
+            report.metrics.update({**{learned(name): value for name, value in notes.values.items()}, **result.metrics})
+            report.tables.update({**{learned(name): table for name, table in notes.tables.items()}, **result.tables})
+            predictions = result.predictions
+        classes, path = trainer.dataset.classes, self.keeper.path(report.epoch)
+        checkpoint.save(path, self.config, classes, report.epoch, report.metrics, trainer.learner, predictions)
         self.keeper.prune(self.history)
-        return self.epochs[-1]
+        return report
 
     @property
     def done(self) -> bool:
         """Whether all epochs are trained, or the run has diverged."""
-        return bool(self.epochs) and self._ends(self.history)
-
-    def _ends(self, history: Sequence[Metrics]) -> bool:
-        return len(history) >= self.config.training.epochs or divergence(history) is not None
+        return self.trainer.done or divergence(self.history) is not None
 
     def save(self, folder: Path) -> None:
         """Write what `load` needs beside the kept checkpoints: `history.jsonl` and `state.pt`."""

@@ -7,19 +7,18 @@ from pathlib import Path
 
 import torch
 from rich.progress import Progress
-from torch import nn
 
 from bgbias import checkpoint
 from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, DatasetSpec
 from bgbias.data.datasets import datasets
 from bgbias.errors import CheckpointError, SettingError
-from bgbias.evaluation.accuracy import Predictions
-from bgbias.evaluation.evaluate import judge
+from bgbias.evaluation.evaluate import Result, evaluate
+from bgbias.methods.method import Learner
 from bgbias.metrics import VALIDATION, accuracy, variants_in
 from bgbias.progress import Tracker, tracked_by
 from bgbias.randomness import stream
-from bgbias.training import build_module, choose_device
+from bgbias.training import choose_device, make_learner
 from study.display import console, counted, percent, work_columns
 from study.record.divergence import divergence
 from study.record.epoch import Metrics
@@ -45,7 +44,7 @@ def train(config: RunConfig, device: str, output: Path | None) -> tuple[Path, Me
     folder = output or new_folder(f"{config.method.name()}-{config.dataset.name()}")
     run = Run(config, dataset, chosen, folder)
     with claimed(folder), Progress(*work_columns(), console=console) as progress, tracked_by(counted_by(progress)):
-        task, shown = progress.add_task("training", total=config.training.epochs), ""
+        task, shown = progress.add_task("training", total=run.trainer.epochs), ""
         while not run.done:
             metrics = run.epoch().metrics
             judged = variants_in(metrics, VALIDATION)
@@ -71,9 +70,9 @@ def adopt(config: RunConfig, output: Path | None) -> Path:
     """
     check_empty(output)
     dataset = config.dataset.load(config.data)
-    module = build_module(config.method, config.model, dataset, config.seed, pretrained=True)
+    learner = make_learner(config.method, config.model, dataset, config.seed, pretrained=True)
     folder = output or new_folder(f"adopted-{config.dataset.name()}")
-    checkpoint.save(folder, config, dataset.classes, epoch=0, metrics={}, module=module, predictions={})
+    checkpoint.save(folder, config, dataset.classes, epoch=0, metrics={}, module=learner, predictions={})
     return folder
 
 
@@ -101,13 +100,13 @@ def claimed(output: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Trained:
-    """A checkpoint's module beside the dataset it is evaluated on, both on one device, prepared as for training.
+    """A checkpoint's learner beside the dataset it is evaluated on, both on one device, prepared as for training.
 
     config: the checkpoint's, with the folder of the data it is evaluated on
     """
 
     config: RunConfig
-    module: nn.Module
+    learner: Learner
     dataset: Dataset
     device: torch.device
 
@@ -125,9 +124,9 @@ def load_trained(folder: Path, dataset: str | None, data: Path | None, device: s
     config = replace(found.config, data=data.absolute() if data else recorded)
     target, chosen = spec.load(config.data), choose_device(device)
     checkpoint.check_classes(folder, found.classes, target.classes, str(config.data or target.name))
-    module = build_module(config.method, config.model, target, config.seed)
+    learner = make_learner(config.method, config.model, target, config.seed)
     try:
-        checkpoint.restore(module, found)
+        checkpoint.restore(learner, found)
     except CheckpointError:
         if spec == config.dataset:
             raise
@@ -136,7 +135,7 @@ def load_trained(folder: Path, dataset: str | None, data: Path | None, device: s
             f"{target.image_shape}: choose a dataset of the same shape"
         ) from None
     prepared = config.method.prepare(target, stream(config.seed, "prepare")).to(chosen)
-    return Trained(config, config.training.place(module, chosen), prepared, chosen)
+    return Trained(config, config.training.place(learner, chosen), prepared, chosen)
 
 
 def load_beside(folder: Path, first: Trained) -> Trained:
@@ -155,9 +154,9 @@ def load_beside(folder: Path, first: Trained) -> Trained:
             "give one of the same dataset"
         )
     checkpoint.check_classes(folder, found.classes, first.dataset.classes, "the first checkpoint's data")
-    module = build_module(config.method, config.model, first.dataset, config.seed)
-    checkpoint.restore(module, found)
-    return Trained(config, config.training.place(module, first.device), first.dataset, first.device)
+    learner = make_learner(config.method, config.model, first.dataset, config.seed)
+    checkpoint.restore(learner, found)
+    return Trained(config, config.training.place(learner, first.device), first.dataset, first.device)
 
 
 def described(spec: DatasetSpec) -> str:
@@ -165,8 +164,8 @@ def described(spec: DatasetSpec) -> str:
     return ", ".join(f"{field.name}={getattr(spec, field.name)}" for field in fields(spec))  # type: ignore[arg-type]
 
 
-def evaluate_trained(trained: Trained) -> tuple[dict[str, Predictions], Metrics]:
+def evaluate_trained(trained: Trained) -> Result:
     """The predictions on every variant, and their metrics as they were reported after the checkpoint's epoch."""
     config = trained.config
     with config.training.arithmetic(trained.device):
-        return judge(config.method, trained.module, trained.dataset, config.evaluation)
+        return evaluate(config.method, trained.learner, trained.dataset, config.evaluation.chosen())

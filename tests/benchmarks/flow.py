@@ -56,7 +56,7 @@ def compare_epochs(root: Path) -> None:
                 shown = [dataset.train.batch(part, column).image for column in behind.unbind(1)]
                 features = torch.stack([module.features(image) for image in shown], dim=1)
             known = train.batch(part)
-            batch = Batch(features, known.mask, known.label, known.background, known.background_class)
+            batch = Batch(features, known.mask, known.label, known.background, known.place)
             terms = method.loss(module, batch, stream(0, "draws"))
             trainer.optimizer.zero_grad()
             torch.stack(list(terms.values())).sum().backward()

@@ -25,7 +25,7 @@ def splits_of(dataset):
 
 def share_on_own_class(variant):
     assert (variant.assignment != NO_BACKGROUND).all()
-    own = variant.backgrounds.label[variant.assignment] == variant.foregrounds.label
+    own = variant.backgrounds.place[variant.assignment] == variant.foregrounds.label
     return own.double().mean().item()
 
 
@@ -66,7 +66,7 @@ def test_sizes_types_and_ranges(load, name):
         assert front.mask.shape == (n, 1, *front.image.shape[2:])
         assert front.label.dtype == front.source.dtype == variant.assignment.dtype == torch.int64
         assert set(front.label.tolist()) == set(range(len(dataset.classes)))
-        assert len(back.image) == len(back.label) + 1
+        assert len(back.image) == len(back.place) + 1
         assert not back.image[torch.tensor([NO_BACKGROUND])].any()
         assert variant.assignment.shape == (n,)
         assert variant.assignment.min() >= OWN_BACKGROUND
@@ -119,7 +119,7 @@ def test_shuffled_backgrounds_tell_nothing_of_the_class(load, name):
         chance = 1 / len(dataset.classes)
         spread = (chance * (1 - chance) / len(variant)) ** 0.5
         assert share_on_own_class(variant) == pytest.approx(chance, abs=4 * spread)
-        used = variant.backgrounds.label[variant.assignment]
+        used = variant.backgrounds.place[variant.assignment]
         assert set(used.tolist()) == set(range(len(dataset.classes)))
 
 

@@ -73,6 +73,8 @@ class Imagenet9(DatasetSpec):
         return Dataset(
             name=self.name(),
             classes=reader.classes,
+            places=reader.classes,
+            gaps=self.gaps,
             train=train,
             validation=validation,
             test=test,

@@ -42,13 +42,13 @@ def one_pixel_backgrounds(height: int, width: int, intensity: float) -> Backgrou
     image = torch.zeros(len(CLASSES) + 1, 1, height, width)
     label = torch.arange(len(CLASSES))
     image[label, 0, 0, label] = intensity
-    return Backgrounds(image, label)
+    return Backgrounds(image, label, len(CLASSES))
 
 
 def colored_backgrounds(palette: str) -> Backgrounds:
     """Per class one colour, as [11, 3, 1, 1] in [0, 1]; the last is black."""
     colors = torch.tensor([*PALETTES[palette], (0, 0, 0)])
-    return Backgrounds(colors[:, :, None, None] / 255, torch.arange(len(CLASSES)))
+    return Backgrounds(colors[:, :, None, None] / 255, torch.arange(len(CLASSES)), len(CLASSES))
 
 
 def biased_dataset(
@@ -68,13 +68,14 @@ def biased_dataset(
     """
 
     def cut(part: Digits) -> Foregrounds:
-        return Foregrounds(part.image, mask(part.image), part.label, part.source)
+        return Foregrounds(part.image, mask(part.image), part.label, part.source, place=part.label)
 
     front = cut(digits.train)
-    bias = assignment.biased(front.label, backgrounds.label, strength, stream(seed, "train bias"))
+    bias = assignment.biased(front.label, backgrounds.place, strength, stream(seed, "train bias"))
     return Dataset(
         name=name,
         classes=CLASSES,
+        places=CLASSES,
         train=Variant(front, backgrounds, bias),
         validation=_variants(cut(digits.validation), backgrounds, seed, "validation"),
         test=_variants(cut(digits.test), backgrounds, seed, "test"),
@@ -83,8 +84,8 @@ def biased_dataset(
 
 def _variants(front: Foregrounds, back: Backgrounds, seed: int, split: str) -> dict[str, Variant]:
     assignments = {
-        ORIGINAL: assignment.biased(front.label, back.label, 1.0, stream(seed, f"{split} {ORIGINAL}")),
-        SHUFFLED: assignment.of_random_class(len(front), back.label, stream(seed, f"{split} {SHUFFLED}")),
+        ORIGINAL: assignment.biased(front.label, back.place, 1.0, stream(seed, f"{split} {ORIGINAL}")),
+        SHUFFLED: assignment.of_random_class(len(front), back.place, stream(seed, f"{split} {SHUFFLED}")),
         REMOVED: assignment.none(len(front)),
     }
     return {name: Variant(front, back, chosen) for name, chosen in assignments.items()}

@@ -21,7 +21,7 @@ from torch import Generator, Tensor
 
 from bgbias.data.compose import compose_pixels
 from bgbias.data.photographs.stored import CHANNELS, PIXEL, PackedMasks, Pictures
-from bgbias.types import OWN_BACKGROUND, Backgrounds, Batch, Foregrounds
+from bgbias.types import OWN_BACKGROUND, Backgrounds, Foregrounds
 
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.int32]
@@ -46,13 +46,16 @@ class Augmentation:
     flip: float
     jitter: float
 
-    def batch(self, front: Foregrounds, back: Backgrounds, index: Tensor, background: Tensor, rng: Generator) -> Batch:
-        """Finished examples at `index` ([B] int64) on the given backgrounds ([B] int64)."""
-        drawn = self.draw(len(index), front.image.shape[-1], rng)
-        finish = finish_one_by_one if rng.device.type == "cpu" else finish_together
-        image, mask = finish(*parts(front, back), index, background, drawn)
-        label = front.label[index]
-        return Batch(image, mask, label, background, back.classes(background, label))
+    def finish(
+        self, front: Foregrounds, back: Backgrounds, index: Tensor, background: Tensor, drawn: "Recipe"
+    ) -> tuple[Tensor, Tensor]:
+        """Finished examples at `index` ([B] int64) on the given backgrounds ([B] int64).
+
+        Returns:
+            image: [B, 3, H, W] float in [0, 1]; mask: [B, 1, H, W] bool.
+        """
+        finish = finish_one_by_one if index.device.type == "cpu" else finish_together
+        return finish(*parts(front, back), index, background, drawn)
 
     def draw(self, n: int, side: int, rng: Generator) -> "Recipe":
         """What happens to n square pictures."""

@@ -35,7 +35,7 @@ def composed(part: Part, classes: int, seed: int) -> dict[str, Variant]:
     n, tiles = len(part), part.tiles
 
     def of_class(name: str, wanted: Tensor) -> Tensor:
-        return assignment.of_class(wanted, tiles.label, stream(seed, name))
+        return assignment.of_class(wanted, tiles.place, stream(seed, name))
 
     def cut_out(change: Callable[[Tensor], Tensor]) -> Variant:
         return Variant(replace(part.fronts, mask=part.mask.changed(change)), tiles, assignment.none(n))
@@ -44,7 +44,7 @@ def composed(part: Part, classes: int, seed: int) -> dict[str, Variant]:
     return {
         ORIGINAL: plain,
         MIXED_SAME: plain.assigned(of_class(MIXED_SAME, part.label)),
-        MIXED_RAND: plain.assigned(assignment.of_random_class(n, tiles.label, stream(seed, MIXED_RAND))),
+        MIXED_RAND: plain.assigned(assignment.of_random_class(n, tiles.place, stream(seed, MIXED_RAND))),
         MIXED_NEXT: plain.assigned(of_class(MIXED_NEXT, (part.label + 1) % classes)),
         ONLY_FG: plain.assigned(assignment.none(n)),
         NO_FG: cut_out(torch.logical_not),

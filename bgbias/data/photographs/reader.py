@@ -64,6 +64,7 @@ class Part:
     names: of the source pictures, `<class>/<name>`
     image, mask: [N]; label, source: [N] int64; the mask of the others is all foreground
     tile:  [T + 1], only_bg_t of the first T sources, then black
+    places: how many classes of background there are
     """
 
     names: tuple[str, ...]
@@ -72,6 +73,7 @@ class Part:
     label: Tensor
     source: Tensor
     tile: Pictures
+    places: int
 
     def __len__(self) -> int:
         return len(self.names)
@@ -83,11 +85,11 @@ class Part:
 
     @property
     def fronts(self) -> Foregrounds:
-        return Foregrounds(self.image, self.mask, self.label, self.source)
+        return Foregrounds(self.image, self.mask, self.label, self.source, place=self.label)
 
     @property
     def tiles(self) -> Backgrounds:
-        return Backgrounds(self.tile, self.label[: self.masked])
+        return Backgrounds(self.tile, self.label[: self.masked], self.places)
 
     def at(self, index: Tensor) -> "Part":
         """The photographs at `index` ([n] int64, rising), and their tiles alone."""
@@ -98,6 +100,7 @@ class Part:
             label=self.label[index],
             source=self.source[index],
             tile=self.tile.at(torch.cat([index[index < self.masked], torch.tensor([NO_BACKGROUND])])),
+            places=self.places,
         )
 
 
@@ -143,6 +146,7 @@ class Reader:
             label=originals.labels(names),
             source=self._numbers(names),
             tile=Pictures(tiles.storage, torch.cat([tiles.rows(paired), black])),
+            places=len(self.classes),
         )
 
     def pictures(self, variant: str, split: str) -> Shelf:

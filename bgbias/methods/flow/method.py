@@ -9,23 +9,25 @@ background, so here moves start from every background that an object was seen on
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, field_validator
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from bgbias.components import Count, NonNegative, Positive, Share, component
 from bgbias.data.dataset import Dataset, Variant, batches
 from bgbias.data.encoded import encoded_dataset
 from bgbias.methods.flow.families import build_flow, flow_families
-from bgbias.methods.flow.module import FlowClassifier, last_linear
+from bgbias.methods.flow.module import FlowModule
 from bgbias.methods.flow.votes import Tally, Vote
-from bgbias.methods.method import CROSS_ENTROPY, Foundation, Method
+from bgbias.methods.method import CROSS_ENTROPY, Answers, Learner, Method, Notes, Stage
+from bgbias.models.model import Classifier
 from bgbias.randomness import stream
-from bgbias.types import Batch
+from bgbias.types import Batch, Task
 
 NEGATIVE_LOG_LIKELIHOOD = "negative_log_likelihood"
 VOTE_CROSS_ENTROPY = "vote_cross_entropy"
@@ -56,9 +58,6 @@ class FlowEmbedding(Method):
     faithful: whether the flow learns from densities alone. Else the vote trains it too, which bends it to what is
         answered rightly, away from where embeddings really go: its samples vote better and its likelihood is worse
     vote_weight: >= 0, of the cross-entropy of a vote of one sample for each background class, the prediction itself
-    staging: `joint` trains all from the first epoch; `staged` is the 2022 study's: first the embedding and the
-        classifier on own backgrounds alone, then, with the embedding frozen, the classifier and the flow
-    first_stage: epochs, >= 1, of `staged`
     settling: in [0, 1), the share of the epochs at the end in which the embedding stays as it is, so that the flow
         learns moves that do not change any more
     vote: `majority`, `mean_probability` or `reproduced` (`bgbias.methods.flow.votes`)
@@ -81,8 +80,6 @@ class FlowEmbedding(Method):
     likelihood_weight: NonNegative = 0.01
     faithful: bool = True
     vote_weight: NonNegative = 0.5
-    staging: Literal["joint", "staged"] = "joint"
-    first_stage: Count = 5
     settling: Annotated[float, Field(ge=0, lt=1)] = 0.25
     vote: Vote = "majority"
     max_samples: Count = 32
@@ -102,39 +99,42 @@ class FlowEmbedding(Method):
             raise ValueError("must be a power of two")
         return samples
 
-    def foundation(self) -> Foundation | None:
-        return Foundation(self.backbone, self.backbone_epochs) if self.backbone else None
+    def stages(self, epochs: int) -> Sequence[Stage]:
+        moving = math.ceil((1 - self.settling) * epochs)
+        settled = [Stage(epochs - moving, same_view=True)] if moving < epochs else []
+        backbone = [Stage(self.backbone_epochs, by=self.backbone)] if self.backbone else []
+        return [*backbone, Stage(moving), *settled]
 
-    def build(self, classifier: nn.Module) -> FlowClassifier:
-        told = self.width + last_linear(classifier).out_features
-        flow = build_flow(self.family, self.width, told, self.depth, self.flow_hidden)
-        return FlowClassifier(classifier, self.width, self.hidden, flow)
+    def build(self, task: Task, classifier: Classifier) -> FlowModule:
+        classifier.requires_grad_(False)
+        places = len(task.places) - 1
+        flow = build_flow(self.family, self.width, self.width + places, self.depth, self.flow_hidden)
+        features = classifier.linear.in_features
+        return FlowModule(features, len(task.classes), places, self.width, self.hidden, flow)
+
+    def enter(self, stage: int, learner: Learner, dataset: Dataset, rng: Generator) -> None:
+        flow_of(learner).embedding_frozen.fill_(stage > int(self.backbone is not None))
 
     @torch.no_grad()
-    def encode(self, module: nn.Module, dataset: Dataset, generator: Generator) -> Dataset:
-        return encoded_dataset(dataset, self.swaps, flow_of(module).features, generator)
+    def view(self, stage: int, learner: Learner, dataset: Dataset, rng: Generator) -> Dataset:
+        learner.classifier.eval()
+        return encoded_dataset(dataset, self.swaps, partial(features_of, learner), rng)
 
-    def begin_epoch(self, module: nn.Module, epoch: int, epochs: int) -> None:
-        staged = self.staging == "staged" and epoch >= self.first_stage
-        flow_of(module).freeze_embedding(staged or epoch >= (1 - self.settling) * epochs)
-
-    def loss(self, module: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
-        flow = flow_of(module)
-        if self.staging == "staged" and not flow.embedding_frozen:
-            return {CROSS_ENTROPY: F.cross_entropy(flow.own_logits(batch.image[:, 0]), batch.label)}
+    def loss(self, learner: Learner, batch: Batch, rng: Generator) -> dict[str, Tensor]:
+        own = flow_of(learner)
         copies = batch.image.shape[1]
-        embedding = flow.embed(batch.image.flatten(0, 1))
+        embedding = own.embed(batch.image.flatten(0, 1))
         start = embedding.unflatten(0, (-1, copies))
-        step = int(torch.randint(1, copies, (), generator=generator, device=generator.device))
-        moved, classes = start.roll(step, dims=1).flatten(0, 1), batch.background_class.roll(step, dims=1).flatten()
-        log_likelihood = flow.log_density(embedding, moved, classes).mean() / self.width
+        step = int(torch.randint(1, copies, (), generator=rng, device=rng.device))
+        moved, places = start.roll(step, dims=1).flatten(0, 1), batch.place.roll(step, dims=1).flatten()
+        log_likelihood = own.log_density(embedding, moved, places).mean() / self.width
         return {
-            CROSS_ENTROPY: weighted_cross_entropy(flow.logits(embedding), batch.label, self.own_weight),
+            CROSS_ENTROPY: weighted_cross_entropy(own.logits(embedding), batch.label, self.own_weight),
             NEGATIVE_LOG_LIKELIHOOD: -self.likelihood_weight * log_likelihood,
-            VOTE_CROSS_ENTROPY: self.vote_weight * self.vote_cross_entropy(flow, start, batch.label, generator),
+            VOTE_CROSS_ENTROPY: self.vote_weight * self.vote_cross_entropy(own, start, batch.label, rng),
         }
 
-    def vote_cross_entropy(self, module: FlowClassifier, start: Tensor, label: Tensor, generator: Generator) -> Tensor:
+    def vote_cross_entropy(self, module: FlowModule, start: Tensor, label: Tensor, generator: Generator) -> Tensor:
         """The cross-entropy of the mean probability of one sample for each background class.
 
         Args:
@@ -146,42 +146,32 @@ class FlowEmbedding(Method):
         draw = torch.rand(n, generator=generator, device=generator.device)
         other = torch.randint(1, copies, (n,), generator=generator, device=generator.device)
         first = start[torch.arange(n, device=start.device), torch.where(draw < self.own_weight, 0, other)]
-        classes = torch.arange(module.classes, device=start.device).repeat(n)
-        noise = torch.randn(len(classes), self.width, generator=generator, device=generator.device)
-        start, noise = first.repeat_interleave(module.classes, 0), self.temperature * noise
-        moved = module.moved(start, noise, classes, fixed_flow=self.faithful)
-        log_probability = F.log_softmax(module.logits(moved), dim=1).view(n, module.classes, -1)
-        return F.nll_loss(log_probability.logsumexp(dim=1) - math.log(module.classes), label)
+        places = torch.arange(module.places, device=start.device).repeat(n)
+        noise = torch.randn(len(places), self.width, generator=generator, device=generator.device)
+        start, noise = first.repeat_interleave(module.places, 0), self.temperature * noise
+        moved = module.moved(start, noise, places, fixed_flow=self.faithful)
+        log_probability = F.log_softmax(module.logits(moved), dim=1).view(n, module.places, -1)
+        return F.nll_loss(log_probability.logsumexp(dim=1) - math.log(module.places), label)
 
-    def predict(self, module: nn.Module, image: Tensor) -> Tensor:
-        flow = flow_of(module)
-        if not flow.samples:
-            return flow.own_logits(image)
-        *_, tally = self.tallies(flow, image, int(flow.samples))
-        return tally.logits(self.vote)
-
-    def answers(self, module: nn.Module, image: Tensor) -> tuple[Tensor, Mapping[int, Tensor]]:
-        flow = flow_of(module)
-        found = self.curve(flow, image)
-        return found[int(flow.samples)], found
-
-    def curve(self, module: FlowClassifier, image: Tensor) -> dict[int, Tensor]:
-        """Logits [B, K] of images, or of their features, at 0, 1, 2, 4, ... up to `max_samples` samples."""
-        found = {0: module.own_logits(image).double()}
-        for tally in self.tallies(module, image, self.max_samples):
+    def predict(self, learner: Learner, image: Tensor) -> Answers:
+        own, features = flow_of(learner), features_of(learner, image)
+        found = {0: own.logits(own.embed(features)).double()}
+        tallies, samples = self.tallies(own, features, self.max_samples), int(own.samples)
+        while samples not in found:
+            tally = next(tallies)
             found[tally.count] = tally.logits(self.vote)
-        return found
+        return Answers(found[samples], lambda: found | {tally.count: tally.logits(self.vote) for tally in tallies})
 
-    def tallies(self, module: FlowClassifier, image: Tensor, samples: int) -> Iterator[Tally]:
-        """One tally of all images [B, ...], handed out whenever it holds 1, 2, 4, ... up to `samples` samples.
+    def tallies(self, module: FlowModule, features: Tensor, samples: int) -> Iterator[Tally]:
+        """One tally of all images, given their features [B, F], whenever it holds 1, 2, 4, ... up to `samples` samples.
 
         Args:
             samples: a power of two.
         """
-        start = module.embed(image)
-        tally = Tally(len(start), module.classes, start.device)
+        start = module.embed(features)
+        tally = Tally(len(start), module.classifier.out_features, start.device)
         noise = self.temperature * sampling_noise(samples, self.width).to(start)
-        classes = sampling_classes(samples, module.classes).to(start.device)
+        classes = sampling_classes(samples, module.places).to(start.device)
         rows = max(1, ROWS // len(start))
         while tally.count < samples:
             ahead = slice(tally.count, min(1 << tally.count.bit_length(), tally.count + rows))
@@ -189,26 +179,26 @@ class FlowEmbedding(Method):
             if tally.count & (tally.count - 1) == 0:
                 yield tally
 
-    def sampled_probability(self, module: FlowClassifier, start: Tensor, noise: Tensor, classes: Tensor) -> Tensor:
+    def sampled_probability(self, module: FlowModule, start: Tensor, noise: Tensor, classes: Tensor) -> Tensor:
         """Class probabilities [B, s, K] of samples around embeddings [B, E], from noise [s, E] and classes [s]."""
         n, samples = len(start), len(noise)
         moved = module.moved(start.repeat_interleave(samples, 0), noise.repeat(n, 1), classes.repeat(n))
         return module.logits(moved).softmax(dim=1).view(n, samples, -1)
 
     @torch.no_grad()
-    def calibrate(self, module: nn.Module, validation: Mapping[str, Variant]) -> dict[str, float]:
-        flow = flow_of(module).eval()
+    def notes(self, learner: Learner, validation: Mapping[str, Variant]) -> Notes:
+        own = flow_of(learner.eval())
         pasted = [variant for variant in validation.values() if (variant.assignment >= 0).any()]
         accuracy: dict[int, float] = {0: 0.0}
         for variant in pasted:
             label = variant.foregrounds.label
             for index in batches(variant):
-                for samples, logits in self.curve(flow, variant.batch(index).image).items():
+                for samples, logits in self.predict(learner, variant.batch(index).image).by_samples().items():
                     right = (logits.argmax(dim=1) == label[index]).sum().item()
                     accuracy[samples] = accuracy.get(samples, 0.0) + right / len(variant)
         best = max(accuracy, key=lambda samples: (accuracy[samples], -samples))
-        flow.samples.fill_(best)
-        return {SAMPLES: float(best)}
+        own.samples.fill_(best)
+        return Notes({SAMPLES: float(best)})
 
 
 def weighted_cross_entropy(logits: Tensor, label: Tensor, own_weight: float) -> Tensor:
@@ -224,11 +214,16 @@ def weighted_cross_entropy(logits: Tensor, label: Tensor, own_weight: float) -> 
     return own_weight * loss[:, 0].mean() + (1 - own_weight) * loss[:, 1:].mean()
 
 
-def flow_of(module: nn.Module) -> FlowClassifier:
-    """The module as what `FlowEmbedding.build` makes."""
-    if not isinstance(module, FlowClassifier):
-        raise TypeError(f"flow_embedding trains the module that it builds, but got {type(module).__name__}")
-    return module
+def flow_of(learner: Learner) -> FlowModule:
+    """What `FlowEmbedding.build` made for a learner."""
+    if not isinstance(learner.own, FlowModule):
+        raise TypeError(f"flow_embedding needs the module that it builds, but got {type(learner.own).__name__}")
+    return learner.own
+
+
+def features_of(learner: Learner, image: Tensor) -> Tensor:
+    """The frozen classifier's features [B, F] float32 of images [B, C, H, W]; features pass as they are."""
+    return learner.classifier.features(image).float()
 
 
 def sampling_noise(samples: int, width: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,8 +14,8 @@ from torch import Tensor
 
 from bgbias.data.dataset import ORIGINAL, Dataset, Variant, batches
 from bgbias.data.encoded import EncodedCopies, encoded_copies
-from bgbias.methods.flow.method import FlowEmbedding
-from bgbias.methods.flow.module import FlowClassifier, features_and_logits
+from bgbias.methods.flow.method import FlowEmbedding, features_of, flow_of
+from bgbias.methods.flow.module import FlowModule
 from bgbias.methods.flow.two_sample import (
     ClassifierTest,
     KernelTest,
@@ -23,6 +24,7 @@ from bgbias.methods.flow.two_sample import (
     kernel_test,
 )
 from bgbias.methods.flow.votes import VOTES, Vote
+from bgbias.methods.method import Learner
 from bgbias.progress import track
 from bgbias.randomness import stream
 
@@ -38,12 +40,12 @@ Numbers = NDArray[np.float64]
 class Moves:
     """N embeddings before and after their background was replaced.
 
-    own, moved: [N, E] float; background_class: [N] int64; label: [N] int64
+    own, moved: [N, E] float; place: [N] int64; label: [N] int64
     """
 
     own: Tensor
     moved: Tensor
-    background_class: Tensor
+    place: Tensor
     label: Tensor
 
 
@@ -99,7 +101,7 @@ class FlowQuality:
 
 
 @torch.no_grad()
-def measure(module: FlowClassifier, dataset: Dataset, swaps: int, count: int, seed: int) -> FlowQuality:
+def measure(learner: Learner, dataset: Dataset, swaps: int, count: int, seed: int) -> FlowQuality:
     """Compare the flow's samples with true moves of test examples.
 
     Args:
@@ -107,13 +109,14 @@ def measure(module: FlowClassifier, dataset: Dataset, swaps: int, count: int, se
         swaps: backgrounds for each training example of the baselines.
         count: >= 1, at most so many training and test examples.
     """
-    known = moves(module, dataset.train.spread(count), swaps, stream(seed, "known moves"))
-    held_out = moves(module, dataset.test[ORIGINAL].spread(count), 1, stream(seed, "held-out moves"))
+    module = flow_of(learner)
+    known = moves(learner, dataset.train.spread(count), swaps, stream(seed, "known moves"))
+    held_out = moves(learner, dataset.test[ORIGINAL].spread(count), 1, stream(seed, "held-out moves"))
     noise = torch.randn(held_out.own.shape, generator=stream(seed, "samples")).to(held_out.own)
-    sampled = module.moved(held_out.own, noise, held_out.background_class)
+    sampled = module.moved(held_out.own, noise, held_out.place)
     answer_sampled, answer_true = (module.logits(found).argmax(dim=1) for found in (sampled, held_out.moved))
-    base = module.noise(held_out.own, held_out.moved, held_out.background_class)
-    again = module.moved(held_out.own, base, held_out.background_class)
+    base = module.noise(held_out.own, held_out.moved, held_out.place)
+    again = module.moved(held_out.own, base, held_out.place)
     density, coverage = density_and_coverage(numbers(held_out.moved), numbers(sampled))
     return FlowQuality(
         bits=bits_per_dimension(module, known, held_out),
@@ -128,29 +131,29 @@ def measure(module: FlowClassifier, dataset: Dataset, swaps: int, count: int, se
     )
 
 
-def moves(module: FlowClassifier, variant: Variant, swaps: int, generator: torch.Generator) -> Moves:
+def moves(learner: Learner, variant: Variant, swaps: int, generator: torch.Generator) -> Moves:
     """The moves of a variant's examples from each of `swaps` random backgrounds to another: a test image may stand on
     any."""
-    copies: EncodedCopies = encoded_copies(variant, 1 + swaps, module.features, generator)
+    copies: EncodedCopies = encoded_copies(variant, 1 + swaps, partial(features_of, learner), generator)
     batch = copies.batch(torch.arange(len(variant), device=variant.assignment.device))
-    embedding = module.embed(batch.image.flatten(0, 1)).unflatten(0, (len(variant), -1))
+    embedding = flow_of(learner).embed(batch.image.flatten(0, 1)).unflatten(0, (len(variant), -1))
     return Moves(
         own=embedding[:, 1:-1].flatten(0, 1),
         moved=embedding[:, 2:].flatten(0, 1),
-        background_class=batch.background_class[:, 2:].flatten(),
+        place=batch.place[:, 2:].flatten(),
         label=batch.label.repeat_interleave(swaps),
     )
 
 
-def bits_per_dimension(module: FlowClassifier, known: Moves, held_out: Moves) -> dict[str, float]:
+def bits_per_dimension(module: FlowModule, known: Moves, held_out: Moves) -> dict[str, float]:
     """Of held-out moves: the flow's, and those of Gaussian baselines that were fitted to known moves.
 
     Both baselines are told the own embedding and the class too, by a linear regression of the move on them; one fits
     a full-covariance Gaussian to what that leaves, the other a mixture.
     """
-    flow = module.log_density(held_out.own, held_out.moved, held_out.background_class)
+    flow = module.log_density(held_out.own, held_out.moved, held_out.place)
     found = {"flow": flow.double().mean().item()}
-    told, seen = (numbers(module.context(part.own, part.background_class)) for part in (known, held_out))
+    told, seen = (numbers(module.context(part.own, part.place)) for part in (known, held_out))
     moved, seen_moved = (numbers(part.moved - part.own) for part in (known, held_out))
     regression = LinearRegression().fit(told, moved)
     left, seen_left = moved - regression.predict(told), seen_moved - regression.predict(seen)
@@ -178,9 +181,9 @@ def by_class(held_out: Moves, sampled: Tensor, seed: int) -> dict[int, ClassQual
     Half of the images give their true move and the other half a sampled one, so that no row depends on another.
     """
     found = {}
-    classes = sorted(set(held_out.background_class.tolist()))
+    classes = sorted(set(held_out.place.tolist()))
     for label in track(classes, "comparing samples with true moves", len(classes)):
-        index = (held_out.background_class == label).nonzero()[:, 0]
+        index = (held_out.place == label).nonzero()[:, 0]
         if len(index) < FEWEST:
             continue
         one, other = index[::2], index[1::2]
@@ -205,21 +208,22 @@ class Curve:
 
 
 @torch.no_grad()
-def sampling_curve(method: FlowEmbedding, module: FlowClassifier, variant: Variant, samples: int) -> Curve:
+def sampling_curve(method: FlowEmbedding, learner: Learner, variant: Variant, samples: int) -> Curve:
     """The accuracy of every vote at 0, 1, 2, 4, ... up to `samples` (a power of two), in one pass over the samples."""
     right: dict[tuple[Vote, int], int] = {}
     backbone = 0
-    label = variant.foregrounds.label
+    own, label = flow_of(learner), variant.foregrounds.label
 
     def count(key: tuple[Vote, int], logits: Tensor, wanted: Tensor) -> None:
         right[key] = right.get(key, 0) + int((logits.argmax(dim=1) == wanted).sum())
 
     for index in batches(variant):
-        features, logits = features_and_logits(module.backbone, variant.batch(index).image)
+        features = features_of(learner, variant.batch(index).image)
+        logits = learner.classifier.head(features)
         backbone += int((logits.argmax(dim=1) == label[index]).sum())
         for vote in VOTES:
-            count((vote, 0), module.own_logits(features), label[index])
-        for tally in method.tallies(module, features, samples):
+            count((vote, 0), own.logits(own.embed(features)), label[index])
+        for tally in method.tallies(own, features, samples):
             for vote in VOTES:
                 count((vote, tally.count), tally.logits(vote), label[index])
     n = len(variant)

@@ -28,7 +28,7 @@ def test_colored_backgrounds_are_the_palette_in_units_of_full_brightness_then_bl
     assert backgrounds.image.shape == (11, 3, 1, 1)
     expected = torch.tensor([*STUDY_PALETTE, (0, 0, 0)]) / 255
     torch.testing.assert_close(backgrounds.image[:, :, 0, 0], expected)
-    assert backgrounds.label.tolist() == list(range(10))
+    assert backgrounds.place.tolist() == list(range(10))
     assert not backgrounds.image[NO_BACKGROUND].any()
 
 

@@ -26,7 +26,7 @@ def test_features_are_those_of_the_composed_pictures(digits):
     variant, index = digits.test["shuffled"], torch.tensor([3, 0, 7])
     batch, pictures = encoded(variant, mean_color).batch(index), variant.batch(index)
     torch.testing.assert_close(batch.image, mean_color(pictures.image))
-    for field in ("mask", "label", "background", "background_class"):
+    for field in ("mask", "label", "background", "place"):
         assert torch.equal(getattr(batch, field), getattr(pictures, field)), field
 
 
@@ -51,7 +51,7 @@ def test_copies_are_the_same_objects_on_other_backgrounds(digits):
     for column in range(4):
         pictures = digits.train.batch(index, batch.background[:, column])
         torch.testing.assert_close(batch.image[:, column], mean_color(pictures.image))
-        assert torch.equal(batch.background_class[:, column], pictures.background_class)
+        assert torch.equal(batch.place[:, column], pictures.place)
 
 
 def test_copies_stand_on_every_class_alike(digits):
@@ -64,7 +64,7 @@ def test_copies_stand_on_every_class_alike(digits):
 def test_a_photographs_own_background_is_of_its_own_class(photographs):
     batch = encoded_copies(photographs.train, 1, mean_color, stream(0, "copies")).batch(torch.arange(6))
     assert (batch.background[:, 0] == OWN_BACKGROUND).all()
-    assert torch.equal(batch.background_class[:, 0], batch.label)
+    assert torch.equal(batch.place[:, 0], batch.label)
 
 
 def test_every_variant_is_encoded_and_nothing_is_augmented(photographs):

@@ -104,7 +104,7 @@ def test_backgrounds_have_the_classes_that_their_variants_promise(dataset):
         for name, step in ((layout.MIXED_SAME, 0), (layout.MIXED_NEXT, 1)):
             shown = variants[name]
             expected = (shown.foregrounds.label + step) % 3
-            assert torch.equal(shown.backgrounds.label[shown.assignment], expected)
+            assert torch.equal(shown.backgrounds.place[shown.assignment], expected)
         assert (variants["original"].assignment == OWN_BACKGROUND).all()
     assert (dataset.validation["only_fg"].assignment == NO_BACKGROUND).all()
 

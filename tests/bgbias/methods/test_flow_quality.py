@@ -61,7 +61,7 @@ def test_bits_of_normal_moves_are_their_entropy(digits):
 def test_baselines_know_what_a_linear_function_of_the_context_tells(digits):
     def linear(n, seed):
         moves = made_moves(n, seed, spread=0.1)
-        return Moves(moves.own, 2 * moves.own + (moves.moved - moves.own) + 3, moves.background_class, moves.label)
+        return Moves(moves.own, 2 * moves.own + (moves.moved - moves.own) + 3, moves.place, moves.label)
 
     found = bits_per_dimension(untrained(digits), linear(3000, 0), linear(3000, 1))
     assert found["gaussian"] == pytest.approx(0.5 * np.log2(2 * np.pi * np.e * 0.01), abs=0.05)
@@ -90,7 +90,7 @@ def test_classes_are_tested_apart():
     held_out = made_moves(400, 0)
     same = made_moves(400, 1)
     sampled = held_out.own + (same.moved - same.own)
-    shifted = torch.where((held_out.background_class == 1)[:, None], sampled + 3, sampled)
+    shifted = torch.where((held_out.place == 1)[:, None], sampled + 3, sampled)
     found = by_class(held_out, shifted, seed=0)
     assert [found[label].examples for label in (0, 1)] == [200, 200]
     assert found[0].classifier.p_value > 0.01 > found[1].classifier.p_value

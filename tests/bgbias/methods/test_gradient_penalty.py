@@ -101,7 +101,7 @@ def random_batch(size=3, channels=2, side=3, classes=4):
         mask=torch.rand(size, 1, side, side, generator=generator) < 0.4,
         label=torch.randint(classes, (size,), generator=generator),
         background=torch.arange(size),
-        background_class=torch.arange(size),
+        place=torch.arange(size),
     )
 
 
@@ -200,7 +200,7 @@ def jacobian_on_background(net, batch):
 def test_over_random_directions_the_energy_is_the_squared_jacobian():
     net, one, copies = smooth_net(), random_batch(), 50_000
     first = torch.zeros(copies, dtype=torch.int64)
-    many = Batch(one.image[first], one.mask[first], one.label[first], background=first, background_class=first)
+    many = Batch(one.image[first], one.mask[first], one.label[first], background=first, place=first)
     jacobian = jacobian_on_background(net, one)
     squared = jacobian.square().sum().item()
     assert penalty("log_probability", net, many).item() == pytest.approx(squared, rel=0.04)
@@ -224,7 +224,7 @@ def test_a_network_that_ignores_the_background_pays_nothing(case):
     mask[:, :, 0] = False
     image = torch.rand(2, 1, 4, 3, generator=generator, dtype=torch.float64)
     own = torch.tensor([0, 1])
-    batch = Batch(image, mask, label=own, background=own, background_class=own)
+    batch = Batch(image, mask, label=own, background=own, place=own)
     value = penalty(case, net, batch)
     assert value.item() == 0
     for gradient in torch.autograd.grad(value, list(net.parameters()), materialize_grads=True):
@@ -275,7 +275,7 @@ def test_dimming_scales_each_background_by_one_factor_and_leaves_the_object():
     mask = torch.rand(200, 1, 4, 4, generator=torch.Generator().manual_seed(1)) < 0.5
     mask[:, :, 0, 0] = False
     numbers = torch.arange(200)
-    batch = Batch(image, mask, label=torch.zeros_like(numbers), background=numbers, background_class=numbers)
+    batch = Batch(image, mask, label=torch.zeros_like(numbers), background=numbers, place=numbers)
     dimmed = dim_backgrounds(batch, 0.6, torch.Generator().manual_seed(2))
     factor = dimmed.image / image
     where = mask.expand_as(image)

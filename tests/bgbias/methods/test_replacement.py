@@ -15,7 +15,7 @@ def everything(load, name="colored-digits"):
 
 def redrawn(load, p, seed=0, name="colored-digits"):
     train = load(name).train
-    return redraw(train.assignment, train.backgrounds.label, p, stream(seed, "draws"))
+    return redraw(train.assignment, train.backgrounds.place, p, stream(seed, "draws"))
 
 
 def replaced(load, p, seed=0, name="colored-digits"):

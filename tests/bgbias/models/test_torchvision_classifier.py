@@ -1,18 +1,30 @@
 import pytest
 import torch
 from safetensors.torch import save_file
+from torchvision.models import get_model
 
 from bgbias.components import make
 from bgbias.errors import DataError, SettingError
-from bgbias.models.torchvision_classifier import ImageNet9Scores, Normalise, TorchvisionClassifier
+from bgbias.models.torchvision_classifier import ImageNet9Scores, Normalise, TorchvisionClassifier, whole
+from bgbias.types import Task
 
 SHAPE = (3, 32, 32)
+
+
+def task(classes):
+    return Task(SHAPE, tuple(map(str, range(classes))), ("none",), 1)
+
+
+def names(module):
+    """A classifier's weights under the architecture's own names."""
+    with whole(module.body.network, module.head) as network:
+        return {name: value.clone() for name, value in network.state_dict().items()}
 
 
 def classifier(**fields):
     model = TorchvisionClassifier(**fields)
     torch.manual_seed(0)
-    return model, model.build(SHAPE, 5)
+    return model, model.build(task(5))
 
 
 def test_pictures_are_normalised_by_channel_and_grey_ones_become_three():
@@ -35,23 +47,37 @@ def test_an_imagenet_answer_counts_for_its_class_of_nine_or_for_none():
 
 def test_imagenets_scores_are_the_outputs_if_asked():
     _, module = classifier(scores="imagenet")
-    assert module.get_submodule("classifier.fc").out_features == 1000
+    assert module.linear.out_features == 1000
     assert module.eval()(torch.rand(2, *SHAPE)).shape == (2, 10)
 
 
+@pytest.mark.parametrize("architecture", ["resnet18", "squeezenet1_1", "mobilenet_v3_small", "vit_b_32", "densenet121"])
+def test_body_and_head_give_what_the_architecture_gives(architecture):
+    torch.manual_seed(0)
+    expected = get_model(architecture, num_classes=5).eval()
+    _, module = classifier(architecture=architecture)
+    image = torch.rand(2, 3, 224, 224)
+    normalised = module.body.normalise(image)
+    features = module.eval().features(image)
+    assert torch.equal(module(image), expected(normalised))
+    assert torch.equal(module(features), expected(normalised))
+    assert torch.equal(module.head(features), expected(normalised))
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "squeezenet1_1"])
 @pytest.mark.parametrize("ending", ["safetensors", "pt"])
-def test_weights_come_from_a_file_all_but_a_last_layer_of_another_size(tmp_path, ending):
-    _, trained = classifier(architecture="squeezenet1_1")
-    state = trained.get_submodule("classifier").state_dict()
+def test_weights_come_from_a_file_all_but_a_last_layer_of_another_size(tmp_path, ending, architecture):
+    _, trained = classifier(architecture=architecture)
+    state = names(trained)
     file = tmp_path / f"weights.{ending}"
     save_file(state, file) if ending == "safetensors" else torch.save({"state_dict": state}, file)
-    model = TorchvisionClassifier(architecture="squeezenet1_1", weights=str(file))
-    same, other = model.build(SHAPE, 5), model.build(SHAPE, 7)
+    model = TorchvisionClassifier(architecture=architecture, weights=str(file))
+    same, other = model.build(task(5)), model.build(task(7))
     for module in (same, other):
         model.initialise(module)
-    found = same.get_submodule("classifier").state_dict()
+    found = names(same)
     assert all(torch.equal(found[name], state[name]) for name in state)
-    widened = other.get_submodule("classifier").state_dict()
+    widened = names(other)
     assert {name for name in state if widened[name].shape != state[name].shape} == set(list(state)[-2:])
     assert all(torch.equal(widened[name], state[name]) for name in list(state)[:-2])
 
@@ -65,7 +91,7 @@ def test_from_scratch_nothing_is_put_in():
 
 def test_weights_that_do_not_fit_are_refused(tmp_path):
     _, other = classifier(architecture="squeezenet1_1")
-    save_file(other.get_submodule("classifier").state_dict(), tmp_path / "other.safetensors")
+    save_file(names(other), tmp_path / "other.safetensors")
     model, module = classifier(weights=str(tmp_path / "other.safetensors"))
     with pytest.raises(DataError, match=r"do not fit.*model/architecture"):
         model.initialise(module)

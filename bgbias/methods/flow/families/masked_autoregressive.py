@@ -26,7 +26,7 @@ class MaskedAutoregressiveFamily(FlowFamily):
     """
 
     @classmethod
-    def layer(cls, width: int, context: int, hidden: int, number: int) -> list[Any]:  # noqa: ARG003
+    def layer(cls, width: int, context: int, hidden: int, number: int) -> list[Any]:
         return [
             BoundedAutoregressive(width, hidden, context_features=context, num_blocks=BLOCKS),
             nf.flows.Permute(width),
