@@ -31,11 +31,6 @@ def accuracy(split: str, variant: str) -> str:
 
 
 def gap(split: str, name: str) -> str:
-    """`<split>/<gap>`, such as `test/bg_gap`: the difference of two variants' accuracies, in [-1, 1]."""
-    return f"{split}/{name}"
-
-
-def gap(split: str, name: str) -> str:
     """`<split>/<name>`: the accuracy on one variant minus that on another, in [-1, 1], as the dataset declares it."""
     return f"{split}/{name}"
 

@@ -66,7 +66,8 @@ class Training:
         learning = [parameter for parameter in parameters if parameter.requires_grad]
         if self.optimizer == "sgd":
             return torch.optim.SGD(learning, momentum=0.9, **shared)
-        return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.optimizer](learning, **shared)
+        adam = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
+        return adam(learning, **shared)
 
     def arithmetic(self, device: torch.device) -> torch.autocast:
         """The precision to compute in, as a context."""

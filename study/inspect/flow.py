@@ -86,7 +86,9 @@ def analyse(
     curves = {name: sampling_curve(method, learner, variant, samples) for name, variant in bar}
     with tracked_by(progress_bar):
         quality = measure(learner, trained.dataset, method.swaps, count, SEED)
-    return FlowReport(method, trained.dataset.name, trained.dataset.classes, int(flow_of(learner).samples), quality, curves)
+    return FlowReport(
+        method, trained.dataset.name, trained.dataset.classes, int(flow_of(learner).samples), quality, curves
+    )
 
 
 def to_json(report: FlowReport) -> dict[str, object]:

@@ -2,11 +2,11 @@ import copy
 
 import pytest
 import torch
+from bgbias.foundation import check, classifier_weights
 
 from bgbias import checkpoint
 from bgbias.config import RunConfig
 from bgbias.errors import CheckpointError, SettingError
-from bgbias.foundation import check, classifier_weights
 from bgbias.methods.dynamic_replacement import DynamicReplacement
 from bgbias.models.compact_cnn import CompactCnn
 from bgbias.training import Trainer, Training, build_module
