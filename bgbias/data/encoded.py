@@ -57,13 +57,18 @@ class EncodedCopies(Variant):
         return self.batch_of(self.features[index], mask, index, behind, partial(self.batch, index))
 
 
-def encoded(variant: Variant, encode: Encoder) -> Encoded:
+def encoded(variant: Variant, encode: Encoder, compose: Compose | None = None) -> Encoded:
     """A variant with its features.
+
+    compose: makes a batch of examples on given backgrounds; None is the variant's own way
 
     Raises:
         DataError: some are not finite.
     """
-    found = [encode(variant.batch(index).image) for index in batches(variant)]
+    found = [
+        encode((compose(index, variant.assignment[index]) if compose else variant.batch(index)).image)
+        for index in batches(variant)
+    ]
     features = _checked(torch.cat(found))
     return Encoded(variant.foregrounds, variant.backgrounds, variant.assignment, variant, features)
 
@@ -89,7 +94,9 @@ def encoded_copies(
 
 
 def encoded_dataset(dataset: Dataset, copies: int, encode: Encoder, generator: Generator) -> Dataset:
-    """Every variant with its features, and the training examples with `copies` of each, all of them augmented once.
+    """Every variant with its features, and the training examples with `copies` (>= 0) of each, all augmented once.
+
+    Without copies a training example is a row of features [F], with n copies [1 + n, F].
 
     Raises:
         DataError: some features are not finite.
@@ -102,7 +109,11 @@ def encoded_dataset(dataset: Dataset, copies: int, encode: Encoder, generator: G
 
     return replace(
         dataset,
-        train=encoded_copies(dataset.train, copies, encode, generator, augmented),
+        train=(
+            encoded_copies(dataset.train, copies, encode, generator, augmented)
+            if copies
+            else encoded(dataset.train, encode, augmented)
+        ),
         validation={name: encoded(variant, encode) for name, variant in dataset.validation.items()},
         test={name: encoded(variant, encode) for name, variant in dataset.test.items()},
         augmentation=None,

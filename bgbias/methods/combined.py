@@ -162,7 +162,8 @@ def check_pair(one: type[Method], other: type[Method]) -> None:
     fields = sorted({*field_names(one)} & {*field_names(other)})
     if fields:
         raise SettingError(
-            f"{one.name()} and {other.name()} both have the field '{fields[0]}': only one may own it; choose other methods"
+            f"{one.name()} and {other.name()} both have the field '{fields[0]}': only one may own it; "
+            "choose other methods"
         )
     hooks = [hook for hook in EXCLUSIVE if overrides(one, hook) and overrides(other, hook)]
     if hooks:

@@ -1,19 +1,24 @@
-"""What every method keeps to, found by looking: it learns, repeats, resumes and changes nothing it was handed."""
+"""What every method keeps to, found by looking, with combinations and small methods of the field: it learns, repeats,
+resumes and changes nothing it was given."""
 
 import dataclasses
 import inspect
 import io
 
 import pytest
+import small_methods
 import torch
 
-from bgbias.data.dataset import Variant
+from bgbias.config import RunConfig
 from bgbias.evaluation.accuracy import accuracy, predict
 from bgbias.methods import methods
+from bgbias.methods.combined import combined
+from bgbias.methods.method import CROSS_ENTROPY, Method, logits_of
 from bgbias.metrics import IMAGES_PER_SECOND
 from bgbias.models.compact_cnn import CompactCnn
+from bgbias.pretraining import pretrained_weights
 from bgbias.randomness import stream
-from bgbias.training import Trainer, Training
+from bgbias.training import Trainer, Training, mean_of
 from study.space import load_space, space_names
 
 CPU = torch.device("cpu")
@@ -31,7 +36,18 @@ EXTRA = {
 }
 """Settings, beside the defaults, under which a method takes another path."""
 
-CASES = [(name, fields) for name in methods for fields in [{}, *EXTRA.get(name, [])]]
+SMALL = [
+    item
+    for item in vars(small_methods).values()
+    if inspect.isclass(item) and issubclass(item, Method) and item.__module__ == small_methods.__name__
+]
+COMBINATIONS = [
+    methods.find("dynamic_replacement+gradient_penalty"),
+    combined((small_methods.SmallWorstOfK, small_methods.SmallConsistency)),
+    combined((small_methods.SmallGroupDro, methods["dynamic_replacement"])),
+]
+KINDS = {kind.name(): kind for kind in [*methods.values(), *SMALL, *COMBINATIONS]}
+CASES = [(name, fields) for name in KINDS for fields in [{}, *EXTRA.get(name, [])]]
 every_case = pytest.mark.parametrize(
     ("name", "fields"), CASES, ids=["-".join([name, *map(str, fields.values())]) for name, fields in CASES]
 )
@@ -45,48 +61,55 @@ def digits(load):
 
 @pytest.fixture(scope="module")
 def few(digits):
-    """The same dataset with 130 training examples."""
-    front = digits.train.foregrounds
-    shown = dataclasses.replace(
-        front, image=front.image[:130], mask=front.mask[:130], label=front.label[:130], source=front.source[:130]
-    )
-    return dataclasses.replace(digits, train=Variant(shown, digits.train.backgrounds, digits.train.assignment[:130]))
+    """The same dataset with 130 examples of each variant."""
+    return digits.head(130)
 
 
 def trainer(name, fields, dataset, seed=0, **training):
-    method = methods.find(name)(**fields)
-    settings = Training(**{"epochs": 3, "batch_size": 32, "schedule": "cosine", **training})
-    return Trainer(method, CompactCnn(), dataset, settings, seed, CPU)
+    method = KINDS[name](**fields)
+    settings = Training(**{"epochs": 3, "batch_size": 64, "schedule": "cosine", **training})
+    config = RunConfig.from_flat({"dataset/name": dataset.name, "method/name": "erm", "seed": seed})
+
+    def weights(stage):
+        short = dataclasses.replace(stage, epochs=min(2, stage.epochs))
+        return pretrained_weights(config, dataset, CPU, short)
+
+    return Trainer(method, CompactCnn(), dataset, settings, seed, CPU, weights)
 
 
 def epoch(run):
-    """One epoch's metrics but for the clock's."""
-    metrics = {**run.train_epoch(), **run.calibrate()}
-    return {name: value for name, value in metrics.items() if name != IMAGES_PER_SECOND}
+    """One epoch's metrics but for the clock's, and the tables."""
+    metrics = {name: value for name, value in run.train_epoch().items() if name != IMAGES_PER_SECOND}
+    notes = run.notes()
+    return {**metrics, **notes.values}, dict(notes.tables)
 
 
 def assert_same(run, other):
-    """To the bit: weights, optimiser and epoch."""
-    torch.testing.assert_close(run.module.state_dict(), other.module.state_dict(), rtol=0, atol=0)
+    """To the bit: weights, optimisers and epoch."""
+    torch.testing.assert_close(run.learner.state_dict(), other.learner.state_dict(), rtol=0, atol=0)
     state, expected = run.state(), other.state()
     assert state["epoch"] == expected["epoch"]
-    assert state["optimizer"]["param_groups"] == expected["optimizer"]["param_groups"]
-    torch.testing.assert_close(state["optimizer"]["state"], expected["optimizer"]["state"], rtol=0, atol=0)
+    assert len(state["optimizers"]) == len(expected["optimizers"])
+    for mine, theirs in zip(state["optimizers"], expected["optimizers"], strict=True):
+        assert mine["param_groups"] == theirs["param_groups"]
+        torch.testing.assert_close(mine["state"], theirs["state"], rtol=0, atol=0)
 
 
 @every_case
 def test_it_learns(name, fields, digits):
-    run = trainer(name, fields, digits, learning_rate=3e-3)
-    losses = [epoch(run)["train/loss/cross_entropy"] for _ in range(3)]
-    assert losses[2] < 0.5 * losses[0]
-    found = predict(run.method, run.module, run.dataset.validation["original"])
+    run = trainer(name, fields, digits, learning_rate=3e-3, epochs=6, batch_size=32)
+    for _ in range(run.epochs):
+        metrics, _ = epoch(run)
+        assert all(torch.tensor(value).isfinite() for value in metrics.values())
+    assert run.done
+    found = predict(run.method, run.learner, run.view.validation["original"])
     assert accuracy(found) > 0.7
 
 
 @every_case
 def test_it_repeats_from_its_seed_and_differs_with_another(name, fields, few):
     run, again, other = (trainer(name, fields, few, seed) for seed in (0, 0, 1))
-    pairs = zip(run.module.parameters(), other.module.parameters(), strict=True)
+    pairs = zip(run.learner.parameters(), other.learner.parameters(), strict=True)
     drawn = [(one, another) for one, another in pairs if one.min() < one.max()]
     assert drawn
     assert not any(torch.equal(one, another) for one, another in drawn)
@@ -94,44 +117,61 @@ def test_it_repeats_from_its_seed_and_differs_with_another(name, fields, few):
     torch.manual_seed(999)
     assert epoch(again) == metrics
     assert_same(again, run)
-    assert epoch(other) != metrics
+    epoch(other)
+    pairs = zip(run.learner.parameters(), other.learner.parameters(), strict=True)
+    assert not all(torch.equal(one, another) for one, another in pairs)
 
 
 @every_case
-def test_stopping_and_resuming_equals_never_stopping(name, fields, few):
-    straight = trainer(name, fields, few, epochs=2)
-    stopped = trainer(name, fields, few, epochs=2)
-    assert epoch(stopped) == epoch(straight)
-    kept = io.BytesIO()
-    torch.save((stopped.module.state_dict(), stopped.state()), kept)
-    kept.seek(0)
-    torch.manual_seed(999)
-    resumed = trainer(name, fields, few, epochs=2)
-    resumed.load_state(*torch.load(kept, weights_only=True))
-    assert epoch(resumed) == epoch(straight)
-    assert_same(resumed, straight)
+def test_stopping_after_any_epoch_and_resuming_equals_never_stopping(name, fields, few):
+    straight = trainer(name, fields, few)
+    expected = [epoch(straight) for _ in range(straight.epochs)]
+    run, found = trainer(name, fields, few), []
+    while not run.done:
+        found.append(epoch(run))
+        kept = io.BytesIO()
+        torch.save((run.learner.state_dict(), run.state()), kept)
+        kept.seek(0)
+        torch.manual_seed(999)
+        run = trainer(name, fields, few)
+        run.load_state(*torch.load(kept, weights_only=True))
+    assert found == expected
+    assert_same(run, straight)
 
 
 @every_case
-def test_its_loss_is_finite_named_terms_whose_gradients_reach_every_parameter(name, fields, few):
+def test_its_loss_is_finite_named_terms_whose_gradients_reach_what_learns(name, fields, few):
     run = trainer(name, fields, few)
-    terms = run.method.loss(run.module, run.batch(torch.arange(64), stream(0, "draws")), stream(0, "draws"))
+    run.train_epoch()
+    run = run if run.optimizers else trainer("erm", {}, few)
+    batch = run.batch(torch.arange(64), stream(0, "draws"))
+    terms = run.method.loss(run.learner.train(), batch, stream(0, "draws"))
+    weight = run.method.weigh(run.learner, batch, terms)
+    assert terms
     for term, value in terms.items():
-        assert value.shape == (), term
-        assert value.isfinite(), term
-    sum(terms.values()).backward()
-    learning = {name: value for name, value in run.module.named_parameters() if value.requires_grad}
+        assert value.shape in [(), (64,)], term
+        assert value.isfinite().all(), term
+    assert weight is None or (weight.shape == (64,) and (weight >= 0).all() and weight.sum() > 0)
+    run.learner.zero_grad()
+    sum(mean_of(term, weight) for term in terms.values()).backward()
+    learning = {key: value for key, value in run.learner.named_parameters() if value.requires_grad}
+    reached = {key for key, value in learning.items() if value.grad is not None and value.grad.any()}
+    assert all(learning[key].grad.isfinite().all() for key in reached)
     assert learning
-    for parameter_name, parameter in learning.items():
-        assert parameter.grad is not None, parameter_name
-        assert parameter.grad.isfinite().all(), parameter_name
-        assert parameter.grad.any(), parameter_name
+    assert reached == set(learning)
+
+
+@every_case
+def test_its_weights_are_saved_with_a_plain_classifier(name, fields, few):
+    run = trainer(name, fields, few)
+    classifier = {key for key in run.learner.state_dict() if key.startswith("classifier.")}
+    assert classifier == {f"classifier.{key}" for key in CompactCnn().build(few.task).state_dict()}
 
 
 @every_case
 def test_it_predicts_finite_logits(name, fields, few):
     run = trainer(name, fields, few)
-    logits = run.method.predict(run.module.eval(), few.train.batch(torch.arange(7)).image)
+    logits = logits_of(run.method, run.learner.eval(), few.train.batch(torch.arange(7)).image)
     assert logits.shape == (7, 10)
     assert logits.isfinite().all()
 
@@ -140,26 +180,31 @@ def tensors_of(dataset):
     variants = [dataset.train, *dataset.validation.values(), *dataset.test.values()]
     parts = [part for variant in variants for part in (variant.foregrounds, variant.backgrounds)]
     fields = [getattr(part, field.name) for part in parts for field in dataclasses.fields(part)]
-    return [tensor.clone() for tensor in [*fields, *(variant.assignment for variant in variants)]]
+    fields += [variant.assignment for variant in variants]
+    return [tensor.clone() for tensor in fields if isinstance(tensor, torch.Tensor)]
+
+
+def copied(batch):
+    fields = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+    return {name: value.clone() for name, value in fields.items() if isinstance(value, torch.Tensor)}
 
 
 @every_case
-def test_it_changes_nothing_it_was_handed(name, fields, few):
-    method = methods.find(name)(**fields)
+def test_it_changes_nothing_it_was_given(name, fields, few):
     before = tensors_of(few)
-    prepared = method.prepare(few, stream(0, "prepare"))
-    module = method.build(CompactCnn().build(few.image_shape, 10))
-    train = method.encode(module, prepared, stream(0, "encode")).train
-    assigned = train.assignment[:40]
-    assigned_before = assigned.clone()
-    handed = train.batch(torch.arange(40), method.assign(assigned, train.backgrounds, stream(0, "draws")))
-    assert torch.equal(assigned, assigned_before)
-    handed_before = [getattr(handed, field.name).clone() for field in dataclasses.fields(handed)]
-    augmented = method.augment(handed, stream(0, "draws"))
-    sum(method.loss(module, augmented, stream(0, "draws")).values()).backward()
-    for was, field in zip(handed_before, dataclasses.fields(handed), strict=True):
-        assert torch.equal(getattr(handed, field.name), was), field.name
-    assert not handed.image.requires_grad
+    run = trainer(name, fields, few)
+    run.train_epoch()
+    method, learner, rng = run.method, run.learner, stream(0, "draws")
+    examples = run.view.training_examples(torch.arange(40), rng)
+    given = copied(examples)
+    composed = examples.on(method.assign(learner, examples, rng))
+    assert all(torch.equal(getattr(examples, key), value) for key, value in given.items())
+    given = copied(composed)
+    augmented = method.augment(learner, composed, rng)
+    method.loss(learner, augmented, rng)
+    for key, value in given.items():
+        assert torch.equal(getattr(composed, key), value), key
+    assert not composed.image.requires_grad
     assert not augmented.image.requires_grad
     assert all(torch.equal(was, now) for was, now in zip(before, tensors_of(few), strict=True))
 
@@ -186,3 +231,46 @@ def test_each_of_its_fields_is_explained(method):
 @every_method
 def test_it_has_a_search_space(method):
     assert method in [load_space(name).method for name in space_names()]
+
+
+def test_no_hook_has_a_single_user():
+    hooks = [name for name, item in vars(Method).items() if callable(item) and not name.startswith("_")]
+    users = {hook: [kind for kind in [*methods.values(), *SMALL] if hook in vars(kind)] for hook in hooks}
+    assert len(hooks) <= 13
+    assert [hook for hook, found in users.items() if len(found) < 2] == []
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_a_method_of_the_field_takes_one_class_of_at_most_sixty_lines(kind):
+    assert len(inspect.getsource(kind).splitlines()) <= 60
+
+
+def test_group_dro_weights_follow_the_losses_of_two_groups_in_closed_form():
+    method = small_methods.SmallGroupDro(step=0.5)
+    own = small_methods.Buffers(q=torch.tensor([0.5, 0.5, 0.0, 0.0]))
+
+    class Given:
+        group = torch.tensor([0, 0, 1])
+
+        def __len__(self):
+            return 3
+
+    learner = type("L", (), {"own": own})
+    weight = method.weigh(learner, Given(), {CROSS_ENTROPY: torch.tensor([1.0, 3.0, 0.0])})
+    rise = torch.tensor(0.5 * 2.0).exp()
+    q = torch.tensor([rise, 1.0]) / (1 + rise)
+    torch.testing.assert_close(own.q[:2], q)
+    torch.testing.assert_close(weight, torch.stack([q[0] / 2 * 3, q[0] / 2 * 3, q[1] * 3]))
+
+
+def test_the_worst_of_k_backgrounds_is_what_brute_force_finds(few):
+    run = trainer("small_worst_of_k", {"k": 3}, few)
+    examples = few.training_examples(torch.arange(20), stream(0, "draws"))
+    chosen = run.method.assign(run.learner, examples, stream(1, "assign"))
+    drawn = torch.randint(10, (3, 20), generator=stream(1, "assign"))
+    for row in range(20):
+        losses = []
+        for candidate in drawn[:, row]:
+            logits = run.learner(few.train.batch(torch.tensor([row]), candidate[None]).image)
+            losses.append(-logits.log_softmax(1)[0, examples.label[row]].item())
+        assert losses[drawn[:, row].tolist().index(chosen[row].item())] == pytest.approx(max(losses))
