@@ -1,33 +1,27 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from made_learners import learner_of, random_variant
 from sklearn.metrics import recall_score
 from torch import nn
 
-from bgbias.data.dataset import Dataset, Variant
-from bgbias.evaluation.accuracy import Predictions, accuracy, predict, summarise, worst_class_accuracy
-from bgbias.evaluation.evaluate import evaluate
+from bgbias.data.dataset import Dataset
+from bgbias.evaluation.accuracy import Accuracy, accuracy, predict, worst_class_accuracy
+from bgbias.evaluation.evaluator import Predictions, SplitResult
 from bgbias.methods.erm import Erm
-from bgbias.types import Backgrounds, Foregrounds
+from bgbias.types import NO_BACKGROUND
 
 
 def answers(label, prediction, loss=0.0):
     return Predictions(torch.tensor(label), torch.tensor(prediction), loss)
 
 
-def random_variant(size, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    image = torch.rand(size, 1, 2, 2, generator=generator)
-    label = torch.randint(3, (size,), generator=generator)
-    front = Foregrounds(image, torch.ones_like(image, dtype=torch.bool), label, torch.arange(size))
-    back = Backgrounds(torch.zeros(4, 1, 1, 1), torch.arange(3))
-    return Variant(front, back, label)
-
-
 def classifier():
     torch.manual_seed(0)
-    return nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Dropout(0.5))
+    return learner_of(nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Dropout(0.5)))
 
 
 def test_accuracy_by_hand():
@@ -57,50 +51,65 @@ def test_worst_class_accuracy_agrees_with_scikit_learn(seed):
 
 
 def test_predict_answers_every_image_over_several_batches():
-    variant, module = random_variant(2_300), classifier()
-    found = predict(Erm(), module, variant)
-    logits = module.eval()(variant.foregrounds.image)
+    variant, learner = random_variant(2_300), classifier()
+    found = predict(Erm(), learner, variant)
+    logits = learner.eval()(variant.foregrounds.image)
     assert torch.equal(found.label, variant.foregrounds.label)
     assert torch.equal(found.prediction, logits.argmax(dim=1))
     assert found.loss == pytest.approx(F.cross_entropy(logits, found.label).item(), rel=1e-6)
 
 
 def test_predict_leaves_dropout_out_whatever_the_mode():
-    variant, module = random_variant(50), classifier()
-    first, again = (predict(Erm(), module.train(), variant) for _ in range(2))
+    variant, learner = random_variant(50), classifier()
+    first, again = (predict(Erm(), learner.train(), variant) for _ in range(2))
     assert first.loss == again.loss
 
 
 def test_predict_asks_the_method():
     class Contrary(Erm):
-        def predict(self, module, image):
-            return -module(image)
+        def predict(self, learner, image):
+            return -learner(image)
 
-    variant, module = random_variant(50), classifier()
-    expected = (-module.eval()(variant.foregrounds.image)).argmax(dim=1)
-    assert torch.equal(predict(Contrary(), module, variant).prediction, expected)
-
-
-def test_every_variant_is_evaluated_and_summarised_under_its_name():
-    validation, test = random_variant(20, seed=1), random_variant(30, seed=2)
-    dataset = Dataset("random", ("a", "b", "c"), validation, {"original": validation}, {"original": test, "odd": test})
-    module = classifier()
-    found = evaluate(Erm(), module, dataset)
-    assert list(found) == ["val/original", "test/original", "test/odd"]
-    assert [len(each.label) for each in found.values()] == [20, 30, 30]
-    assert torch.equal(found["test/odd"].label, test.foregrounds.label)
-    for name, variant in (("val/original", validation), ("test/original", test)):
-        assert torch.equal(found[name].prediction, predict(Erm(), module, variant).prediction)
+    variant, learner = random_variant(50), classifier()
+    expected = (-learner.eval()(variant.foregrounds.image)).argmax(dim=1)
+    assert torch.equal(predict(Contrary(), learner, variant).prediction, expected)
 
 
-def test_a_summary_holds_three_numbers_a_variant():
-    found = {"val/shuffled": answers([0, 0, 1], [0, 1, 1], 0.5), "test/removed": answers([1], [1], 0.25)}
+def test_predictions_hold_the_place_that_each_image_stands_on():
+    variant = random_variant(20)
+    assignment = torch.where(torch.arange(20) < 5, NO_BACKGROUND, variant.assignment)
+    found = predict(Erm(), classifier(), replace(variant, assignment=assignment))
+    assert torch.equal(found.place, assignment)
+
+
+def measured(split, gaps=None, **predictions):
+    train = random_variant(3)
+    dataset = Dataset("random", ("a", "b", "c"), ("x", "y", "z"), train, {}, {}, gaps=gaps or {})
+    return Accuracy().measure(SplitResult(Erm(), classifier(), dataset, split, {}, predictions)).values
+
+
+def test_a_variant_has_three_numbers():
+    found = measured("val", shuffled=answers([0, 0, 1], [0, 1, 1], 0.5), removed=answers([1], [1], 0.25))
     expected = {
         "val/shuffled/accuracy": 2 / 3,
         "val/shuffled/loss": 0.5,
         "val/shuffled/worst_class_accuracy": 0.5,
-        "test/removed/accuracy": 1.0,
-        "test/removed/loss": 0.25,
-        "test/removed/worst_class_accuracy": 1.0,
+        "val/removed/accuracy": 1.0,
+        "val/removed/loss": 0.25,
+        "val/removed/worst_class_accuracy": 1.0,
     }
-    assert summarise(found) == pytest.approx(expected)
+    assert found == pytest.approx(expected)
+
+
+def test_answers_without_a_loss_have_the_other_two():
+    assert measured("test", challenge=answers([0, 1], [0, 0], None)) == {
+        "test/challenge/accuracy": 0.5,
+        "test/challenge/worst_class_accuracy": 0.0,
+    }
+
+
+def test_a_gap_is_the_first_accuracy_minus_the_second_where_both_are_there():
+    gaps = {"gap": ("one", "other"), "elsewhere": ("one", "missing")}
+    found = measured("test", gaps, one=answers([0, 1, 2, 2], [0, 1, 2, 0]), other=answers([0, 1], [0, 0]))
+    assert found["test/gap"] == pytest.approx(0.75 - 0.5)
+    assert "test/elsewhere" not in found
