@@ -63,7 +63,7 @@ def train(method: str, dataset: Dataset, *, seed: int = 0, device: str = "auto",
     """
     flat = {name.replace("__", "/") if "__" in name else f"method/{name}": value for name, value in settings.items()}
     config = RunConfig.from_flat({"dataset/name": dataset.name, "method/name": method, "seed": seed, **flat})
-    check(config)
+    check(config, dataset.classes)
     chosen = choose_device(device)
     pretrained = partial(pretrained_weights, config, dataset, chosen)
     trainer = Trainer(config.method, config.model, dataset, config.training, seed, chosen, pretrained)

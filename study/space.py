@@ -14,6 +14,7 @@ from bgbias.components import field_names
 from bgbias.config import NAME, RunConfig
 from bgbias.data.datasets import datasets
 from bgbias.errors import BgbiasError, SettingError, UnknownNameError
+from bgbias.methods.combined import SEPARATOR, combined
 from bgbias.methods.method import Method
 
 PACKAGE = "search_spaces"
@@ -90,13 +91,16 @@ def compared() -> tuple[str, ...]:
 
 
 def load_space(name: str) -> SearchSpace:
-    """A space by its name under `search_spaces`, or by the path of a Python file that defines `SPACE`.
+    """A space by its name under `search_spaces`, by several names with `+` between, or by the path of a Python file
+    that defines `SPACE`.
 
     Raises:
         UnknownNameError: there is no such space or file.
         SettingError: the file defines no SPACE, or one that does not hold.
     """
     path = Path(name)
+    if path.suffix != ".py" and SEPARATOR in name:
+        return merged({part: load_space(part) for part in name.split(SEPARATOR)})
     if path.suffix == ".py":
         module = _load_file(path)
     elif name in space_names():
@@ -107,6 +111,32 @@ def load_space(name: str) -> SearchSpace:
     if not isinstance(space, SearchSpace):
         raise SettingError(f"{name} defines no SPACE: let it hold `SPACE = SearchSpace(...)`")
     return space
+
+
+def merged(spaces: Mapping[str, SearchSpace]) -> SearchSpace:
+    """The space of a combination of methods: everything that any of their spaces searches or fixes.
+
+    Args:
+        spaces: by name, one for each method.
+
+    Raises:
+        SettingError: two of them treat a setting differently, or their methods cannot be combined.
+    """
+    settings: dict[str, tuple[str, Any]] = {}
+    for name, space in spaces.items():
+        for setting, value in {**space.params, **space.fixed}.items():
+            other, known = settings.setdefault(setting, (name, value))
+            if known != value:
+                raise SettingError(
+                    f"the spaces {other} and {name} differ in '{setting}': fix it in both or write a space file"
+                )
+    first = next(iter(spaces.values()))
+    return replace(
+        first,
+        method=combined(tuple(space.method for space in spaces.values())),
+        params={name: value for space in spaces.values() for name, value in space.params.items()},
+        fixed={name: value for space in spaces.values() for name, value in space.fixed.items()},
+    )
 
 
 def label(name: str) -> str:

@@ -10,6 +10,7 @@ from optuna.distributions import (
 )
 
 from bgbias.errors import SettingError, UnknownNameError
+from bgbias.methods import methods
 from bgbias.methods.dynamic_replacement import DynamicReplacement
 from bgbias.methods.erm import Erm
 from study.space import SearchSpace, load_space, space_names
@@ -152,3 +153,25 @@ def test_a_wrong_fixed_value_is_refused_where_nothing_is_searched():
 def test_a_space_does_not_name_another_method():
     with pytest.raises(SettingError, match=r"'method/name' is given by the space's method: leave it out"):
         SearchSpace(method=DynamicReplacement, params={}, fixed={"method/name": "erm"})
+
+
+def test_a_combination_searches_what_its_spaces_search():
+    space, parts = load_space("dynamic_replacement+gradient_penalty"), ("dynamic_replacement", "gradient_penalty")
+    assert space.method.name() == "dynamic_replacement+gradient_penalty"
+    assert space.params == {name: value for part in parts for name, value in load_space(part).params.items()}
+    assert space.fixed == {"training/schedule": "cosine"}
+    config = space.check({**space.fixed, "method/p": 0.2, "method/weight": 3.0})
+    assert (config.method.p, config.method.weight) == (0.2, 3.0)
+
+
+def test_spaces_that_differ_in_a_setting_are_not_combined():
+    with pytest.raises(
+        SettingError,
+        match=r"^the spaces dynamic_replacement and gradient_penalty_plain differ in 'training/learning_rate': fix it",
+    ):
+        load_space("dynamic_replacement+gradient_penalty_plain")
+
+
+def test_methods_that_own_the_same_hook_are_not_combined():
+    with pytest.raises(SettingError, match=r"^flow_embedding has a loss of its own, and gradient_penalty adds to"):
+        methods.find("flow_embedding+gradient_penalty")

@@ -54,7 +54,7 @@ def test_settings_of_the_studys_own_dataset_and_its_model_can_be_pinned(photogra
     assert study.dataset.intensity == 5
     with pytest.raises(SettingError, match="dataset has no field 'intensity'"):
         plan(StudyConfig(spaces=("erm",), settings={"dataset/intensity": "5"}))
-    settings = {"dataset/size": "32", "model/architecture": "squeezenet1_1", "evaluation/challenge": "true"}
+    settings = {"dataset/size": "32", "model/architecture": "squeezenet1_1", "evaluation/also": "challenge"}
     study = plan(
         StudyConfig(
             spaces=("erm",), dataset="imagenet9", data=photographs_folder, settings=settings, objectives=("challenge",)

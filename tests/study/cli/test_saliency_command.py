@@ -24,7 +24,7 @@ def checkpoints(tmp_path_factory):
         patch.setattr(saliency, "IMAGES", 30)
         for method in ("erm", "gradient_penalty"):
             flat = {"dataset/name": "colored-digits", "method/name": method, "training/epochs": 1}
-            config = RunConfig.from_flat({**flat, "evaluation/saliency": True})
+            config = RunConfig.from_flat({**flat, "evaluation/also": "saliency"})
             found[method], _ = single.train(config, "cpu", folder / method)
     return found
 
