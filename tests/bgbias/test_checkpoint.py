@@ -2,13 +2,14 @@ import json
 
 import pytest
 import torch
+from made_learners import task_of
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from bgbias import checkpoint
 from bgbias.config import RunConfig
 from bgbias.errors import CheckpointError
-from bgbias.evaluation.accuracy import Predictions
+from bgbias.evaluation.evaluator import Predictions
 from bgbias.models.compact_cnn import CompactCnn
 from bgbias.models.small_cnn import SmallCnn
 
@@ -21,7 +22,7 @@ METRICS = {"train/loss/cross_entropy": 0.1, "val/shuffled/accuracy": 2 / 3}
 
 def built(model=CompactCnn, seed=0):
     torch.manual_seed(seed)
-    return model().build((3, 28, 28), 10)
+    return model().build(task_of())
 
 
 @pytest.fixture

@@ -39,9 +39,7 @@ def test_the_flat_form_is_complete():
         *("training/epochs", "training/batch_size", "training/optimizer"),
         *("training/learning_rate", "training/schedule", "training/weight_decay"),
         *("training/precision", "training/channels_last", "training/compile"),
-        "evaluation/challenge",
-        "evaluation/every",
-        "evaluation/saliency",
+        *("evaluation/every", "evaluation/also"),
     }
 
 
@@ -74,13 +72,17 @@ def test_a_key_of_no_section_is_answered_with_the_sections(key):
             "training/lr",
             "epochs, batch_size, optimizer, learning_rate, schedule, weight_decay, precision, channels_last, compile",
         ),
-        ("model/depth", r"\(none\)"),
     ],
 )
 def test_an_unknown_field_is_answered_with_those_of_its_section(key, valid):
     section, field = key.split("/")
     with pytest.raises(SettingError, match=f"^{section} has no field '{field}': choose one of {valid}$"):
         RunConfig.from_flat({**LEAST, key: 1})
+
+
+def test_an_unknown_field_of_a_section_without_fields():
+    with pytest.raises(SettingError, match=r"^model has no field 'depth': it has none, leave it out$"):
+        RunConfig.from_flat({**LEAST, "model/depth": 1})
 
 
 @pytest.mark.parametrize("section", ["dataset", "method"])

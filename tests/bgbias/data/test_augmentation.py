@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -195,9 +196,8 @@ def test_one_thread_gives_back_the_others_after_an_error_too():
 
 def batch(photographs, seed, **changes):
     settings = {"min_scale": 0.3, "max_ratio": 4 / 3, "flip": 0.5, "jitter": 0.4, **changes}
-    train, index = photographs.train, torch.arange(54)
-    rng = stream(seed, "draws")
-    return Augmentation(**settings).batch(train.foregrounds, train.backgrounds, index, train.assignment, rng)
+    dataset = replace(photographs, augmentation=Augmentation(**settings))
+    return dataset.training_examples(torch.arange(54), stream(seed, "draws")).on(photographs.train.assignment)
 
 
 def test_a_batch_repeats_from_its_seed_and_differs_with_another(photographs):

@@ -1,9 +1,11 @@
+import dataclasses
+
 import torch
 from scipy.ndimage import distance_transform_cdt
 
-from bgbias.data.dataset import Variant
+from bgbias.data.dataset import Dataset, Variant
 from bgbias.data.digits.biases import PALETTES
-from bgbias.types import Backgrounds, Foregrounds
+from bgbias.types import NO_BACKGROUND, OWN_BACKGROUND, Backgrounds, Foregrounds, Task, group_of
 
 
 def two_by_two():
@@ -14,8 +16,9 @@ def two_by_two():
             mask=torch.tensor([[1, 0, 1, 0]] * 2, dtype=torch.bool).reshape(2, 1, 2, 2),
             label=torch.tensor([1, 0]),
             source=torch.tensor([0, 1]),
+            place=torch.tensor([1, 0]),
         ),
-        backgrounds=Backgrounds(torch.tensor([3.0, 4, 5, 0]).reshape(4, 1, 1, 1), torch.tensor([0, 1, 1])),
+        backgrounds=Backgrounds(torch.tensor([3.0, 4, 5, 0]).reshape(4, 1, 1, 1), torch.tensor([0, 1, 1]), 2),
         assignment=torch.tensor([2, -1]),
     )
 
@@ -94,3 +97,67 @@ def test_variants_share_their_pictures_after_a_move(load):
     assert original.foregrounds.image is shuffled.foregrounds.image
     assert moved.validation["original_rim"].foregrounds.mask is moved.validation["shuffled_rim"].foregrounds.mask
     assert original.backgrounds.image is moved.train.backgrounds.image
+
+
+def test_a_batch_goes_on_to_other_backgrounds_with_the_same_objects():
+    batch = two_by_two().batch(torch.tensor([1, 0, 1]))
+    found = batch.on(torch.tensor([2, -1, 0]))
+    assert found.image[:, 0, :, 1].tolist() == [[5, 5], [0, 0], [3, 3]]
+    assert torch.equal(found.image[..., 0], batch.image[..., 0])
+    assert torch.equal(found.mask, batch.mask)
+    assert (found.index.tolist(), found.label.tolist()) == ([1, 0, 1], [0, 1, 0])
+    assert (found.background.tolist(), found.place.tolist()) == ([2, -1, 0], [1, -1, 0])
+    back = found.on(batch.background)
+    assert torch.equal(back.image, batch.image)
+
+
+def test_the_group_of_an_example_is_its_class_and_place_with_no_background_last():
+    variant = two_by_two().assigned(torch.tensor([2, OWN_BACKGROUND]))
+    index = torch.tensor([0, 1, 0, 1])
+    batch = variant.batch(index, torch.tensor([1, 0, NO_BACKGROUND, OWN_BACKGROUND]))
+    # two places and none: class 0 has the groups 0 to 2, class 1 the groups 3 to 5; the own place of class 0 is 0
+    assert batch.place.tolist() == [1, 0, NO_BACKGROUND, 0]
+    assert batch.group.tolist() == [4, 0, 5, 0]
+    assert variant.group.tolist() == [4, 0]
+
+
+def test_groups_of_copies_have_the_shape_of_their_places():
+    place = torch.tensor([[0, NO_BACKGROUND, 1], [1, 0, NO_BACKGROUND]])
+    assert group_of(torch.tensor([1, 0]), place, 2).tolist() == [[3, 5, 4], [1, 0, 2]]
+
+
+def test_training_groups_are_counted_and_kept_when_the_training_set_changes():
+    variant = two_by_two()
+    dataset = Dataset("made", ("a", "b"), ("x", "y"), variant, {}, {})
+    assert dataset.training_groups.tolist() == [[0, 0, 1], [0, 1, 0]]
+    changed = dataclasses.replace(dataset, train=variant.assigned(torch.tensor([0, 0])))
+    assert changed.training_groups.tolist() == [[0, 0, 1], [0, 1, 0]]
+    assert dataset.task == Task((1, 2, 2), ("a", "b"), ("x", "y", "none"), 2)
+
+
+def test_photographs_keep_their_crops_at_every_call(load):
+    dataset = load("imagenet9", size=32)
+    assert dataset.augmentation is not None
+    index, rng = torch.arange(20), torch.Generator().manual_seed(0)
+    examples = dataset.training_examples(index, rng)
+    first = examples.on(examples.background)
+    other = examples.on(torch.arange(20))
+    again = examples.on(examples.background)
+    assert torch.equal(first.image, again.image)
+    assert torch.equal(first.mask, again.mask)
+    assert torch.equal(first.mask, other.mask)
+    assert not torch.equal(first.image, other.image)
+    further = other.on(examples.background)
+    assert torch.equal(first.image, further.image)
+    fresh = dataset.training_examples(index, rng)
+    assert not torch.equal(first.mask, fresh.on(fresh.background).mask)
+
+
+def test_nothing_is_drawn_for_examples_that_are_not_composed(load):
+    dataset = load("imagenet9", size=32)
+    rng = torch.Generator().manual_seed(0)
+    before = rng.get_state()
+    examples = dataset.training_examples(torch.arange(20), rng)
+    assert torch.equal(rng.get_state(), before)
+    examples.on(examples.background)
+    assert not torch.equal(rng.get_state(), before)

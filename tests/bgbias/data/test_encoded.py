@@ -83,7 +83,7 @@ def test_features_that_are_not_finite_are_refused_with_their_number(digits):
         encoded(digits.test["removed"], broken)
 
 
-def test_classes_of_assignments():
-    backgrounds = Backgrounds(torch.zeros(4, 3, 1, 1), torch.tensor([2, 0, 1]))
+def test_places_of_assignments():
+    backgrounds = Backgrounds(torch.zeros(4, 3, 1, 1), torch.tensor([2, 0, 1]), 3)
     assignment = torch.tensor([0, 2, NO_BACKGROUND, OWN_BACKGROUND])
-    assert backgrounds.classes(assignment, torch.tensor([5, 5, 5, 4])).tolist() == [2, 1, NO_BACKGROUND, 4]
+    assert backgrounds.places_of(assignment, torch.tensor([5, 5, 5, 4])).tolist() == [2, 1, NO_BACKGROUND, 4]

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 import torch
+from made_learners import foregrounds_of, learner_of
 from torch import nn
 
 from bgbias.data.compose import unit
 from bgbias.data.dataset import Variant
-from bgbias.evaluation.accuracy import Predictions
 from bgbias.evaluation.challenge import (
     ROBUST,
     STEEP,
@@ -16,12 +16,13 @@ from bgbias.evaluation.challenge import (
     Verdict,
     challenge_of,
 )
-from bgbias.evaluation.evaluate import evaluate
+from bgbias.evaluation.evaluate import Evaluation, evaluate
+from bgbias.evaluation.evaluator import Predictions
 from bgbias.methods.dynamic_replacement import DynamicReplacement
 from bgbias.methods.erm import Erm
 from bgbias.models.compact_cnn import CompactCnn
 from bgbias.training import Trainer, Training
-from bgbias.types import OWN_BACKGROUND, Backgrounds, Foregrounds
+from bgbias.types import OWN_BACKGROUND, Backgrounds
 
 CPU = torch.device("cpu")
 
@@ -46,8 +47,8 @@ def numbered(n, m, label):
     behind = torch.zeros(m + 1, 1, 1, 2)
     behind[:m, 0, 0, 1] = torch.arange(m)
     mask = torch.tensor([True, False]).expand(n, 1, 1, 2)
-    front = Foregrounds(image, mask, label, torch.arange(n))
-    return Variant(front, Backgrounds(behind, torch.zeros(m, dtype=torch.int64)), torch.full((n,), OWN_BACKGROUND))
+    back = Backgrounds(behind, torch.zeros(m, dtype=torch.int64), int(label.max()) + 1)
+    return Variant(foregrounds_of(image, label, mask), back, torch.full((n,), OWN_BACKGROUND))
 
 
 def finished(challenge):
@@ -74,7 +75,7 @@ def random_case(n=40, m=30, k=4, seed=0, lift=1.5):
 def test_the_verdict_is_that_of_every_pair(seed):
     logits, label, variant = random_case(seed=seed)
     table = Table(logits)
-    verdict = finished(BackgroundChallenge(Erm(), table, variant))
+    verdict = finished(BackgroundChallenge(Erm(), learner_of(table), variant))
     wrong = logits.argmax(dim=2) != label[:, None]
     assert torch.equal(verdict.robust, ~wrong.any(dim=1))
     assert 0 < verdict.robust.sum() < len(label)
@@ -95,7 +96,7 @@ def test_dangerous_backgrounds_are_found_early():
     logits[:, :, 0] = 1.0
     logits[:, 77, 1] = 9.0
     variant = numbered(n, m, torch.zeros(n, dtype=torch.int64))
-    verdict = finished(BackgroundChallenge(Erm(), Table(logits), variant))
+    verdict = finished(BackgroundChallenge(Erm(), learner_of(Table(logits)), variant))
     assert verdict.accuracy == 0
     assert (verdict.fooled_by == 77).all()
     assert verdict.passes < 6 * n
@@ -118,8 +119,8 @@ def one_free_pixel(n, robust):
     free = torch.randperm(n, generator=torch.Generator().manual_seed(0))
     mask = ~torch.eye(n, dtype=torch.bool)[free][:, None, None]
     mask[:robust], free[:robust] = True, ROBUST
-    front = Foregrounds(image, mask, torch.zeros(n, dtype=torch.int64), torch.arange(n))
-    behind = Backgrounds(lit, torch.zeros(n, dtype=torch.int64))
+    front = foregrounds_of(image, torch.zeros(n, dtype=torch.int64), mask)
+    behind = Backgrounds(lit, torch.zeros(n, dtype=torch.int64), 1)
     return Variant(front, behind, torch.full((n,), OWN_BACKGROUND)), free
 
 
@@ -127,7 +128,7 @@ def test_what_shows_beside_an_object_is_found_along_the_gradient(monkeypatch):
     n, robust = 150, 4
     monkeypatch.setattr("bgbias.evaluation.saliency.PASS_PIXELS", 16 * n)
     variant, expected = one_free_pixel(n, robust)
-    verdict = finished(BackgroundChallenge(Erm(), SumOfPixels(), variant))
+    verdict = finished(BackgroundChallenge(Erm(), learner_of(SumOfPixels()), variant))
     assert torch.equal(verdict.fooled_by, expected)
     assert torch.equal(verdict.answer, (expected != ROBUST).long())
     assert robust * n < verdict.passes < robust * n + (n - robust) * (STEEP.start + 2)
@@ -136,12 +137,12 @@ def test_what_shows_beside_an_object_is_found_along_the_gradient(monkeypatch):
 
 def test_stopping_amid_gradients_and_going_on_equals_never_stopping():
     variant, _ = one_free_pixel(150, 4)
-    straight = BackgroundChallenge(Erm(), SumOfPixels(), variant)
+    straight = BackgroundChallenge(Erm(), learner_of(SumOfPixels()), variant)
     for _ in range(STEEP.start + 1):
         straight.round()
     state = {name: value.clone() for name, value in straight.state().items()}
     assert len(state["continued"]) == len(straight.undecided) > 4
-    resumed = BackgroundChallenge(Erm(), SumOfPixels(), variant)
+    resumed = BackgroundChallenge(Erm(), learner_of(SumOfPixels()), variant)
     resumed.load_state(state)
     assert_alike(finished(straight), finished(resumed))
 
@@ -159,26 +160,26 @@ def test_what_was_heard_is_tried_first_and_decides_nothing():
     shown.assignment[7], heard.logits[7] = 77, logits[7, 77]
     table = Table(logits)
     found = {"original": heard, "mixed": heard}
-    verdict = finished(challenge_of(Erm(), table, {"original": variant, "mixed": shown}, found))
+    verdict = finished(challenge_of(Erm(), learner_of(table), {"original": variant, "mixed": shown}, found))
     assert (verdict.fooled_by == 77).all()
     assert verdict.passes == len(table.asked) - 1 == n
 
 
 def test_stopping_and_going_on_equals_never_stopping():
     logits, _, variant = random_case(seed=7)
-    straight = finished(BackgroundChallenge(Erm(), Table(logits), variant))
-    stopped = BackgroundChallenge(Erm(), Table(logits), variant)
+    straight = finished(BackgroundChallenge(Erm(), learner_of(Table(logits)), variant))
+    stopped = BackgroundChallenge(Erm(), learner_of(Table(logits)), variant)
     for _ in range(5):
         stopped.round()
     state = {name: value.clone() for name, value in stopped.state().items()}
-    resumed = BackgroundChallenge(Erm(), Table(logits), variant)
+    resumed = BackgroundChallenge(Erm(), learner_of(Table(logits)), variant)
     resumed.load_state(state)
     assert_alike(straight, finished(resumed))
 
 
 def test_progress_runs_from_nothing_to_everything():
     logits, _, variant = random_case()
-    challenge = BackgroundChallenge(Erm(), Table(logits), variant)
+    challenge = BackgroundChallenge(Erm(), learner_of(Table(logits)), variant)
     shares = [challenge.share_done]
     while len(challenge.undecided):
         challenge.round()
@@ -215,10 +216,10 @@ def trained(load):
     return run
 
 
-def brute_force(module, variant):
+def brute_force(learner, variant):
     """Every foreground on every background, one picture at a time, composed by hand."""
     front, back = variant.foregrounds, variant.backgrounds
-    module.eval()
+    learner.eval()
     robust = []
     for i in range(len(variant)):
         one = torch.tensor([i])
@@ -227,24 +228,29 @@ def brute_force(module, variant):
         for j in range(len(back)):
             pasted = mask * image + ~mask * unit(back.image[torch.tensor([j])])
             with torch.no_grad():
-                fooled |= bool(module(pasted).argmax(dim=1)[0] != label)
+                fooled |= bool(learner(pasted).argmax(dim=1)[0] != label)
         robust.append(not fooled)
     return torch.tensor(robust)
 
 
 def test_it_agrees_with_brute_force_foreground_by_foreground(trained):
     variant = trained.dataset.test["original"]
-    expected = brute_force(trained.module, variant)
-    verdict = finished(BackgroundChallenge(Erm(), trained.module, variant))
+    expected = brute_force(trained.learner, variant)
+    verdict = finished(BackgroundChallenge(Erm(), trained.learner, variant))
     assert torch.equal(verdict.robust, expected)
     assert 0 < verdict.accuracy < 1
 
 
-def test_as_a_variant_it_is_summarised_like_the_others(trained):
-    found = evaluate(Erm(), trained.module, trained.dataset, challenge=True)
-    expected = brute_force(trained.module, trained.dataset.test["original"])
-    answers = found["test/challenge"]
+def test_as_a_variant_it_is_measured_like_the_others(trained):
+    found = evaluate(Erm(), trained.learner, trained.dataset, Evaluation(also="challenge").chosen())
+    expected = brute_force(trained.learner, trained.dataset.test["original"])
+    answers = found.predictions["test/challenge"]
     assert torch.equal(answers.prediction == answers.label, expected)
     assert answers.loss is None
-    assert "val/challenge" in found
-    assert "test/challenge" not in evaluate(Erm(), trained.module, trained.dataset)
+    assert found.metrics["test/challenge/accuracy"] == expected.double().mean().item()
+    assert "test/challenge/loss" not in found.metrics
+    assert "test/challenge/worst_group_accuracy" not in found.metrics
+    assert "val/challenge" in found.predictions
+    plain = evaluate(Erm(), trained.learner, trained.dataset, Evaluation().chosen())
+    assert "test/challenge" not in plain.predictions
+    assert "test/challenge/accuracy" not in plain.metrics

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from made_learners import foregrounds_of, learner_of
 from torch import nn
 
 from bgbias.data.dataset import Variant
 from bgbias.evaluation.challenge_order import additive_fit, continued, margins, slopes
 from bgbias.methods.erm import Erm
-from bgbias.types import OWN_BACKGROUND, Backgrounds, Foregrounds
+from bgbias.types import OWN_BACKGROUND, Backgrounds
 
 
 def test_the_guess_worked_by_hand():
@@ -48,13 +49,13 @@ def beside():
     """Two objects, the left or the right one of two pixels, before three backgrounds of one brightness each."""
     mask = torch.tensor([[True, False], [False, True]]).reshape(2, 1, 1, 2)
     image = torch.tensor([[0.5, 0.0], [0.0, 0.25]]).reshape(2, 1, 1, 2)
-    front = Foregrounds(image, mask, torch.tensor([0, 1]), torch.arange(2))
+    front = foregrounds_of(image, torch.tensor([0, 1]), mask)
     back = torch.tensor([0.0, 0.5, 1.0, 0.0]).reshape(4, 1, 1, 1)
-    return Variant(front, Backgrounds(back, torch.zeros(3, dtype=torch.int64)), torch.full((2,), OWN_BACKGROUND))
+    return Variant(front, Backgrounds(back, torch.zeros(3, dtype=torch.int64), 2), torch.full((2,), OWN_BACKGROUND))
 
 
 def test_of_a_linear_model_the_continued_margin_is_the_margin_itself(beside):
-    logits, slope, start = slopes(Erm(), Linear(), beside, torch.tensor([0, 1]), torch.tensor([2, 0]))
+    logits, slope, start = slopes(Erm(), learner_of(Linear()), beside, torch.tensor([0, 1]), torch.tensor([2, 0]))
     # (0.5, 1) is answered 3.5 and 0.5; (0, 0.25) is answered 1.5 and -0.25
     assert logits.tolist() == [[3.5, 0.5], [1.5, -0.25]]
     # label 0: 1 - 2 x0 + 3 x1 at x0 = 0.5; label 1: -1 + 2 x0 - 3 x1 at x1 = 0.25
@@ -80,7 +81,7 @@ def test_answers_without_a_gradient_have_no_slope(beside, learning):
         def forward(self, image):
             return torch.ones(len(image), 2, requires_grad=learning) * 1.0
 
-    logits, slope, start = slopes(Erm(), Fixed(), beside, torch.tensor([1]), torch.tensor([1]))
+    logits, slope, start = slopes(Erm(), learner_of(Fixed()), beside, torch.tensor([1]), torch.tensor([1]))
     assert logits.tolist() == [[1.0, 1.0]]
     assert slope is None
     assert start.tolist() == [0.0]

@@ -79,5 +79,7 @@ def test_optional_evaluators_run_where_they_are_named(also, optional):
 
 @pytest.mark.parametrize("also", ["salience", "challenge,salience", "accuracy", "challenge saliency"])
 def test_an_unknown_or_a_usual_evaluator_is_refused_with_the_optional_ones(also):
-    with pytest.raises(SettingError, match=rf"^evaluation/also: .*must hold names among challenge, saliency, but got '{also}'$"):
+    with pytest.raises(
+        SettingError, match=rf"^evaluation/also: .*must hold names among challenge, saliency, but got '{also}'$"
+    ):
         make(Evaluation, {"also": also}, "evaluation")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from made_learners import batch_of, learner_of
 from torch import nn
 
 from bgbias.methods.gradient_penalty import (
@@ -14,7 +15,6 @@ from bgbias.methods.gradient_penalty import (
     dim_backgrounds,
 )
 from bgbias.randomness import stream
-from bgbias.types import Batch
 
 CASES = {
     "plain": {"form": "plain"},
@@ -45,9 +45,9 @@ def test_background_energy_by_hand():
     assert background_energy(gradient, RING).item() == 260 + 4 * 260
 
 
-def test_background_energy_is_the_mean_over_examples():
+def test_background_energy_keeps_examples_apart():
     gradient, mask = torch.cat([COUNT, COUNT]), torch.cat([RING, torch.ones_like(RING)])
-    assert background_energy(gradient, mask).item() == 260 / 2
+    assert background_energy(gradient, mask).tolist() == [260, 0]
 
 
 def test_aggregated_energy_sums_before_it_squares():
@@ -59,9 +59,9 @@ def test_aggregated_energy_keeps_channels_apart():
     assert aggregated_energy(gradient, RING, None).item() == 2 * 40**2
 
 
-def test_aggregated_energy_is_the_mean_over_examples():
+def test_aggregated_energy_keeps_examples_apart():
     gradient, mask = torch.cat([COUNT, COUNT]), torch.cat([RING, torch.ones_like(RING)])
-    assert aggregated_energy(gradient, mask, None).item() == 40**2 / 2
+    assert aggregated_energy(gradient, mask, None).tolist() == [40**2, 0]
 
 
 def test_aggregated_energy_over_windows_by_hand():
@@ -96,17 +96,18 @@ def smooth_net(channels=2, side=3, classes=4):
 
 def random_batch(size=3, channels=2, side=3, classes=4):
     generator = stream(0, "batch")
-    return Batch(
-        image=torch.rand(size, channels, side, side, generator=generator, dtype=torch.float64),
-        mask=torch.rand(size, 1, side, side, generator=generator) < 0.4,
-        label=torch.randint(classes, (size,), generator=generator),
-        background=torch.arange(size),
-        place=torch.arange(size),
-    )
+    image = torch.rand(size, channels, side, side, generator=generator, dtype=torch.float64)
+    mask = torch.rand(size, 1, side, side, generator=generator) < 0.4
+    return batch_of(image, mask, torch.randint(classes, (size,), generator=generator))
 
 
 def penalty(case, net, batch, seed=0, weight=1.0):
-    return GradientPenalty(weight=weight, **CASES[case]).loss(net, batch, stream(seed, "v"))["background_gradient"]
+    """The mean over the examples, as it is minimised."""
+    return terms_of(case, net, batch, seed, weight)["background_gradient"].mean()
+
+
+def terms_of(case, net, batch, seed=0, weight=1.0):
+    return GradientPenalty(weight=weight, **CASES[case]).loss(learner_of(net), batch, stream(seed, "v"))
 
 
 def log_probabilities(net, image):
@@ -200,7 +201,7 @@ def jacobian_on_background(net, batch):
 def test_over_random_directions_the_energy_is_the_squared_jacobian():
     net, one, copies = smooth_net(), random_batch(), 50_000
     first = torch.zeros(copies, dtype=torch.int64)
-    many = Batch(one.image[first], one.mask[first], one.label[first], background=first, place=first)
+    many = batch_of(one.image[first], one.mask[first], one.label[first])
     jacobian = jacobian_on_background(net, one)
     squared = jacobian.square().sum().item()
     assert penalty("log_probability", net, many).item() == pytest.approx(squared, rel=0.04)
@@ -223,8 +224,7 @@ def test_a_network_that_ignores_the_background_pays_nothing(case):
     mask = torch.ones(2, 1, 4, 3, dtype=torch.bool)
     mask[:, :, 0] = False
     image = torch.rand(2, 1, 4, 3, generator=generator, dtype=torch.float64)
-    own = torch.tensor([0, 1])
-    batch = Batch(image, mask, label=own, background=own, place=own)
+    batch = batch_of(image, mask, torch.tensor([0, 1]))
     value = penalty(case, net, batch)
     assert value.item() == 0
     for gradient in torch.autograd.grad(value, list(net.parameters()), materialize_grads=True):
@@ -234,22 +234,20 @@ def test_a_network_that_ignores_the_background_pays_nothing(case):
 @every_case
 def test_the_weight_scales_the_penalty_and_not_the_cross_entropy(case):
     net, batch = smooth_net(), random_batch()
-    light, heavy = (
-        GradientPenalty(weight=weight, **CASES[case]).loss(net, batch, stream(0, "v")) for weight in (2.0, 6.0)
-    )
+    light, heavy = (terms_of(case, net, batch, weight=weight) for weight in (2.0, 6.0))
     torch.testing.assert_close(heavy["background_gradient"], 3 * light["background_gradient"])
-    expected = -log_probabilities(net, batch.image.numpy())[np.arange(3), batch.label.numpy()].mean()
+    expected = -log_probabilities(net, batch.image.numpy())[np.arange(3), batch.label.numpy()]
     for terms in (light, heavy):
         assert list(terms) == ["cross_entropy", "background_gradient"]
-        assert terms["cross_entropy"].item() == pytest.approx(expected)
+        assert terms["cross_entropy"].tolist() == pytest.approx(expected)
 
 
 @every_case
 def test_the_batch_is_neither_changed_nor_marked(case):
     net, batch = smooth_net(), random_batch()
     before = batch.image.clone()
-    terms = GradientPenalty(**CASES[case]).loss(net, batch, stream(0, "v"))
-    sum(terms.values()).backward()
+    terms = terms_of(case, net, batch)
+    sum(term.mean() for term in terms.values()).backward()
     assert torch.equal(batch.image, before)
     assert not batch.image.requires_grad
     assert batch.image.grad is None
@@ -274,8 +272,7 @@ def test_dimming_scales_each_background_by_one_factor_and_leaves_the_object():
     image = torch.rand(200, 3, 4, 4, generator=torch.Generator().manual_seed(0)) + 0.1
     mask = torch.rand(200, 1, 4, 4, generator=torch.Generator().manual_seed(1)) < 0.5
     mask[:, :, 0, 0] = False
-    numbers = torch.arange(200)
-    batch = Batch(image, mask, label=torch.zeros_like(numbers), background=numbers, place=numbers)
+    batch = batch_of(image, mask)
     dimmed = dim_backgrounds(batch, 0.6, torch.Generator().manual_seed(2))
     factor = dimmed.image / image
     where = mask.expand_as(image)
@@ -289,6 +286,6 @@ def test_dimming_scales_each_background_by_one_factor_and_leaves_the_object():
 
 
 def test_without_dimming_the_batch_is_left_as_it_is():
-    batch = Batch(torch.rand(2, 3, 4, 4), torch.zeros(2, 1, 4, 4, dtype=torch.bool), *[torch.zeros(2)] * 3)
+    batch = batch_of(torch.rand(2, 3, 4, 4), torch.zeros(2, 1, 4, 4, dtype=torch.bool))
     method = GradientPenalty()
-    assert method.augment(batch, torch.Generator()) is batch
+    assert method.augment(learner_of(smooth_net()), batch, torch.Generator()) is batch

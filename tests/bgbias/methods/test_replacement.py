@@ -1,6 +1,8 @@
 import pytest
 import torch
+from made_learners import learner_of
 from scipy.stats import binom, chisquare
+from torch import nn
 
 from bgbias.methods.dynamic_replacement import DynamicReplacement, redraw
 from bgbias.methods.static_replacement import StaticReplacement
@@ -63,8 +65,8 @@ def test_examples_are_replaced_whole(load):
 
 def test_a_dilated_rim_survives_the_replacement(load):
     train = load("colored-digits").dilated(2).train
-    drawn = DynamicReplacement(p=1.0).assign(train.assignment[:50], train.backgrounds, stream(0, "draws"))
-    found = train.batch(torch.arange(50), drawn)
+    examples = train.examples(torch.arange(50))
+    found = examples.on(DynamicReplacement(p=1.0).assign(learner_of(nn.Identity()), examples, stream(0, "draws")))
     rim = found.mask & (train.foregrounds.image[:50] == 0)
     assert rim.any()
     assert not found.image[rim.expand_as(found.image)].any()
