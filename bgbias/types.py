@@ -11,8 +11,6 @@ from typing import Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
-from bgbias.table import Table as Table
-
 NO_BACKGROUND = -1
 """The assignment of a foreground that stands on nothing (black)."""
 OWN_BACKGROUND = -2

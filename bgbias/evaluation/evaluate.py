@@ -11,7 +11,7 @@ from bgbias.evaluation.accuracy import predict
 from bgbias.evaluation.evaluator import Evaluator, Predictions, SplitResult
 from bgbias.methods.method import Learner, Method
 from bgbias.metrics import TEST, VALIDATION
-from bgbias.types import Table
+from bgbias.table import Table
 
 evaluators = Registry("evaluator", "bgbias.evaluation", Evaluator)
 

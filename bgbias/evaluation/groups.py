@@ -19,7 +19,7 @@ from bgbias.metrics import (
     WORST_GROUP_ACCURACY,
     variant_metric,
 )
-from bgbias.types import Table
+from bgbias.table import Table
 
 
 @component

@@ -18,7 +18,8 @@ from torch.optim import Optimizer
 from bgbias.components import Component
 from bgbias.data.dataset import Dataset, Variant
 from bgbias.models.model import Classifier
-from bgbias.types import Batch, Examples, Table, Task
+from bgbias.table import Table
+from bgbias.types import Batch, Examples, Task
 
 if TYPE_CHECKING:
     from bgbias.training import Training

@@ -8,9 +8,11 @@ study that is resumed goes on in the same runs. Sending a message twice changes 
 
 import json
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 from bgbias.errors import SettingError
+from bgbias.metrics import LEARNED
 from study.record.epoch import EpochReport, Metrics
 from study.record.selection import Row
 from study.settings import Settings
@@ -77,6 +79,13 @@ class Reporter:
     def epoch(self, trial_id: str, report: EpochReport) -> None:
         """A trial's epoch."""
         self._outbox.put(EpochEnded(self._experiment, self._trial(trial_id), report), report.at)
+        """A trial's epoch, unless it or a later one was reported before.
+
+        Of its tables those that the method learned are reported; the counts of each group stay in the study's record.
+        """
+        learned = {name: table for name, table in report.tables.items() if name.startswith(LEARNED)}
+        report = replace(report, tables=learned)
+        self._outbox.put_next(trial_id, report.epoch, EpochEnded(self._experiment, trial_run(trial_id), report))
 
     def summary(self, trial_id: str, metrics: Metrics, at: int | None = None) -> None:
         """What a trial came to. It is logged at step 0: MLflow draws what has no later step as bars, one a run."""

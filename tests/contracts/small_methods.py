@@ -11,7 +11,7 @@ from bgbias.data.assignment import of_class
 from bgbias.data.dataset import Variant, batches
 from bgbias.data.encoded import encoded_dataset
 from bgbias.methods.method import Method, Notes, Stage, logits_of
-from bgbias.types import Table
+from bgbias.table import Table
 
 
 class Buffers(nn.Module):
