@@ -10,7 +10,7 @@ from bgbias.evaluation.accuracy import predict
 from bgbias.evaluation.evaluate import Evaluation, evaluate
 from bgbias.methods.erm import Erm
 from bgbias.methods.method import Answers
-from bgbias.types import Table
+from bgbias.table import Table
 
 ALWAYS = ["accuracy", "groups", "votes"]
 
