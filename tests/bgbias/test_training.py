@@ -1,36 +1,40 @@
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
+from made_learners import black_backgrounds, foregrounds_of
 from torch import nn
 
 from bgbias.data.dataset import Dataset, Variant
 from bgbias.errors import SettingError
 from bgbias.methods.erm import Erm
-from bgbias.models.model import Model
-from bgbias.training import Trainer, Training, build_module, choose_device
-from bgbias.types import Backgrounds, Foregrounds
+from bgbias.methods.method import Stage
+from bgbias.models.model import Classifier, Model
+from bgbias.training import Schedule, Trainer, Training, choose_device, make_learner, mean_of
 
 CPU = torch.device("cpu")
 
 
 class Softmax(Model):
-    def build(self, image_shape, classes):
-        return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image_shape), classes))
+    def build(self, task):
+        return Classifier(nn.Identity(), nn.Linear(math.prod(task.image_shape), len(task.classes)))
 
 
 class Noisy(Model):
-    def build(self, image_shape, classes):
-        return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image_shape), classes), nn.Dropout(0.5))
+    def build(self, task):
+        return Classifier(nn.Identity(), nn.Sequential(Softmax().build(task).head, nn.Dropout(0.5)))
 
 
 def five_examples():
     image = torch.rand(5, 1, 2, 2, generator=torch.Generator().manual_seed(0))
     label = torch.tensor([0, 1, 2, 1, 1])
-    front = Foregrounds(image, torch.ones_like(image, dtype=torch.bool), label, torch.arange(5))
-    train = Variant(front, Backgrounds(torch.zeros(4, 1, 1, 1), torch.arange(3)), label)
-    return Dataset("five", ("a", "b", "c"), train, {"original": train}, {"original": train})
+    return dataset_of(Variant(foregrounds_of(image, label), black_backgrounds(3), label))
+
+
+def dataset_of(train):
+    return Dataset("made", ("a", "b", "c"), ("x", "y", "z"), train, {"original": train}, {"original": train})
 
 
 def trainer(model=Softmax, **settings):
@@ -39,7 +43,7 @@ def trainer(model=Softmax, **settings):
 
 def weights_of(run):
     """[K, 5]: weights and bias."""
-    linear = run.module[1]
+    linear = run.learner.classifier.linear
     return np.column_stack([linear.weight.detach().double().numpy(), linear.bias.detach().double().numpy()])
 
 
@@ -55,15 +59,21 @@ def loss_and_gradient(weights):
 
 def test_constant_schedule():
     training = Training(learning_rate=0.3, schedule="constant", epochs=4)
-    assert [training.learning_rate_at(epoch) for epoch in range(4)] == [0.3] * 4
+    assert [training.rate_factor(epoch, 4) for epoch in range(4)] == [1] * 4
 
 
 def test_cosine_schedule_by_hand():
     training = Training(learning_rate=2.0, schedule="cosine", epochs=4)
     root = math.sqrt(2) / 2
-    expected = [2.0, 1 + root, 1.0, 1 - root]
-    assert [training.learning_rate_at(epoch) for epoch in range(4)] == pytest.approx(expected)
-    assert training.learning_rate_at(4) == pytest.approx(0)
+    expected = [1.0, (1 + root) / 2, 0.5, (1 - root) / 2]
+    assert [training.rate_factor(epoch, 4) for epoch in range(4)] == pytest.approx(expected)
+    assert training.rate_factor(4, 4) == pytest.approx(0)
+
+
+def test_a_schedule_in_steps_by_hand():
+    training = Training(schedule="steps", epochs=8)
+    expected = [1.0, 1.0, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+    assert [training.rate_factor(epoch, 8) for epoch in range(8)] == pytest.approx(expected)
 
 
 def test_two_sgd_steps_by_hand():
@@ -84,6 +94,29 @@ def test_adam_s_first_step_moves_every_weight_by_the_learning_rate():
     np.testing.assert_allclose(weights_of(run), expected, atol=1e-6)
 
 
+def test_adamw_shrinks_every_weight_apart_from_the_gradient():
+    run = trainer(optimizer="adamw", learning_rate=0.01, weight_decay=0.5, batch_size=5)
+    before = weights_of(run)
+    run.train_epoch()
+    expected = before * (1 - 0.01 * 0.5) - 0.01 * np.sign(loss_and_gradient(before)[1])
+    np.testing.assert_allclose(weights_of(run), expected, atol=1e-6)
+
+
+def test_the_schedule_multiplies_each_groups_own_initial_rate():
+    class TwoRates(Erm):
+        def optimizers(self, learner, training):
+            head = learner.classifier.head
+            groups = [{"params": [head.weight], "lr": 0.4}, {"params": [head.bias]}]
+            return [torch.optim.SGD(groups, lr=0.2), training.make_optimizer(nn.Linear(1, 1).parameters())]
+
+    settings = Training(epochs=4, schedule="cosine", learning_rate=0.1)
+    run = Trainer(TwoRates(), Softmax(), five_examples(), settings, seed=0, device=CPU)
+    for factor in (1.0, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2):
+        run.train_epoch()
+        rates = [group["lr"] for optimizer in run.optimizers for group in optimizer.param_groups]
+        assert rates == pytest.approx([0.4 * factor, 0.2 * factor, 0.1 * factor])
+
+
 def test_the_reported_loss_weighs_every_example_alike():
     run = trainer(optimizer="sgd", learning_rate=1e-12, batch_size=4)
     losses, _ = loss_and_gradient(weights_of(run))
@@ -94,12 +127,11 @@ def test_each_epoch_sees_every_example_once_in_a_new_order():
     seen = []
 
     class Watching(Erm):
-        def augment(self, batch, generator):  # noqa: ARG002
+        def augment(self, learner, batch, rng):  # noqa: ARG002
             seen.append(batch.image[:, 0, 0, 0])
             return batch
 
-    data = Dataset("many", ("a", "b", "c"), many_examples(), {}, {})
-    run = Trainer(Watching(), Softmax(), data, Training(batch_size=30), seed=0, device=CPU)
+    run = Trainer(Watching(), Softmax(), dataset_of(many_examples()), Training(batch_size=30), seed=0, device=CPU)
     for _ in range(2):
         run.train_epoch()
     assert [len(batch) for batch in seen] == [30, 30, 30, 10] * 2
@@ -112,15 +144,14 @@ def test_each_epoch_sees_every_example_once_in_a_new_order():
 def many_examples():
     image = torch.arange(100.0).reshape(100, 1, 1, 1)
     label = torch.arange(100) % 3
-    front = Foregrounds(image, torch.ones_like(image, dtype=torch.bool), label, torch.arange(100))
-    return Variant(front, Backgrounds(torch.zeros(4, 1, 1, 1), torch.arange(3)), label)
+    return Variant(foregrounds_of(image, label), black_backgrounds(3), label)
 
 
-def test_training_returns_the_module_to_train_mode():
+def test_training_returns_the_learner_to_train_mode():
     run = trainer()
-    run.module.eval()
+    run.learner.eval()
     run.train_epoch()
-    assert run.module.training
+    assert run.learner.training
 
 
 def test_dropout_repeats_from_the_seed_and_leaves_global_randomness_alone():
@@ -135,12 +166,12 @@ def test_dropout_repeats_from_the_seed_and_leaves_global_randomness_alone():
     np.testing.assert_array_equal(weights_of(first), weights_of(again))
 
 
-def test_every_epoch_draws_new_numbers_for_the_method_and_the_module():
+def test_every_epoch_draws_new_numbers_for_the_method_and_the_learner():
     drawn = []
 
     class Drawing(Erm):
-        def augment(self, batch, generator):
-            drawn.append((torch.rand(1, generator=generator).item(), torch.rand(1).item()))
+        def augment(self, learner, batch, rng):  # noqa: ARG002
+            drawn.append((torch.rand(1, generator=rng).item(), torch.rand(1).item()))
             return batch
 
     run = Trainer(Drawing(), Softmax(), five_examples(), Training(batch_size=5), seed=0, device=CPU)
@@ -152,7 +183,7 @@ def test_every_epoch_draws_new_numbers_for_the_method_and_the_module():
 
 def test_building_is_a_function_of_the_seed():
     def built(seed):
-        return build_module(Erm(), Softmax(), five_examples(), seed)[1].weight
+        return make_learner(Erm(), Softmax(), five_examples(), seed).classifier.head.weight
 
     before = torch.get_rng_state()
     assert torch.equal(built(0), built(0))
@@ -166,6 +197,138 @@ def test_state_counts_epochs():
     run.train_epoch()
     run.train_epoch()
     assert run.state()["epoch"] == 2
+
+
+def test_weights_multiply_the_terms_of_examples_and_not_scalars():
+    term, weight = torch.tensor([1.0, 2.0, 6.0]), torch.tensor([0.0, 3.0, 1.0])
+    assert mean_of(term, None).item() == 3
+    assert mean_of(term, weight).item() == 4
+    assert mean_of(torch.tensor(5.0), weight).item() == 5
+
+
+def test_the_reported_loss_is_the_weighted_mean():
+    class Halved(Erm):
+        def weigh(self, learner, batch, terms):  # noqa: ARG002
+            return torch.full_like(terms["cross_entropy"], 0.5)
+
+    run = Trainer(Halved(), Softmax(), five_examples(), Training(learning_rate=1e-12), seed=0, device=CPU)
+    losses, _ = loss_and_gradient(weights_of(run))
+    assert run.train_epoch()["train/loss/cross_entropy"] == pytest.approx(losses.mean() / 2, rel=1e-6)
+
+
+class Staged(Erm):
+    """Stages that a test gives; keeps in which order the hooks of a stage were called."""
+
+    def __init__(self, *stages):
+        object.__setattr__(self, "given", stages)
+        object.__setattr__(self, "called", [])
+
+    def stages(self, epochs):  # noqa: ARG002
+        return self.given
+
+    def enter(self, stage, learner, dataset, rng):  # noqa: ARG002
+        self.called.append(("enter", stage, learner.classifier.head.weight.detach().clone()))
+
+    def view(self, stage, learner, dataset, rng):  # noqa: ARG002
+        self.called.append(("view", stage, None))
+        return dataclasses.replace(dataset, name=f"view {stage}")
+
+
+def staged(*stages, **settings):
+    settings = Training(**{"epochs": 4, "optimizer": "sgd", "learning_rate": 0.5, **settings})
+    return Trainer(Staged(*stages), Softmax(), five_examples(), settings, seed=0, device=CPU)
+
+
+def test_each_stage_is_entered_once_and_viewed_once():
+    run = staged(Stage(2), Stage(1), Stage(1))
+    names = []
+    for _ in range(4):
+        run.train_epoch()
+        names.append(run.view.name)
+    assert [call[:2] for call in run.method.called] == [(hook, n) for n in range(3) for hook in ("enter", "view")]
+    assert names == ["view 0", "view 0", "view 1", "view 2"]
+    assert run.done
+
+
+def test_a_stage_may_keep_the_view_of_the_stage_before():
+    run = staged(Stage(1), Stage(1, same_view=True), Stage(1, same_view=True), Stage(1))
+    names = []
+    for _ in range(4):
+        run.train_epoch()
+        names.append(run.view.name)
+    assert names == ["view 0", "view 0", "view 0", "view 3"]
+    assert [call[:2] for call in run.method.called if call[0] == "view"] == [("view", 0), ("view", 3)]
+
+
+def test_checkpoints_may_be_chosen_in_evaluated_stages_alone():
+    run = staged(Stage(2, evaluated=False), Stage(2))
+    found = []
+    for _ in range(4):
+        run.train_epoch()
+        found.append(run.evaluated)
+    assert found == [False, False, True, True]
+
+
+def test_a_restart_begins_with_the_first_weights_fresh_optimisers_and_the_first_rate():
+    run = staged(Stage(2), Stage(2, restart=True), schedule="cosine")
+    first, rates, optimizers = weights_of(run), [], run.optimizers
+    for epoch in range(4):
+        run.train_epoch()
+        rates.append(run.optimizers[0].param_groups[0]["lr"])
+        assert (run.optimizers is optimizers) == (epoch < 2)
+    assert rates == pytest.approx([0.5, 0.25, 0.5, 0.25])
+    entered = run.method.called[2]
+    assert entered[:2] == ("enter", 1)
+    np.testing.assert_array_equal(entered[2].numpy(), first[:, :4])
+    once = trainer(epochs=2, optimizer="sgd", learning_rate=0.5, schedule="cosine", batch_size=5)
+    once.train_epoch()
+    assert run.optimizers[0].state_dict()["state"].keys() == once.optimizers[0].state_dict()["state"].keys()
+
+
+def test_without_a_restart_the_schedule_runs_over_all_epochs():
+    run, rates = staged(Stage(2), Stage(2), schedule="cosine"), []
+    for _ in range(4):
+        run.train_epoch()
+        rates.append(run.optimizers[0].param_groups[0]["lr"])
+    assert rates == pytest.approx([0.5 * run.training.rate_factor(epoch, 4) for epoch in range(4)])
+
+
+def test_a_run_that_goes_on_amid_a_stage_does_not_enter_it_again():
+    run = staged(Stage(2), Stage(2))
+    for _ in range(3):
+        run.train_epoch()
+    again = staged(Stage(2), Stage(2))
+    again.load_state(run.learner.state_dict(), run.state())
+    again.train_epoch()
+    assert [call[:2] for call in again.method.called] == [("view", 1)]
+
+
+def test_stages_by_epoch():
+    schedule = Schedule(Staged(Stage(7, by="erm"), Stage(2), Stage(3, restart=True)), 10)
+    assert schedule.epochs == 5
+    assert [schedule.stage_at(epoch) for epoch in range(5)] == [1, 1, 2, 2, 2]
+    assert [schedule.start_of(number) for number in range(3)] == [0, 0, 2]
+    assert [schedule.progress_at(epoch) for epoch in range(5)] == [(0, 2), (1, 2), (0, 3), (1, 3), (2, 3)]
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [[Stage(0)], [Stage(2), Stage(0)], [Stage(3), Stage(2)], [Stage(5, by="erm")], [Stage(0, by="erm"), Stage(4)]],
+)
+def test_stages_that_take_no_epoch_or_too_many_are_refused(stages):
+    given = [stage.epochs for stage in stages]
+    with pytest.raises(SettingError) as caught:
+        Schedule(Staged(*stages), 4)
+    assert str(caught.value) == (
+        f"staged needs at least one epoch for each of its {len(stages)} stages, and no more than 4 together, "
+        f"but got {given}: give more epochs"
+    )
+
+
+def test_a_stage_that_something_else_trains_needs_its_weights():
+    run = staged(Stage(1, by="erm"), Stage(2))
+    with pytest.raises(SettingError, match="a backbone trained by 'erm' must be given, but there is none"):
+        run.train_epoch()
 
 
 def test_an_unknown_device_is_answered_with_the_known():

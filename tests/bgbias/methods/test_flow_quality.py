@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from made_learners import task_of
 from scipy.stats import norm
 
 from bgbias.methods.flow.method import FlowEmbedding
 from bgbias.methods.flow.quality import Moves, bits_per_dimension, by_class, measure, normality, sampling_curve
+from bgbias.methods.method import build_learner
 from bgbias.models.compact_cnn import CompactCnn
 from bgbias.randomness import stream
 from bgbias.training import Trainer, Training
@@ -20,20 +22,20 @@ def digits(load):
 
 @pytest.fixture(scope="module")
 def run(digits):
-    method = FlowEmbedding(width=WIDTH, swaps=3, max_samples=8, likelihood_weight=0.1)
+    method = FlowEmbedding(backbone=None, width=WIDTH, swaps=3, max_samples=8, likelihood_weight=0.1)
     trained = Trainer(method, CompactCnn(), digits, Training(epochs=6, batch_size=64, learning_rate=3e-3), 0, CPU)
     for _ in range(6):
         trained.train_epoch()
-    trained.calibrate()
-    trained.module.eval()
+    trained.notes()
+    trained.learner.eval()
     return trained
 
 
-def untrained(digits):
+def untrained():
     """A flow that is the identity: moves are standard normal to it."""
     method = FlowEmbedding(width=WIDTH)
     torch.manual_seed(0)
-    module = method.build(CompactCnn().build(digits.image_shape, 10)).eval()
+    module = build_learner(method, task_of(), CompactCnn().build(task_of())).own.eval()
     with torch.no_grad():
         for layer in module.flow.flows:
             for parameter in layer.network[-1].parameters():
@@ -49,8 +51,8 @@ def made_moves(n, seed, spread=1.0):
 
 
 @torch.no_grad()
-def test_bits_of_normal_moves_are_their_entropy(digits):
-    found = bits_per_dimension(untrained(digits), made_moves(4000, 0), made_moves(4000, 1))
+def test_bits_of_normal_moves_are_their_entropy():
+    found = bits_per_dimension(untrained(), made_moves(4000, 0), made_moves(4000, 1))
     entropy = 0.5 * np.log2(2 * np.pi * np.e)
     assert found["flow"] == pytest.approx(entropy, abs=0.03)
     assert found["gaussian"] == pytest.approx(entropy, abs=0.03)
@@ -58,12 +60,12 @@ def test_bits_of_normal_moves_are_their_entropy(digits):
 
 
 @torch.no_grad()
-def test_baselines_know_what_a_linear_function_of_the_context_tells(digits):
+def test_baselines_know_what_a_linear_function_of_the_context_tells():
     def linear(n, seed):
         moves = made_moves(n, seed, spread=0.1)
         return Moves(moves.own, 2 * moves.own + (moves.moved - moves.own) + 3, moves.place, moves.label)
 
-    found = bits_per_dimension(untrained(digits), linear(3000, 0), linear(3000, 1))
+    found = bits_per_dimension(untrained(), linear(3000, 0), linear(3000, 1))
     assert found["gaussian"] == pytest.approx(0.5 * np.log2(2 * np.pi * np.e * 0.01), abs=0.05)
     assert found["flow"] > found["gaussian"] + 3
 
@@ -98,33 +100,33 @@ def test_classes_are_tested_apart():
 
 
 def test_a_trained_flow_beats_the_identity_and_inverts(run, digits):
-    quality = measure(run.module, digits, swaps=3, count=300, seed=0)
-    assert quality.bits["flow"] < bits_of_the_identity(run.module, digits)
+    quality = measure(run.learner, digits, swaps=3, count=300, seed=0)
+    assert quality.bits["flow"] < bits_of_the_identity(run.learner, digits)
     assert quality.inversion_error < 1e-4
     assert quality.agreement > 0.5
     assert 0 <= quality.coverage <= 1
     assert set(quality.classes) <= set(range(10))
-    again = measure(run.module, digits, swaps=3, count=300, seed=0)
+    again = measure(run.learner, digits, swaps=3, count=300, seed=0)
     assert again.bits == quality.bits
     assert again.classes == quality.classes
 
 
 @torch.no_grad()
-def bits_of_the_identity(module, digits):
+def bits_of_the_identity(learner, digits):
     from bgbias.methods.flow.quality import moves
 
-    found = moves(module, digits.test["original"].spread(300), 1, stream(0, "held-out moves"))
+    found = moves(learner, digits.test["original"].spread(300), 1, stream(0, "held-out moves"))
     log_density = torch.distributions.Normal(0.0, 1.0).log_prob(found.moved - found.own)
     return -log_density.mean().item() / np.log(2)
 
 
 def test_the_curve_is_the_methods_own(run, digits):
     variant = digits.test["shuffled"]
-    curve = sampling_curve(run.method, run.module, variant, 8)
+    curve = sampling_curve(run.method, run.learner, variant, 8)
     batch = variant.batch(torch.arange(len(variant)))
-    for samples, logits in run.method.curve(run.module, batch.image).items():
+    for samples, logits in run.method.predict(run.learner, batch.image).by_samples().items():
         expected = (logits.argmax(dim=1) == batch.label).double().mean().item()
         assert curve.votes["majority"][samples] == expected
-    own = (run.module.backbone(batch.image).argmax(dim=1) == batch.label).double().mean().item()
+    own = (run.learner(batch.image).argmax(dim=1) == batch.label).double().mean().item()
     assert curve.backbone == own
     assert curve.images == 300

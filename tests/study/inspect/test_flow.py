@@ -67,7 +67,7 @@ def test_a_trial_reports_its_whole_curve_and_evaluates_to_the_same(study, checkp
     metrics = json.loads(printed)["metrics"]
     recorded = json.loads((checkpoints["flow_embedding"] / "config.json").read_text())["metrics"]
     assert {name: recorded[name] for name in metrics} == metrics
-    chosen = int(recorded["val/chosen/samples"])
+    chosen = int(recorded["learned/samples"])
     for split in ("val", "test"):
         for variant in ("original", "shuffled", "removed"):
             curve = [metrics[f"{split}/{variant}/accuracy_at/{n}"] for n in (0, 1, 2, 4)]

@@ -108,7 +108,7 @@ def undisturbed(digits, tmp_path_factory):
     run = new_run(digits, tmp_path_factory.mktemp("undisturbed"))
     for _ in range(4):
         run.epoch()
-    return numbers(run.history), run.trainer.module.state_dict()
+    return numbers(run.history), run.trainer.learner.state_dict()
 
 
 def train(run, store, epochs):
@@ -120,7 +120,7 @@ def train(run, store, epochs):
 def check_as_undisturbed(run, undisturbed):
     history, weights = undisturbed
     assert numbers(run.history) == history
-    torch.testing.assert_close(run.trainer.module.state_dict(), weights, rtol=0, atol=0)
+    torch.testing.assert_close(run.trainer.learner.state_dict(), weights, rtol=0, atol=0)
 
 
 def test_a_trial_goes_on_elsewhere_as_if_never_stopped(storage, digits, tmp_path, undisturbed):

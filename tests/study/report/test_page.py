@@ -186,7 +186,7 @@ def test_learning_curves_mark_the_epoch_of_the_checkpoint(found):
 
 def test_only_voting_methods_have_a_section_on_samples(found):
     assert training.vote_curves(found) is None
-    counts = {f"test/shuffled/accuracy_at/{n}": 0.5 + n / 100 for n in (0, 1, 2, 4)} | {"val/chosen/samples": 2.0}
+    counts = {f"test/shuffled/accuracy_at/{n}": 0.5 + n / 100 for n in (0, 1, 2, 4)} | {"learned/samples": 2.0}
     flow = report([trial("f", [{**epoch(shuffled=(0.5, 0.5)), **counts}], space="flow")])
     (line,) = training.vote_curves(flow).data
     assert (list(line.x), list(line.y)) == (["0", "1", "2", "4"], pytest.approx([50, 51, 52, 54]))
