@@ -77,15 +77,11 @@ class Reporter:
         self._outbox.put(TrialBegan(self._experiment, self._trial(trial_id), self._study, name, params, tags), at)
 
     def epoch(self, trial_id: str, report: EpochReport) -> None:
-        """A trial's epoch."""
-        self._outbox.put(EpochEnded(self._experiment, self._trial(trial_id), report), report.at)
-        """A trial's epoch, unless it or a later one was reported before.
-
-        Of its tables those that the method learned are reported; the counts of each group stay in the study's record.
-        """
+        """A trial's epoch, with the tables that its method learned; the counts of groups stay in the study's record."""
         learned = {name: table for name, table in report.tables.items() if name.startswith(LEARNED)}
-        report = replace(report, tables=learned)
-        self._outbox.put_next(trial_id, report.epoch, EpochEnded(self._experiment, trial_run(trial_id), report))
+        self._outbox.put(
+            EpochEnded(self._experiment, self._trial(trial_id), replace(report, tables=learned)), report.at
+        )
 
     def summary(self, trial_id: str, metrics: Metrics, at: int | None = None) -> None:
         """What a trial came to. It is logged at step 0: MLflow draws what has no later step as bars, one a run."""
