@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 from safetensors.torch import save_file
+from torchvision.models import get_model
 
 from bgbias.data.datasets.imagenet9 import Imagenet9
 from bgbias.data.photographs.imagenet9_classes import CLASS_OF_IMAGENET
-from bgbias.models.torchvision_classifier import TorchvisionClassifier
 from study.inspect import challenge
 from study.record.folder import StudyFolder
 
@@ -109,8 +109,8 @@ def test_a_picture_of_the_challenge_needs_the_challenge(study, checkpoint, tmp_p
 
 def test_a_model_trained_elsewhere_is_adopted_and_judged(study, photographs_folder, tmp_path):
     torch.manual_seed(0)
-    elsewhere = TorchvisionClassifier(architecture="squeezenet1_1", scores="imagenet").build((3, 32, 32), 3)
-    save_file(elsewhere.get_submodule("classifier").state_dict(), tmp_path / "weights.safetensors")
+    elsewhere = get_model("squeezenet1_1").eval()
+    save_file(elsewhere.state_dict(), tmp_path / "weights.safetensors")
     settings = ("dataset/size=32", "model/architecture=squeezenet1_1", "model/scores=imagenet")
     weights = f"model/weights={tmp_path / 'weights.safetensors'}"
     options = [word for setting in (*settings, weights) for word in ("--set", setting)]
@@ -126,7 +126,7 @@ def test_a_model_trained_elsewhere_is_adopted_and_judged(study, photographs_fold
         [0.229, 0.224, 0.225]
     )[:, None, None]
     with torch.no_grad():
-        answer = elsewhere.get_submodule("classifier").eval()(normalised).argmax(dim=1)
+        answer = elsewhere(normalised).argmax(dim=1)
     right = torch.tensor(CLASS_OF_IMAGENET)[answer] == batch.label
     assert metrics["test/original/accuracy"] == pytest.approx(right.double().mean().item())
     code, _, told = study("adopt", "--data", photographs_folder, *options, "--output", tmp_path / "adopted")

@@ -8,6 +8,8 @@ import torch
 from bgbias.checkpoint import read_right
 from bgbias.config import RunConfig
 from bgbias.errors import CheckpointError
+from bgbias.methods.erm import Erm
+from bgbias.methods.method import Stage
 from bgbias.metrics import IMAGES_PER_SECOND
 from study.record.storage import Storage
 from study.training.run import Run
@@ -17,6 +19,13 @@ from study.training.trial_store import TrialStore
 def fresh(digits, scratch, **settings):
     names = {"dataset/name": "colored-digits", "method/name": "erm"}
     return Run(RunConfig.from_flat({**names, **settings}), digits, torch.device("cpu"), scratch)
+
+
+def test_a_run_is_not_done_before_its_first_epoch(load, tmp_path):
+    run = fresh(load("colored-digits"), tmp_path, **{"training/epochs": 1})
+    assert not run.done
+    run.epoch()
+    assert run.done
 
 
 def finished(digits, scratch, every, epochs=5):
@@ -49,10 +58,37 @@ def test_beyond_the_epochs_the_last_alone_is_judged_and_kept(load, tmp_path):
     assert read_right(tmp_path / "3", "test/shuffled").double().mean() == run.history[-1]["test/shuffled/accuracy"]
 
 
+def test_what_is_measured_of_groups_is_reported_with_the_epoch(load, tmp_path):
+    digits = load("colored-digits")
+    report = fresh(digits, tmp_path, **{"training/epochs": 1}).epoch()
+    count = report.tables["val/shuffled/count"]
+    assert (count.rows, count.columns) == (digits.classes, (*digits.places, "none"))
+    assert sum(map(sum, count.values)) == len(digits.validation["shuffled"])
+    correct = sum(map(sum, report.tables["val/shuffled/correct"].values))
+    assert correct / len(digits.validation["shuffled"]) == pytest.approx(report.metrics["val/shuffled/accuracy"])
+    assert report.metrics["test/shuffled/worst_group_accuracy"] <= report.metrics["test/shuffled/mean_group_accuracy"]
+
+
+class Prologue(Erm):
+    """A first stage of two epochs that is not evaluated."""
+
+    def stages(self, epochs):
+        return Stage(2, evaluated=False), Stage(epochs - 2)
+
+
+def test_an_epoch_of_a_stage_that_is_not_evaluated_has_no_accuracy(load, tmp_path):
+    config = RunConfig.from_flat({"dataset/name": "colored-digits", "method/name": "erm", "training/epochs": 4})
+    run = Run(dataclasses.replace(config, method=Prologue()), load("colored-digits"), torch.device("cpu"), tmp_path)
+    while not run.done:
+        run.epoch()
+    assert ["val/original/accuracy" in metrics for metrics in run.history] == [False, False, True, True]
+    assert not {"1", "2"} & {folder.name for folder in tmp_path.iterdir()}
+
+
 def test_what_predicting_needs_is_chosen_when_a_run_is_judged(load, tmp_path):
     settings = {"method/name": "flow_embedding", "method/backbone": None, "method/max_samples": 2}
     run = fresh(load("colored-digits"), tmp_path, **settings, **{"training/epochs": 2, "evaluation/every": 2})
-    assert ["val/chosen/samples" in run.epoch().metrics for _ in range(2)] == [False, True]
+    assert ["learned/samples" in run.epoch().metrics for _ in range(2)] == [False, True]
 
 
 def test_a_run_whose_loss_is_lost_is_judged_at_once(load, tmp_path):
