@@ -21,7 +21,7 @@ def trained(load, photographs_folder, tmp_path_factory):
     config = RunConfig.from_flat({**SETTINGS, "method/name": "erm", "data": str(photographs_folder)})
     dataset = load("imagenet9", size=32)
     learner = make_learner(config.method, config.model, dataset, 0)
-    checkpoint.save(folder, config, dataset.classes, 1, {}, module, {})
+    checkpoint.save(folder, config, dataset.classes, 1, {}, learner, {})
     return folder
 
 
@@ -61,7 +61,7 @@ def test_data_of_fewer_classes_is_refused_by_their_number(study, trained, photog
 def test_a_second_checkpoint_must_have_the_classes_of_the_first(trained, tmp_path):
     first, found = load_trained(trained, None, None, "cpu"), checkpoint.load(trained)
     learner = make_learner(first.config.method, first.config.model, first.dataset, 0)
-    checkpoint.save(tmp_path / "other", found.config, ("disc", *CLASSES[1:]), 1, {}, module, {})
+    checkpoint.save(tmp_path / "other", found.config, ("disc", *CLASSES[1:]), 1, {}, learner, {})
     with pytest.raises(CheckpointError, match=r"other has 3 \(disc, .*the first checkpoint's data has 3 \(00_disc"):
         load_beside(tmp_path / "other", first)
 
