@@ -1,6 +1,7 @@
 """One run: a trainer with its history and its kept checkpoints."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
