@@ -20,6 +20,7 @@ from study.record.config import StudyConfig
 from study.record.folder import StudyFolder
 from study.tracking.passwords import without_password
 from study.tracking.relocate import readable
+from study.tracking.writer import first_line
 
 SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 MLFLOW_PORT, OPTUNA_PORT = 5000, 8080
@@ -162,7 +163,7 @@ def study_page(uri: str, config: StudyConfig) -> str:
         asked = f"tags.study_id = '{config.study_id}'"
         runs = client.search_runs([experiment.experiment_id], asked, max_results=1)
     except MlflowException as error:
-        reason = without_password(str(error).splitlines()[0])
+        reason = first_line(error)
         console.print(f"[yellow]the study's page cannot be looked up ({escape(reason)})[/]", soft_wrap=True)
         return ""
     page = f"#/experiments/{experiment.experiment_id}"

@@ -9,6 +9,7 @@ from uuid import uuid4
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from study.record import sqlite_uri
 from study.record.storage import anchored
 from study.space import compared
 
@@ -23,11 +24,6 @@ def new_id() -> str:
 
 def _anchored_spaces(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(Path(name).absolute()) if name.endswith(".py") else name for name in names)
-
-
-def _anchored_store(uri: str) -> str:
-    prefix, _, path = uri.partition(":///")
-    return f"{prefix}:///{Path(path).absolute()}" if prefix == "sqlite" and path else uri
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -71,7 +67,7 @@ class StudyConfig:
         str, Field(description="space that the others are compared with; the first of the study if it is not in it")
     ] = field(default_factory=lambda: compared()[0])
     tracking_uri: Annotated[
-        Annotated[str, AfterValidator(_anchored_store)] | None,
+        Annotated[str, AfterValidator(sqlite_uri.anchored)] | None,
         Field(description="MLflow; a store in the output if left out"),
     ] = None
     experiment: Annotated[

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bgbias.errors import SettingError
 from bgbias.files import atomically
+from study.record import sqlite_uri
 from study.record.config import StudyConfig, new_id
 from study.record.epoch import EpochReport, history_from_json, history_to_json
 from study.record.json_record import JsonRecord, json_record
@@ -103,16 +104,14 @@ class StudyFolder:
 
     def tracking_uri(self, config: StudyConfig) -> str:
         """The tracking URI asked for, or the study's own SQLite store."""
-        return config.tracking_uri or f"sqlite:///{self.store}"
+        return config.tracking_uri or sqlite_uri.uri_of(self.store)
 
     def artifacts(self, config: StudyConfig) -> Path:
         """Where MLflow keeps files if its store is a database: beside the file of an SQLite store, and beside the
         study's folder, where others may use it too, for a database that is no file."""
         if config.tracking_uri is None:
             return self.own_artifacts
-        scheme, _, path = config.tracking_uri.partition(":///")
-        beside = Path(path.partition("?")[0]) if scheme == "sqlite" else self.root
-        return beside.parent / ARTIFACTS
+        return (sqlite_uri.file_of(config.tracking_uri) or self.root).parent / ARTIFACTS
 
     @contextmanager
     def begun(self, config: StudyConfig) -> Iterator[None]:

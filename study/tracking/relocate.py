@@ -9,6 +9,7 @@ from pathlib import Path
 
 from study.record.config import StudyConfig
 from study.record.folder import StudyFolder
+from study.record.sqlite_uri import uri_of
 from study.scratch import scratch
 
 MOVED_EXPERIMENTS = "artifact_location LIKE '%/' || :name AND artifact_location != :place"
@@ -69,5 +70,5 @@ def readable(folder: StudyFolder, config: StudyConfig) -> Iterator[tuple[str, Pa
         if config.tracking_uri is None and folder.store.exists():
             copy = shutil.copyfile(folder.store, place / folder.store.name)
             relocate(copy, folder.own_artifacts)
-            uri = f"sqlite:///{copy}"
+            uri = uri_of(copy)
         yield uri, place

@@ -5,6 +5,7 @@ A request whose answer was lost may have been carried out, so whatever would be 
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,6 +49,9 @@ TAG_DATASET = "dataset_settings"
 
 TRAINING_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
 """Lets MLflow's dashboard open an experiment on its training runs."""
+
+NO_CAUSE = re.compile(r"autoflush|\(None\)|^\s*(\[SQL:|\[parameters:|\(Background on )")
+"""Lines of SQLAlchemy's errors that say nothing of what happened."""
 
 ALREADY_THERE = "RESOURCE_ALREADY_EXISTS"
 RETRYABLE = (401, 403, 408, 429)
@@ -334,7 +338,12 @@ def _holds(run: "Run") -> int:
     return len(run.data.metrics) + len(run.data.params)
 
 
-def first_line(error: Exception) -> str:
-    """What an error says in a line, without passwords."""
-    lines = without_password(str(error)).splitlines()
-    return lines[0] if lines else type(error).__name__
+def first_line(error: BaseException) -> str:
+    """The first line of an error, or of what it was raised from, that says what happened, without passwords."""
+    found: BaseException | None = error
+    while found is not None:
+        for line in without_password(str(found)).splitlines():
+            if line.strip() and not NO_CAUSE.search(line):
+                return line.strip()
+        found = found.__cause__ or found.__context__
+    return type(error).__name__
