@@ -5,12 +5,13 @@ from pathlib import Path
 from sqlalchemy.engine.url import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-SQLITE = "sqlite"
+SQLITE, WITH_DRIVER = "sqlite", "sqlite+pysqlite"
+"""The second means the same. MLflow makes a folder of the URI's path as it is written, quoted, only for the first."""
 
 
 def uri_of(file: Path) -> str:
     """The URI of an SQLite file."""
-    return URL.create(SQLITE, database=str(file)).render_as_string(hide_password=False)
+    return rendered(URL.create(SQLITE, database=str(file)))
 
 
 def file_of(uri: str) -> Path | None:
@@ -27,4 +28,10 @@ def anchored(uri: str) -> str:
     file = file_of(uri)
     if file is None:
         return uri
-    return make_url(uri).set(database=str(file.absolute())).render_as_string(hide_password=False)
+    return rendered(make_url(uri).set(database=str(file.absolute())))
+
+
+def rendered(url: URL) -> str:
+    """A URL as text."""
+    text = url.render_as_string(hide_password=False)
+    return f"{WITH_DRIVER}{text.removeprefix(SQLITE)}" if url.drivername == SQLITE and "%" in text else text

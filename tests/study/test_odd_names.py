@@ -16,7 +16,7 @@ from bgbias.methods.erm import Erm
 from study.space import SearchSpace
 SPACE = SearchSpace(method=Erm, params={})
 """
-ODD = 'ü #1 %20?it\'s "so" [/x] &;'
+ODD = 'ü #1 %20?it\'s "so" [x] &;'
 OPTIONS = ("--trials", 1, "--epochs", 1)
 
 

@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from running import PATIENCE, STUDY, descendants, trial_of, wait_until
+from made_sources import write_sources
+from running import PATIENCE, STUDY, descendants, run, trial_of, wait_until
 
 from study.record.folder import StudyFolder
-from study.scratch import PREFIX
+from study.scratch import PREFIX, sweep
 
 SECONDS = 10
 """How long a stopped command may take to end."""
@@ -124,3 +125,65 @@ def test_a_study_stops_at_any_moment(tmp_path, temporary, moment, how):
 @pytest.mark.parametrize("how", HOW)
 def test_a_study_stops_at_any_moment_by_any_signal(tmp_path, temporary, moment, how):
     check_run(tmp_path, temporary, moment, how)
+
+
+def check_train(folder, temporary, how):
+    output = folder / "run"
+    with started(temporary, "train", "erm", "--epochs", 500, "--output", output) as process:
+        wait_until(lambda: (output / "2").exists())
+        line = stop(process, temporary, how)
+    assert line.endswith("checkpoints of whole epochs are kept; training begins anew with another --output")
+
+
+def check_build(folder, temporary, how):
+    sources, out = write_sources(folder / "sources", each=300), folder / "built"
+    command = ("data", "build", "--images", sources / "images", "--masks", sources / "masks", "--out", out)
+    with started(temporary, *command, "--size", 32) as process:
+        wait_until(lambda: any(out.rglob("*.JPEG")) or any(out.rglob("*.png")))
+        line = stop(process, temporary, how)
+    assert line == f"stopped by SIG{how.partition(' ')[0]}: the same command goes on"
+
+
+@pytest.mark.parametrize(("check", "how"), [(check_train, "TERM"), (check_build, "INT to the group")])
+def test_other_commands_stop_too(tmp_path, temporary, check, how):
+    check(tmp_path, temporary, how)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", [check_train, check_build])
+@pytest.mark.parametrize("how", HOW)
+def test_other_commands_stop_by_any_signal(tmp_path, temporary, check, how):
+    check(tmp_path, temporary, how)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", HOW)
+def test_an_evaluation_stops_too(tmp_path, temporary, photographs_folder, how):
+    run(
+        "train",
+        "erm",
+        "--dataset",
+        "imagenet9",
+        "--data",
+        photographs_folder,
+        "--epochs",
+        1,
+        "--output",
+        tmp_path / "c",
+    )
+    with started(temporary, "evaluate", tmp_path / "c" / "1", "--challenge") as process:
+        wait_until(lambda: "libtorch_cpu" in Path(f"/proc/{process.pid}/maps").read_text())
+        time.sleep(1.5)
+        line = stop(process, temporary, how)
+    assert line.startswith(f"stopped by SIG{how.partition(' ')[0]}: ")
+
+
+def test_what_a_killed_study_leaves_is_removed_by_the_next(tmp_path, temporary):
+    study = StudyFolder(tmp_path / "study")
+    with started(temporary, *STUDY_RUN, "--output", study.root) as process:
+        wait_until(lambda: trial_of(study, number=1))
+        below = descendants(process.pid)
+    assert list(temporary.glob(f"{PREFIX}*"))
+    wait_until(lambda: not any(map(alive, below)))
+    sweep(temporary)
+    assert not list(temporary.glob(f"{PREFIX}*"))
