@@ -6,6 +6,7 @@ snake case. A new file in the package is all it takes to add one.
 
 import dataclasses
 import importlib
+import inspect
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
@@ -56,7 +57,8 @@ C = TypeVar("C", bound=Component)
 
 
 class Registry(Mapping[str, type[C]]):
-    """The components of one kind by name, sorted: every subclass of `base` that a module of `package` defines."""
+    """The components of one kind by name, sorted: every subclass of `base` that a module of `package` defines and that
+    is not abstract."""
 
     def __init__(self, kind: str, package: str, base: type[C]) -> None:
         """
@@ -78,7 +80,7 @@ class Registry(Mapping[str, type[C]]):
         return dict(sorted(found.items()))
 
     def _add(self, found: dict[str, type[C]], item: type[C]) -> None:
-        if not dataclasses.is_dataclass(item):
+        if not dataclasses.is_dataclass(item) or inspect.isabstract(item):
             return
         other = found.setdefault(item.name(), item)
         if other is not item:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from bgbias import checkpoint
 from bgbias.config import RunConfig
-from bgbias.data.dataset import Dataset
+from bgbias.data.dataset import Dataset, held_out
 from bgbias.errors import CheckpointError, SettingError
 from bgbias.methods import methods
 from bgbias.methods.method import Method, Stage
@@ -32,7 +33,7 @@ def pretrained_weights(config: RunConfig, dataset: Dataset, device: torch.device
     source = str(stage.by)
     if source in methods:
         training = training_of(config, stage)
-        return trained(methods[source](), config.model, dataset, training, config.seed, device)
+        return trained(methods[source](), config.model, dataset, stage.held_out, training, config.seed, device)
     weights = stored(Path(source), config, dataset.classes)
     with torch.device("meta"):
         expected = config.model.build(dataset.task).state_dict()
@@ -85,9 +86,22 @@ def training_of(config: RunConfig, stage: Stage) -> Training:
 
 @functools.lru_cache(maxsize=1)
 def trained(
-    method: Method, model: Model, dataset: Dataset, training: Training, seed: int, device: torch.device
+    method: Method,
+    model: Model,
+    dataset: Dataset,
+    unseen: float,
+    training: Training,
+    seed: int,
+    device: torch.device,
 ) -> Weights:
-    """The weights of a classifier after its training; the last result of this process is kept."""
+    """The weights of a classifier after its training; the last result of this process is kept.
+
+    Args:
+        unseen: in [0, 1), the share of the training sources that it is not trained on.
+    """
+    if unseen:
+        seen = ~held_out(dataset.train.foregrounds.source, unseen)
+        dataset = replace(dataset, train=dataset.train.at(seen.nonzero()[:, 0]))
     trainer = Trainer(method, model, dataset, training, seed, device)
     for _ in track(range(trainer.epochs), "training the backbone", trainer.epochs):
         trainer.train_epoch()

@@ -235,12 +235,12 @@ class Trainer:
             if self._pretrained is None:
                 raise SettingError(f"a backbone trained by '{before.by}' must be given, but there is none")
             classifier.load_state_dict(self._pretrained(before))
+        with self.training.arithmetic(self.device):
+            self.method.enter(number, self.learner, self.dataset, stream(self.seed, "enter", number))
         if stages[number].restart:
             fresh = make_classifier(self._model, self.dataset, self.seed, pretrained=True)
             classifier.load_state_dict(fresh.state_dict())
             self.optimizers = self._make_optimizers()
-        with self.training.arithmetic(self.device):
-            self.method.enter(number, self.learner, self.dataset, stream(self.seed, "enter", number))
 
     def _view_of(self, number: int) -> Dataset:
         number = self.schedule.view_of(number)

@@ -19,6 +19,7 @@ from bgbias.data.compose import pasted, unit
 from bgbias.data.masks import dilate
 from bgbias.data.photographs.augmentation import Augmentation
 from bgbias.errors import SettingError
+from bgbias.randomness import stream
 from bgbias.types import OWN_BACKGROUND, Backgrounds, Batch, Examples, Foregrounds, Mover, Rows, S, Task, at, group_of
 
 ORIGINAL, SHUFFLED, REMOVED = "original", "shuffled", "removed"
@@ -178,6 +179,8 @@ class Dataset:
     augmentation: how training pictures are cropped and coloured each time they are seen; None leaves them as they are
     source_names: what the files of the sources are called, by `Foregrounds.source`; empty where sources are numbers
     test_background_names: what the test set's backgrounds are called; empty where there is one for each class
+    body_train: what the classifier's body was trained on, where a method trains its head on other pictures (`train`);
+        None where both are the same
     training_groups: [K, P + 1] int64, how many training examples each (class, place) cell has, no background last;
         counted in `train` where it is left out, and kept when a method changes `train`
     """
@@ -192,6 +195,7 @@ class Dataset:
     augmentation: Augmentation | None = None
     source_names: tuple[str, ...] = ()
     test_background_names: tuple[str, ...] = ()
+    body_train: Variant | None = None
     training_groups: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.int64))
 
     def __post_init__(self) -> None:
@@ -243,6 +247,7 @@ class Dataset:
             train=self.train.tensors_to(move),
             validation=move_all(self.validation),
             test=move_all(self.test),
+            body_train=None if self.body_train is None else self.body_train.tensors_to(move),
         )
 
     def head(self, n: int) -> "Dataset":
@@ -352,6 +357,20 @@ class DatasetSpec(Component):
                 f"--data does not apply to {self.name()}, whose pictures are embedded, but got '{folder}': "
                 "leave --data out or choose another --dataset"
             )
+
+
+def held_out(source: Tensor, share: float) -> Tensor:
+    """Which examples are held out, so that all of one source are on one side: [N] bool.
+
+    A function of its arguments alone, as a dataset's own splits are.
+
+    Args:
+        source: [N] int64, the picture each example was cut from.
+        share: in [0, 1], of the sources, rounded, that are held out.
+    """
+    sources, number = source.cpu().unique(return_inverse=True)
+    rank = torch.randperm(len(sources), generator=stream(0, "held out"))
+    return (rank[number] < round(share * len(sources))).to(source.device)
 
 
 def spread(n: int, count: int) -> Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Self
 
 import torch
 from torch import Generator, Tensor
@@ -33,11 +34,16 @@ class Encoded(Variant):
         return self.source
 
     def batch(self, index: Tensor, background: Tensor | None = None) -> Batch:
-        """Features of the examples at `index` ([B] int64); on other backgrounds, the pictures."""
-        if background is not None:
+        """Features of the examples at `index` ([B] int64); where any is to stand on another background, the pictures
+        of all."""
+        own = self.assignment[index]
+        if background is not None and not torch.equal(background, own):
             return self.source.batch(index, background)
         mask = self.foregrounds.mask[index]
-        return self.batch_of(self.features[index], mask, index, self.assignment[index], partial(self.batch, index))
+        return self.batch_of(self.features[index], mask, index, own, partial(self.batch, index))
+
+    def at(self, index: Tensor) -> Self:
+        return replace(super().at(index), source=self.source.at(index), features=self.features[index])
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,7 @@ def encoded_dataset(dataset: Dataset, copies: int, encode: Encoder, generator: G
         ),
         validation={name: encoded(variant, encode) for name, variant in dataset.validation.items()},
         test={name: encoded(variant, encode) for name, variant in dataset.test.items()},
+        body_train=None if dataset.body_train is None else encoded(dataset.body_train, encode),
         augmentation=None,
     )
 

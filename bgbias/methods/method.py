@@ -35,13 +35,17 @@ class Stage:
     by: None for the run's own method; or what trains the classifier beforehand, shared by all runs of one seed: the
         name of another method, or the folder of a checkpoint. Only a run's first stage may have it, and its epochs do
         not count among the run's
-    restart: begin with a fresh classifier and fresh optimisers; what the method learned beside it (`own`) is kept
+    held_out: in [0, 1), the share of the training sources that the other method (`by`) is not trained on
+        (`bgbias.data.dataset.held_out`)
+    restart: begin with a fresh classifier and fresh optimisers, made after `enter`, which still has the trained one;
+        what the method learned beside it (`own`) is kept
     evaluated: whether checkpoints may be chosen in this stage
     same_view: keep the view of the stage before
     """
 
     epochs: int
     by: str | None = None
+    held_out: float = 0.0
     restart: bool = False
     evaluated: bool = True
     same_view: bool = False

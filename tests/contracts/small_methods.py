@@ -8,9 +8,7 @@ from torch import nn
 
 from bgbias.components import Count, NonNegative, Positive, Share, component
 from bgbias.data.assignment import of_class
-from bgbias.data.dataset import Variant, batches
-from bgbias.data.encoded import encoded_dataset
-from bgbias.methods.method import Method, Notes, Stage, logits_of
+from bgbias.methods.method import Method, Notes, logits_of
 from bgbias.table import Table
 
 
@@ -21,92 +19,6 @@ class Buffers(nn.Module):
         super().__init__()
         for name, tensor in tensors.items():
             self.register_buffer(name, tensor)
-
-
-@component
-class SmallGroupDro(Method):
-    """Group DRO: a weight for each group rises with its loss (Sagawa et al., 2020).
-
-    step: > 0, of the weights' logarithms
-    """
-
-    step: Positive = 0.01
-
-    def build(self, task, classifier):
-        groups = len(task.classes) * len(task.places)
-        return Buffers(q=torch.full((groups,), 1 / groups))
-
-    def weigh(self, learner, batch, terms):
-        group, q = batch.group, learner.own.q
-        count = torch.bincount(group, minlength=len(q))
-        total = torch.zeros_like(q).index_add_(0, group, terms["cross_entropy"].detach())
-        q.mul_(torch.exp(self.step * total / count.clamp(min=1))).div_(q.sum())
-        return (q / count.clamp(min=1))[group] * len(batch)
-
-
-@component
-class SmallJtt(Method):
-    """Just train twice: examples that a first classifier gets wrong count more (Liu et al., 2021).
-
-    first: share of the epochs that the first classifier takes; weight: >= 0, of its errors
-    """
-
-    first: Share = 0.5
-    weight: NonNegative = 5.0
-
-    def build(self, task, classifier):
-        return Buffers(weight=torch.ones(task.examples))
-
-    def stages(self, epochs):
-        first = round(self.first * epochs)
-        return (Stage(first, evaluated=False), Stage(epochs - first, restart=True))
-
-    def enter(self, stage, learner, dataset, rng):
-        if stage == 1:
-            wrong = wrong_examples(learner.eval(), dataset.train)
-            learner.own.weight.copy_(torch.where(wrong, self.weight, 1.0))
-
-    def weigh(self, learner, batch, terms):
-        return learner.own.weight[batch.index]
-
-
-@torch.no_grad()
-def wrong_examples(learner, variant: Variant):
-    found = [learner(batch.image).argmax(1) != batch.label for batch in map(variant.batch, batches(variant))]
-    return torch.cat(found)
-
-
-@component
-class SmallDfr(Method):
-    """Deep feature reweighting: the head is fitted anew on as many examples of each group (Kirichenko et al., 2023).
-
-    backbone_epochs: >= 1, of ERM
-    """
-
-    backbone_epochs: Count = 2
-
-    def stages(self, epochs):
-        return (Stage(self.backbone_epochs, by="erm"), Stage(1))
-
-    def optimizers(self, learner, training):
-        return []
-
-    @torch.no_grad()
-    def enter(self, stage, learner, dataset, rng):
-        from sklearn.linear_model import LogisticRegression
-
-        train, classifier = dataset.train, learner.classifier.eval()
-        rows = [(group == train.group).nonzero()[:, 0] for group in train.group.unique()]
-        fewest = min(map(len, rows))
-        index = torch.cat([row[torch.randperm(len(row), generator=rng)[:fewest]] for row in rows])
-        batch = train.batch(index)
-        fitted = LogisticRegression(max_iter=300).fit(classifier.features(batch.image).numpy(), batch.label.numpy())
-        classifier.head.weight.copy_(torch.from_numpy(fitted.coef_))
-        classifier.head.bias.copy_(torch.from_numpy(fitted.intercept_))
-
-    @torch.no_grad()
-    def view(self, stage, learner, dataset, rng):
-        return encoded_dataset(dataset, 0, learner.classifier.eval().features, rng)
 
 
 @component

@@ -3,7 +3,7 @@ import dataclasses
 import torch
 from scipy.ndimage import distance_transform_cdt
 
-from bgbias.data.dataset import Dataset, Variant
+from bgbias.data.dataset import Dataset, Variant, held_out
 from bgbias.data.digits.biases import PALETTES
 from bgbias.types import NO_BACKGROUND, OWN_BACKGROUND, Backgrounds, Foregrounds, Task, group_of
 
@@ -161,3 +161,19 @@ def test_nothing_is_drawn_for_examples_that_are_not_composed(load):
     assert torch.equal(rng.get_state(), before)
     examples.on(examples.background)
     assert not torch.equal(rng.get_state(), before)
+
+
+def test_all_examples_of_a_source_are_held_out_together():
+    source = torch.tensor([7, 3, 7, 9, 3, 11, 20, 21])
+    found = held_out(source, 0.5)
+    assert len(source[found].unique()) == 3
+    assert not set(source[found].tolist()) & set(source[~found].tolist())
+    assert torch.equal(held_out(source, 0.5), found)
+    assert not held_out(source, 0.0).any()
+    assert held_out(source, 1.0).all()
+
+
+def test_pictures_of_the_body_move_with_the_dataset(load):
+    digits = load("colored-digits").head(5)
+    moved = dataclasses.replace(digits, body_train=digits.train).to(torch.device("meta"))
+    assert moved.body_train.assignment.device.type == "meta"

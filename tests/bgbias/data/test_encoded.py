@@ -87,3 +87,16 @@ def test_places_of_assignments():
     backgrounds = Backgrounds(torch.zeros(4, 3, 1, 1), torch.tensor([2, 0, 1]), 3)
     assignment = torch.tensor([0, 2, NO_BACKGROUND, OWN_BACKGROUND])
     assert backgrounds.places_of(assignment, torch.tensor([5, 5, 5, 4])).tolist() == [2, 1, NO_BACKGROUND, 4]
+
+
+def test_backgrounds_that_were_encoded_give_features(digits):
+    variant, index = encoded(digits.train, mean_color), torch.tensor([3, 0])
+    examples = variant.examples(index)
+    assert torch.equal(examples.on(examples.background).image, variant.features[index])
+
+
+def test_some_of_the_encoded_examples_keep_their_features(digits):
+    variant, index = encoded(digits.test["shuffled"], mean_color), torch.tensor([5, 2, 9])
+    found = variant.at(index)
+    assert torch.equal(found.batch(torch.tensor([1])).image, variant.features[[2]])
+    assert torch.equal(found.pictured().batch(torch.tensor([1])).image, variant.source.batch(torch.tensor([2])).image)

@@ -1,0 +1,15 @@
+"""The learning rate and batches are the last layer's; all trials of a seed share the body."""
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from bgbias.methods.cb_last_layer import CbLastLayer
+from study.space import SearchSpace
+
+SPACE = SearchSpace(
+    method=CbLastLayer,
+    params={
+        "training/learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
+        "training/batch_size": CategoricalDistribution([32, 64, 128]),
+    },
+    fixed={"training/schedule": "cosine"},
+)
