@@ -1,0 +1,29 @@
+"""Where Ray's own folder goes: a socket's path has at most 107 bytes."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from bgbias.errors import SettingError
+from study.cluster.ray_session import SHORT, SOCKET, SOCKET_BYTES, ray_place
+from study.scratch import PREFIX
+
+
+@pytest.mark.parametrize(
+    ("temporary", "place"),
+    [("/tmp", "/tmp"), ("/scratch/" + "x" * 11, "/scratch/" + "x" * 11), ("/" + "x" * 20, SHORT)],
+)
+def test_a_folder_for_temporary_files_that_is_too_long_is_not_used(monkeypatch, temporary, place):
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", temporary)
+    assert ray_place() == Path(place)
+    assert len(f"{ray_place()}/{PREFIX}00000000/{SOCKET}") <= SOCKET_BYTES
+
+
+def test_a_folder_for_ray_that_is_too_long_is_refused_with_the_way_out(monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", "/" + "ü" * 10)
+    with pytest.raises(SettingError, match=r"RAY_TMPDIR must be a path of at most 19 bytes, .* of 21: give a shorter"):
+        ray_place()
+    monkeypatch.setenv("RAY_TMPDIR", "/short")
+    assert ray_place() == Path("/short")
