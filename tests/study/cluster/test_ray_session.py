@@ -12,7 +12,7 @@ from study.scratch import PREFIX
 
 @pytest.mark.parametrize(
     ("temporary", "place"),
-    [("/tmp", "/tmp"), ("/scratch/" + "x" * 11, "/scratch/" + "x" * 11), ("/" + "x" * 20, SHORT)],
+    [("/tmp", "/tmp"), ("/" + "x" * 18, "/" + "x" * 18), ("/" + "x" * 19, SHORT)],
 )
 def test_a_folder_for_temporary_files_that_is_too_long_is_not_used(monkeypatch, temporary, place):
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
