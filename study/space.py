@@ -90,9 +90,12 @@ def compared() -> tuple[str, ...]:
     return names
 
 
-def load_space(name: str) -> SearchSpace:
+def load_space(name: str, recorded: Path | None = None) -> SearchSpace:
     """A space by its name under `search_spaces`, by several names with `+` between, or by the path of a Python file
     that defines `SPACE`.
+
+    Args:
+        recorded: folder of the files that a study recorded when it began, which are loaded instead.
 
     Raises:
         UnknownNameError: there is no such space or file.
@@ -100,8 +103,10 @@ def load_space(name: str) -> SearchSpace:
     """
     path = Path(name)
     if path.suffix != ".py" and SEPARATOR in name:
-        return merged({part: load_space(part) for part in name.split(SEPARATOR)})
-    if path.suffix == ".py":
+        return merged({part: load_space(part, recorded) for part in name.split(SEPARATOR)})
+    if recorded is not None:
+        module = _load_file(recorded / f"{label(name)}.py")
+    elif path.suffix == ".py":
         module = _load_file(path)
     elif name in space_names():
         module = importlib.import_module(f"{PACKAGE}.{name}")
@@ -137,6 +142,34 @@ def merged(spaces: Mapping[str, SearchSpace]) -> SearchSpace:
         params={name: value for space in spaces.values() for name, value in space.params.items()},
         fixed={name: value for space in spaces.values() for name, value in space.fixed.items()},
     )
+
+
+def space_files(name: str) -> list[Path]:
+    """The files that `load_space` loads: one, or one for each of several names with `+` between."""
+    if name.endswith(".py"):
+        return [Path(name)]
+    found = (importlib.util.find_spec(f"{PACKAGE}.{part}") for part in name.split(SEPARATOR))
+    return [Path(spec.origin) for spec in found if spec is not None and spec.origin is not None]
+
+
+def change_since(name: str, recorded: Path) -> str | None:
+    """What is different about a space since a study recorded it, in a line; None if nothing is."""
+    try:
+        now = load_space(name)
+    except BgbiasError as error:
+        return f"cannot be loaded any more ({error})"
+    before, after = (_described(space) for space in (load_space(name, recorded), now))
+    changed = [
+        f"{key} was {before.get(key, 'left out')} and is {after.get(key, 'left out')}"
+        for key in dict.fromkeys((*before, *after))
+        if before.get(key) != after.get(key)
+    ]
+    return f"has changed ({'; '.join(changed)})" if changed else None
+
+
+def _described(space: SearchSpace) -> dict[str, str]:
+    values = {"method": space.method.name(), **space.fixed, **space.params}
+    return {name: str(value) for name, value in values.items()}
 
 
 def label(name: str) -> str:

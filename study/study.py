@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from ray.tune import TuneError
 from rich.markup import escape
@@ -14,6 +15,7 @@ from torch import nn
 from bgbias import pretraining
 from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, DatasetSpec
+from bgbias.data.fingerprint import fingerprint
 from bgbias.errors import SettingError
 from bgbias.evaluation.evaluate import evaluate
 from bgbias.methods.erm import Erm
@@ -28,7 +30,7 @@ from study.cluster.ray_session import ray_session
 from study.display import command_line, console
 from study.errors import OutboxError, ReportsMissingError, TrialsFailedError
 from study.record.config import StudyConfig
-from study.record.folder import CONFIRM, SEARCH, StudyEnd, StudyFolder
+from study.record.folder import CONFIRM, REPLACED, SEARCH, StudyEnd, StudyFolder
 from study.record.objectives import check_known, check_objectives, metric_of, objectives_of
 from study.record.provenance import now, origin
 from study.record.selection import front, spread, winners
@@ -37,7 +39,7 @@ from study.report import write_report
 from study.report.note import experiment_note, study_note
 from study.report.tables import Report
 from study.search.stage import Stage
-from study.space import SearchSpace, label, load_space
+from study.space import SearchSpace, change_since, label, load_space
 from study.tracking.outbox import Outbox
 from study.tracking.recorded import report_all
 from study.tracking.relocate import relocate
@@ -59,12 +61,14 @@ class Plan:
     spaces: by label, with what the study fixes left out of the search
     objectives: the validation metrics that every search improves, one or several
     classes: the names of the dataset's classes
+    data: what tells the dataset's pictures from others
     """
 
     dataset: DatasetSpec
     spaces: dict[str, SearchSpace]
     objectives: tuple[str, ...]
     classes: tuple[str, ...]
+    data: dict[str, str]
 
 
 def run(study: Plan, config: StudyConfig, folder: StudyFolder) -> None:
@@ -76,6 +80,7 @@ def run(study: Plan, config: StudyConfig, folder: StudyFolder) -> None:
         StudyInterruptedError: it was stopped; running it again goes on.
         ReportsMissingError: it ended, but MLflow lacks some of its reports.
     """
+    folder.check_data(study.data)
     started, store_is_new = time.perf_counter(), not folder.store.exists()
     if len(study.objectives) > 1 and config.early_stopping is None:
         console.print("[dim]with several objectives no trial is stopped early[/]")
@@ -127,6 +132,7 @@ def tidy(folder: StudyFolder, config: StudyConfig) -> None:
     """Delete what finished trials went on from, where that could not be done at once."""
     storage = Storage(folder.storage(config))
     finished = {trial.trial_id for stage in (SEARCH, CONFIRM) for trial in folder.finished(stage)}
+    finished |= {trial.trial_id for trial in folder.trials(REPLACED)}
     for name in finished.intersection(storage.names("")):
         storage.delete(name)
 
@@ -154,13 +160,17 @@ def behind(error: BaseException, *kinds: type[Exception]) -> BaseException:
     return found or error
 
 
-def plan(config: StudyConfig) -> Plan:
+def plan(config: StudyConfig, recorded: Path | None = None) -> Plan:
     """Find everything that can be wrong with a study before its first trial starts.
+
+    Args:
+        recorded: folder of the spaces that a study which has begun recorded.
 
     Raises:
         BgbiasError: what is wrong.
     """
-    spaces = {label(name): load_space(name).pinned(config.settings, config.dataset) for name in config.spaces}
+    loaded = {label(name): load_space(name, recorded) for name in config.spaces}
+    spaces = {name: space.pinned(config.settings, config.dataset) for name, space in loaded.items()}
     if len(spaces) < len(config.spaces):
         raise SettingError(f"two spaces of {', '.join(config.spaces)} have the same name: rename one")
     for setting in config.settings:
@@ -171,14 +181,24 @@ def plan(config: StudyConfig) -> Plan:
         choose_device(config.device)
     runs = {name: check_space(space, config) for name, space in spaces.items()}
     dataset = next(iter(runs.values())).dataset
-    sample = cached_dataset(dataset, config.data).head(1)
+    whole = cached_dataset(dataset, config.data)
+    sample = whole.head(1)
     check_classes(config, sample)
     for run in runs.values():
         pretraining.check(run, sample.classes)
     objectives = choose_objectives(spaces, config)
     for name, space in spaces.items():
         check_known(name, objectives, known_metrics(space, runs[name], sample))
-    return Plan(dataset, spaces, objectives, sample.classes)
+    return Plan(dataset, spaces, objectives, sample.classes, fingerprint(whole))
+
+
+def say_changes(config: StudyConfig, recorded: Path | None) -> None:
+    """Say which spaces are no longer what a study recorded of them."""
+    for name in config.spaces:
+        change = change_since(name, recorded) if recorded else None
+        if change is not None:
+            told = f"the space {name} {change}: the study goes on with the one it began with"
+            console.print(f"[yellow]{escape(told)}[/]", soft_wrap=True)
 
 
 def check_classes(config: StudyConfig, dataset: Dataset) -> None:
@@ -302,6 +322,8 @@ def publish(folder: StudyFolder, reporter: Reporter, dataset: str) -> None:
         reporter.trial_artifacts(row.trial, folder.checkpoint(row), f"best/{row.variant}")
     for trial in dict.fromkeys(row.trial for row in rows):
         reporter.tag_trial(trial, {"winner": ", ".join(row.variant for row in rows if row.trial == trial)})
+    for replaced in folder.trials(REPLACED):
+        reporter.tag_trial(replaced.trial_id, {"stage": REPLACED})
     report = write_report(folder)
     for member in report.front if len(report.objectives) > 1 else ():
         reporter.trial_artifacts(member.trial, folder.checkpoint(member), "best/front")

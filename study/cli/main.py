@@ -51,6 +51,13 @@ Epochs = Annotated[int, typer.Option(help="epochs")]
 Seed = Annotated[int, typer.Option(help="seed of training")]
 
 
+CHANGEABLE = (
+    "trials", "data", "tracking_uri", "experiment", "address", "storage", "cpus_per_trial", "gpus_per_trial",
+    "max_concurrent", "device",
+)  # fmt: skip
+"""The options that `study resume` takes too."""
+
+
 @app.command()
 @options_of(StudyConfig)
 def run(
@@ -73,15 +80,33 @@ def run(
 
 
 @app.command()
-def resume(folder: Folder, as_json: AsJson = False) -> None:
-    """Go on with a study that was stopped."""
+@options_of(StudyConfig, *CHANGEABLE, required=False)
+def resume(given: dict[str, Any], folder: Folder, as_json: AsJson = False) -> None:
+    """Go on with a study that was stopped, or with more trials than it had.
+
+    Options say where its data, its cluster and its stores are now, on what it runs, and how many trials each space has
+    in all; `none` is what leaving the option out of `study run` is. What is left out here stays as it was.
+    """
     from study import study as tuner
 
     study = StudyFolder(folder)
-    config = study.read_config()
-    with study.locked(), _study_output(study, as_json):
-        config = study.settled(config)
-        tuner.run(tuner.plan(config), config, study)
+    before = study.read_config()
+    changed = {name: None if str(value).lower() == "none" else value for name, value in given.items()}
+    config = make(StudyConfig, {**vars_of(before), **changed}, "study")
+    with study.locked():
+        study.check_trials(config)
+        recorded = study.spaces()
+        plan = tuner.plan(config, recorded)
+        study.check_data(plan.data)
+        tuner.say_changes(config, recorded)
+        with _study_output(study, as_json):
+            study.write_config(config)
+            tuner.run(plan, study.settled(config), study)
+
+
+def vars_of(config: StudyConfig) -> dict[str, Any]:
+    """A study's options by name."""
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
 
 
 @contextlib.contextmanager
@@ -210,11 +235,12 @@ app.command(context_settings=submit_command.PASSED_ON)(submit_command.submit)
 @app.command()
 def report(
     folder: Folder,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="folder for the figures; the study's own")] = None,
     send: Annotated[bool, typer.Option("--send", help="send all that the study recorded to MLflow again")] = False,
     as_json: AsJson = False,
 ) -> None:
     """A study's tables and figures."""
-    from study.report import write_report
+    from study.report import draw_report, finished_report
 
     study = StudyFolder(folder)
     if send:
@@ -224,7 +250,15 @@ def report(
         with study.locked(), _study_output(study, as_json):
             tuner.send(study.settled(config), study)
         return
-    show_report(write_report(study), study, as_json)
+    found = finished_report(study)
+    try:
+        draw_report(found, out or study.report)
+    except OSError as error:
+        if out is not None:
+            raise
+        why = f"{study.report} cannot be written ({error.strerror}): give --out DIR"
+        console.print(f"[yellow]the figures are left out, since {escape(why)}[/]", soft_wrap=True)
+    show_report(found, study, as_json, out)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
     from study.report.tables import Report
 
 
-def show_report(found: "Report", folder: StudyFolder, as_json: bool) -> None:
-    """A report's tables, and where everything lies; or its JSON object."""
+def show_report(found: "Report", folder: StudyFolder, as_json: bool, figures: Path | None = None) -> None:
+    """A report's tables, and where everything is; or its JSON object.
+
+    Args:
+        figures: their folder, if it is not the study's own.
+    """
     from study.report import text
     from study.report.layout import laid_out
 
@@ -32,7 +37,7 @@ def show_report(found: "Report", folder: StudyFolder, as_json: bool) -> None:
         show_table(laid_out(text.seed_table(found)))
     if found.comparisons:
         show_table(laid_out(text.comparison_table(found)))
-    lines = f"outputs: {folder.root}\nfigures: {folder.report}\ndashboard: {command_line('ui', folder.root)}"
+    lines = f"outputs: {folder.root}\nfigures: {figures or folder.report}\ndashboard: {command_line('ui', folder.root)}"
     results.print(escape(lines), soft_wrap=True)
 
 

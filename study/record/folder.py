@@ -1,6 +1,8 @@
 """A study's folder: where everything lies, and what was recorded of each trial.
 
 study.json                 what was asked
+spaces/<space>.py          the text of each search space as the study began, and its checksum
+data.json                  what tells its data from others'
 study.lock                 locked by the process that runs the study
 ended.json                 how and when it ended
 place.txt                  where the folder was when the study ran last
@@ -13,6 +15,7 @@ mlflow.db, mlartifacts/    MLflow's store, unless a tracking URI was given
 report/                    tables and figures
 """
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -22,7 +25,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from bgbias.errors import SettingError
-from bgbias.files import atomically
+from bgbias.files import atomically, verify_checksums, write_checksums
 from study.record import sqlite_uri
 from study.record.config import StudyConfig, new_id
 from study.record.epoch import EpochReport, history_from_json, history_to_json
@@ -33,9 +36,10 @@ from study.record.provenance import now, origin
 from study.record.selection import Candidate, Row, Trial, TrialRecord
 from study.record.storage import joined
 from study.settings import Settings
+from study.space import label, space_files
 
-SEARCH, CONFIRM = "search", "confirm"
-ENDED, PLACE, ARTIFACTS = "ended.json", "place.txt", "mlartifacts"
+SEARCH, CONFIRM, REPLACED = "search", "confirm", "replaced"
+DATA, ENDED, PLACE, ARTIFACTS = "data.json", "ended.json", "place.txt", "mlartifacts"
 
 
 @json_record
@@ -141,6 +145,59 @@ class StudyFolder:
         self._clear()
         self.write_config(config)
         (self.root / PLACE).write_text(str(self.root))
+        self._spaces.mkdir()
+        for file in (file for name in config.spaces for file in space_files(name)):
+            (self._spaces / file.name).write_bytes(file.read_bytes())
+        write_checksums(self._spaces)
+
+    @property
+    def _spaces(self) -> Path:
+        return self.root / "spaces"
+
+    def spaces(self) -> Path | None:
+        """The folder of the spaces' files that were recorded when the study began; None in an older version's record.
+
+        Raises:
+            CheckpointError: a file is missing or damaged.
+        """
+        if not self._spaces.exists():
+            return None
+        verify_checksums(self._spaces)
+        return self._spaces
+
+    def check_trials(self, config: StudyConfig) -> None:
+        """
+        Raises:
+            SettingError: more trials of a space have begun than it is to have.
+        """
+        begun = max((len(self.trials(SEARCH, label(name))) for name in config.spaces), default=0)
+        if config.trials < begun:
+            raise SettingError(
+                f"--trials counts all trials of each space, of which {begun} have begun, but got {config.trials}: "
+                f"give {begun} or more"
+            )
+
+    def check_data(self, fingerprint: dict[str, str]) -> None:
+        """Compare the study's data with those it began with, or record them when it begins.
+
+        Args:
+            fingerprint: of each part of the dataset.
+
+        Raises:
+            SettingError: they differ.
+        """
+        file = self.root / DATA
+        if not file.exists():
+            with atomically(file) as partial:
+                partial.write_text(json.dumps(fingerprint, indent=1))
+            return
+        before = json.loads(file.read_text())
+        differing = [part for part in {**before, **fingerprint} if before.get(part) != fingerprint.get(part)]
+        if differing:
+            raise SettingError(
+                f"a study keeps its data, but {', '.join(differing)} differ from those it began with: give the folder "
+                "of the same data by --data, or begin another study"
+            )
 
     def write_config(self, config: StudyConfig) -> None:
         """Record what is asked from now on."""
@@ -153,9 +210,9 @@ class StudyFolder:
 
     def _clear(self) -> None:
         stores = (*self.root.glob("reports.sqlite*"), *self.root.glob("mlflow.db*"))
-        for file in (self.config_file, self.root / ENDED, *stores):
+        for file in (self.config_file, self.root / ENDED, self.root / DATA, *stores):
             file.unlink(missing_ok=True)
-        for folder in (self.own_artifacts, self.root / "search", self.root / "checkpoints"):
+        for folder in (self.own_artifacts, self._spaces, self.root / "search", self.root / "checkpoints"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def locked(self) -> AbstractContextManager[None]:
@@ -240,6 +297,10 @@ class StudyFolder:
         """Record that a trial will not go on, and when, in milliseconds since 1970, if not now."""
         (self._trial(trial_id) / "error.txt").unlink(missing_ok=True)
         self._write(trial_id, replace(self._read(trial_id), finished=True, ended=now() if at is None else at))
+
+    def replace_trial(self, trial_id: str) -> None:
+        """Leave a trial on a fresh seed out of every table: another trial has won the search since."""
+        self._write(trial_id, replace(self._read(trial_id), stage=REPLACED))
 
     def fail_trial(self, trial_id: str, reason: str) -> None:
         """Keep why a trial could not finish."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from bgbias.config import DATA, SEED
 from bgbias.metrics import (
     TEST,
     VALIDATION,
@@ -123,6 +124,11 @@ class Kept(NamedTuple):
     space: str
     trial: str
     epoch: int
+
+
+def same_settings(one: Settings, other: Settings) -> bool:
+    """Whether two runs differ in nothing but their seed, and in where their data were."""
+    return {**one, SEED: None, DATA: None} == {**other, SEED: None, DATA: None}
 
 
 def value_of(metrics: Metrics, metric: str) -> float:

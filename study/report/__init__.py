@@ -1,6 +1,7 @@
 """A study's report: tables computed from what was recorded, then figures drawn from the tables."""
 
 import json
+from pathlib import Path
 
 from bgbias.errors import SettingError
 from study.record.folder import StudyFolder
@@ -9,7 +10,18 @@ from study.report.tables import Report, make_report
 
 
 def write_report(folder: StudyFolder) -> Report:
-    """Compute the tables, write them as `report/report.json` and draw the figures beside it.
+    """Compute the tables, and write them and the figures into the study's own folder.
+
+    Raises:
+        SettingError: there is no study, or no trial of it has finished.
+    """
+    report = finished_report(folder)
+    draw_report(report, folder.report)
+    return report
+
+
+def finished_report(folder: StudyFolder) -> Report:
+    """Compute the tables; nothing is written.
 
     Raises:
         SettingError: there is no study, or no trial of it has finished.
@@ -17,7 +29,12 @@ def write_report(folder: StudyFolder) -> Report:
     report = make_report(folder)
     if not report.rows:
         raise SettingError(f"no trial of {folder.root} has finished: go on with `study resume`")
-    page.write(report, folder.report)
-    page.write_pictures(report, folder.report)
-    (folder.report / "report.json").write_text(json.dumps(report.to_json(), indent=1))
     return report
+
+
+def draw_report(report: Report, out: Path) -> None:
+    """Write the tables as `report.json` into a folder, which is made where needed, and draw the figures beside it."""
+    out.mkdir(parents=True, exist_ok=True)
+    page.write(report, out)
+    page.write_pictures(report, out)
+    (out / "report.json").write_text(json.dumps(report.to_json(), indent=1))

@@ -24,6 +24,7 @@ from study.record.selection import (
     best_metrics,
     by_space,
     front,
+    same_settings,
     variant_order,
     winners,
 )
@@ -55,7 +56,7 @@ class SeedRow:
 
     def repeats(self, config: Settings) -> bool:
         """Whether these are seeds of that configuration."""
-        return {**config, "seed": None} == {**self.config, "seed": None}
+        return same_settings(config, self.config)
 
 
 @dataclass(frozen=True)

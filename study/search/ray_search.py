@@ -11,7 +11,7 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import Searcher
 
-from bgbias.config import RunConfig
+from bgbias.config import DATA, RunConfig
 from study.cluster.ray_internals import stand_in
 from study.record.folder import SEARCH, StudyFolder
 from study.record.selection import Trial, best_metrics, score
@@ -47,7 +47,7 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
         """Ray's next trial, under Ray's own name for it."""
         if self._waiting:
             trial = self._waiting.pop(0)
-            name, settings = trial.trial_id, trial.config
+            name, settings = trial.trial_id, {**trial.config, DATA: self._fixed.get(DATA)}
         elif self._begun < self._proposals.total:
             name, settings = self._begin()
         else:

@@ -7,12 +7,13 @@ from pathlib import Path
 from ray import tune
 from rich.markup import escape
 
-from bgbias.config import RunConfig
+from bgbias.config import DATA, RunConfig
 from study.cluster.ray_internals import UNLIMITED, own_interrupt
 from study.display import command_line, console, counted
 from study.errors import StudyInterruptedError, TrialsFailedError
 from study.record.config import StudyConfig
-from study.record.folder import StudyFolder
+from study.record.folder import CONFIRM, StudyFolder
+from study.record.selection import same_settings
 from study.scratch import scratch
 from study.search.callbacks import Recorder, Watcher
 from study.search.proposals import OptunaProposals, Proposals, Seeds
@@ -53,8 +54,12 @@ class Stage:
 
     def confirm(self, settings: Settings) -> None:
         """Train flat settings again on `confirm_seeds` fresh seeds."""
+        for trial in self.folder.trials(CONFIRM, self.space):
+            if not same_settings(trial.config, settings):  # they won a search that has gone on since
+                self.folder.replace_trial(trial.trial_id)
         first = self.config.seed + 1
-        self._fit(Seeds(range(first, first + self.config.confirm_seeds)), settings)
+        fixed = {**settings, DATA: self.config.base()[DATA]}
+        self._fit(Seeds(range(first, first + self.config.confirm_seeds)), fixed)
 
     def _fit(self, proposals: Proposals, fixed: Settings, scheduler: RecordedHalving | None = None) -> None:
         if len(self.folder.finished(self.name, self.space)) >= proposals.total:

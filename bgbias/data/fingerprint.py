@@ -1,0 +1,29 @@
+"""What tells one dataset's pictures from another's, wherever its files are."""
+
+import hashlib
+
+import torch
+
+from bgbias.data.dataset import Dataset, Variant
+
+SAMPLE = 64
+"""How many pictures of each variant are compared."""
+
+
+def fingerprint(dataset: Dataset) -> dict[str, str]:
+    """By part, such as `train` or `test/shuffled`: how many examples it has, and the start of a SHA-256 of all labels
+    and of `SAMPLE` pictures with their masks, evenly spread."""
+    parts = {"train": dataset.train}
+    parts |= {f"validation/{name}": variant for name, variant in dataset.validation.items()}
+    parts |= {f"test/{name}": variant for name, variant in dataset.test.items()}
+    return {name: f"{len(variant)} examples, {_digest(variant)}" for name, variant in parts.items()}
+
+
+def _digest(variant: Variant) -> str:
+    digest = hashlib.sha256(variant.foregrounds.label.to(torch.int64).numpy().tobytes())
+    if len(variant):
+        some = variant.spread(SAMPLE)
+        batch = some.batch(torch.arange(len(some)))
+        digest.update((255 * batch.image).round().to(torch.uint8).numpy().tobytes())
+        digest.update(batch.mask.numpy().tobytes())
+    return digest.hexdigest()[:16]
