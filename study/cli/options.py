@@ -47,7 +47,9 @@ def options_of(config: type, *names: str, required: bool = True) -> Callable[[Co
             command({name: value for name, value in given.items() if required or value is not None}, **values)
 
         own = list(inspect.signature(command).parameters.values())[1:]
-        vars(with_options)["__signature__"] = inspect.Signature([*options.values(), *own])
+        arguments = [item for item in own if item.default is item.empty]
+        rest = [item for item in own if item.default is not item.empty]
+        vars(with_options)["__signature__"] = inspect.Signature([*arguments, *options.values(), *rest])
         return with_options
 
     return decorate

@@ -53,8 +53,7 @@ def entrypoint(arguments: list[str]) -> str:
         raise SettingError(f"give what to submit after the options: {' or '.join(COMMANDS)} with its own options")
     if any(argument.partition("=")[0] == "--address" for argument in arguments):
         raise SettingError("give --address once, before the command: on the head a study joins the head's cluster")
-    joined = ["--address", "auto"] if arguments[0] == "run" else []
-    return shlex.join(["python", "-m", "study", *arguments, *joined])
+    return shlex.join(["python", "-m", "study", *arguments, "--address", "auto"])
 
 
 def job_client(address: str) -> Any:

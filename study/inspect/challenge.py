@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,9 +78,10 @@ def fingerprint(folder: Path, trained: Trained, challenge: BackgroundChallenge) 
 
 
 def save(challenge: BackgroundChallenge, file: Path, key: str) -> None:
-    """Keep what is known; a reader sees the old file or the new one."""
-    with atomically(file) as partial:
-        save_file(challenge.state(), partial, metadata={KEY: key})
+    """Keep what is known, where the folder can be written; a reader sees the old file or the new one."""
+    if os.access(file.parent, os.W_OK):
+        with atomically(file) as partial:
+            save_file(challenge.state(), partial, metadata={KEY: key})
 
 
 def restore(challenge: BackgroundChallenge, file: Path, key: str) -> None:

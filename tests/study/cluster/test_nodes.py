@@ -63,7 +63,7 @@ def test_a_storage_that_cannot_be_written_is_named_and_notes_are_taken_away(tmp_
 
 def test_a_submitted_command_joins_the_heads_cluster():
     assert entrypoint(["run", "erm", "--set", "p=1 2"]) == "python -m study run erm --set 'p=1 2' --address auto"
-    assert entrypoint(["resume", "/shared/study"]) == "python -m study resume /shared/study"
+    assert entrypoint(["resume", "/shared/study"]) == "python -m study resume /shared/study --address auto"
 
 
 @pytest.mark.parametrize("arguments", [[], ["report", "x"], ["--trials", "3"]])

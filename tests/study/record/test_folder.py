@@ -24,7 +24,7 @@ def test_a_study_that_never_began_a_trial_is_replaced(folder):
     (folder.root / "checkpoints").mkdir()
     folder.create(StudyConfig(trials=5))
     assert folder.read_config().trials == 5
-    assert sorted(file.name for file in folder.root.iterdir()) == ["place.txt", "study.json"]
+    assert sorted(file.name for file in folder.root.iterdir()) == ["place.txt", "spaces", "study.json"]
 
 
 def test_a_study_is_not_started_over_another(folder):
