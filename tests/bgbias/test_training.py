@@ -230,7 +230,7 @@ class Staged(Erm):
         self.called.append(("enter", stage, learner.classifier.head.weight.detach().clone()))
 
     def view(self, stage, learner, dataset, rng):  # noqa: ARG002
-        self.called.append(("view", stage, None))
+        self.called.append(("view", stage, learner.classifier.head.weight.detach().clone()))
         return dataclasses.replace(dataset, name=f"view {stage}")
 
 
@@ -271,15 +271,17 @@ def test_checkpoints_may_be_chosen_in_evaluated_stages_alone():
 
 def test_a_restart_begins_with_the_first_weights_fresh_optimisers_and_the_first_rate():
     run = staged(Stage(2), Stage(2, restart=True), schedule="cosine")
-    first, rates, optimizers = weights_of(run), [], run.optimizers
+    first, rates, optimizers, trained = weights_of(run), [], run.optimizers, []
     for epoch in range(4):
         run.train_epoch()
+        trained.append(weights_of(run))
         rates.append(run.optimizers[0].param_groups[0]["lr"])
         assert (run.optimizers is optimizers) == (epoch < 2)
     assert rates == pytest.approx([0.5, 0.25, 0.5, 0.25])
-    entered = run.method.called[2]
-    assert entered[:2] == ("enter", 1)
-    np.testing.assert_array_equal(entered[2].numpy(), first[:, :4])
+    entered, viewed = run.method.called[2:]
+    assert (entered[:2], viewed[:2]) == (("enter", 1), ("view", 1))
+    np.testing.assert_array_equal(entered[2].numpy(), trained[1][:, :4])
+    np.testing.assert_array_equal(viewed[2].numpy(), first[:, :4])
     once = trainer(epochs=2, optimizer="sgd", learning_rate=0.5, schedule="cosine", batch_size=5)
     once.train_epoch()
     assert run.optimizers[0].state_dict()["state"].keys() == once.optimizers[0].state_dict()["state"].keys()
