@@ -19,6 +19,7 @@ from study.tracking.protocol import FINISH, Order, Progress
 
 PATIENCE_SECONDS = 60
 STALL_SECONDS = 300
+LOOK_SECONDS = 60
 RESTART_SECONDS = 2.0
 
 
@@ -68,7 +69,7 @@ class Sender:
         Raises:
             SettingError: it cannot be used.
         """
-        self._looked.wait(PATIENCE_SECONDS)
+        self._looked.wait(LOOK_SECONDS)
         if self._unusable is not None:
             raise SettingError(self._unusable)
 
