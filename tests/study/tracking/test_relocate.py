@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 from made import recorded
@@ -23,12 +25,16 @@ def files(folder):
 
 
 def weights(folder):
-    """The checkpoint's file that a study's own store holds, read with MLflow's client, and the places of all runs."""
+    """The checkpoint's file that a study's own store holds, listed by MLflow's client, and the places of all runs."""
     client = MlflowClient(folder.tracking_uri(folder.read_config()))
     runs = client.search_runs([client.get_experiment_by_name("colored-digits").experiment_id])
     (winner,) = [run for run in runs if run.info.run_name == "erm-0002"]
-    path = client.download_artifacts(winner.info.run_id, "best/shuffled/weights")
-    return Path(path), {run.info.artifact_uri for run in runs}
+    assert [item.path for item in client.list_artifacts(winner.info.run_id, "best/shuffled")] == [
+        "best/shuffled/weights"
+    ]
+    path = Path(url2pathname(urlsplit(winner.info.artifact_uri).path)) / "best" / "shuffled" / "weights"
+    assert path.is_file()
+    return path, {run.info.artifact_uri for run in runs}
 
 
 @pytest.fixture(scope="module")
