@@ -24,8 +24,9 @@ from torchvision.transforms import v2
 from bgbias.data.dataset import ORIGINAL
 from bgbias.data.datasets.imagenet9 import dataset_root
 from bgbias.data.photographs import layout
-from bgbias.evaluation.accuracy import Predictions
 from bgbias.evaluation.challenge import Verdict
+from bgbias.evaluation.evaluator import Predictions
+from bgbias.methods.method import logits_of
 from study.cluster.process import set_up
 from study.inspect.challenge import begun
 from study.training.single import Trained, evaluate_trained, load_trained
@@ -50,7 +51,7 @@ def main(
 def compare(checkpoint: Path, workers: int | None) -> float:
     """Print what the challenge takes; ours, in units of the fewest answers."""
     trained = load_trained(checkpoint, None, None, "auto")
-    predictions, _ = evaluate_trained(trained)
+    predictions = evaluate_trained(trained).predictions
     started = time.perf_counter()
     verdict = ours(trained, predictions)
     seconds = time.perf_counter() - started
@@ -105,7 +106,7 @@ def reference(trained: Trained, workers: int) -> tuple[Tensor, int]:
             pasted = torch.where(front.mask, front.image, behind.to(device))
             passes += len(pasted)
             with trained.config.training.arithmetic(device):
-                answer = trained.config.method.predict(trained.module, pasted).argmax(dim=1)
+                answer = logits_of(trained.config.method, trained.learner, pasted).argmax(dim=1)
             fooled = bool((answer != front.label).any())
             if fooled:
                 break

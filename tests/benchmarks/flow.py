@@ -7,22 +7,25 @@ DIR is what `study data build` wrote. Takes about 4 minutes, most of it for the 
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Annotated
 
 import torch
 import typer
+from torch import nn
 
 from bgbias.data.datasets.imagenet9 import Imagenet9
 from bgbias.methods.flow.families import flow_families
-from bgbias.methods.flow.method import FlowEmbedding, sampling_classes, sampling_noise
-from bgbias.methods.flow.module import FlowClassifier
+from bgbias.methods.flow.method import FlowEmbedding, features_of, flow_of, sampling_classes, sampling_noise
 from bgbias.methods.flow.votes import Tally
+from bgbias.methods.method import Learner, build_learner
+from bgbias.models.model import Classifier
 from bgbias.models.torchvision_classifier import TorchvisionClassifier
 from bgbias.randomness import stream
 from bgbias.training import Trainer, Training
-from bgbias.types import Batch
+from bgbias.types import Task
 from study.cluster.process import set_up
 
 SAMPLES, IMAGES, WIDTH, CLASSES = 8192, 64, 64, 10
@@ -42,8 +45,8 @@ def compare_epochs(root: Path) -> None:
     method = FlowEmbedding(backbone=None)
     settings = Training(epochs=ROUNDS, batch_size=64)
     trainer = Trainer(method, TorchvisionClassifier(), dataset, settings, 0, torch.device("cpu"))
-    encoding = timed(lambda: trainer.encoded)
-    index, train, module = torch.arange(len(dataset.train)), trainer.encoded.train, trainer.module
+    encoding = timed(lambda: trainer.view)
+    index, train, learner = torch.arange(len(dataset.train)), trainer.view.train, trainer.learner
 
     def cached() -> None:
         for part in index.split(settings.batch_size):
@@ -54,15 +57,15 @@ def compare_epochs(root: Path) -> None:
             behind = train.assignment[part]
             with torch.no_grad():
                 shown = [dataset.train.batch(part, column).image for column in behind.unbind(1)]
-                features = torch.stack([module.features(image) for image in shown], dim=1)
-            known = train.batch(part)
-            batch = Batch(features, known.mask, known.label, known.background, known.place)
-            terms = method.loss(module, batch, stream(0, "draws"))
-            trainer.optimizer.zero_grad()
+                features = torch.stack([features_of(learner, image) for image in shown], dim=1)
+            batch = replace(train.batch(part), image=features)
+            terms = method.loss(learner, batch, stream(0, "draws"))
+            learner.zero_grad()
             torch.stack(list(terms.values())).sum().backward()
-            trainer.optimizer.step()
+            for optimizer in trainer.optimizers:
+                optimizer.step()
 
-    module.train()
+    learner.train()
     quick = [timed(cached) for _ in range(ROUNDS)]
     slow = timed(every_time)
     print(f"an epoch of {len(index)} photographs at {SIZE} px with {method.swaps} swaps, resnet18 frozen, one core")
@@ -71,21 +74,23 @@ def compare_epochs(root: Path) -> None:
     print(f"  ratio {slow / median(quick):.0f} (aim: at least 20)")
 
 
-def built(family: str) -> tuple[FlowEmbedding, FlowClassifier]:
+def built(family: str) -> tuple[FlowEmbedding, Learner]:
     method = FlowEmbedding(family=family, width=WIDTH, max_samples=SAMPLES)
-    backbone = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(WIDTH, CLASSES))
-    return method, method.build(backbone).eval()
+    classes = tuple(map(str, range(CLASSES)))
+    task = Task((1, 1, WIDTH), classes, (*classes, "none"), 1)
+    return method, build_learner(method, task, Classifier(nn.Flatten(), nn.Linear(WIDTH, CLASSES))).eval()
 
 
 def compare_curve() -> None:
     """The accuracy at every number of samples, against a vote over the largest number alone."""
-    method, module = built("affine_coupling")
+    method, learner = built("affine_coupling")
+    module = flow_of(learner)
     features = torch.randn(IMAGES, WIDTH)
     noise, classes = sampling_noise(SAMPLES, WIDTH), sampling_classes(SAMPLES, CLASSES)
 
     @torch.no_grad()
     def curve() -> None:
-        method.curve(module, features)
+        method.predict(learner, features).by_samples()
 
     @torch.no_grad()
     def largest() -> None:
@@ -108,7 +113,8 @@ def show_families() -> None:
     """Sampling alone, by family."""
     print(f"{SAMPLES} samples x {IMAGES} images x {WIDTH} dimensions, one core")
     for family in flow_families:
-        method, module = built(family)
+        method, learner = built(family)
+        module = flow_of(learner)
         start = module.embed(torch.randn(IMAGES, WIDTH))
         noise, classes = sampling_noise(SAMPLES, WIDTH), sampling_classes(SAMPLES, CLASSES)
 

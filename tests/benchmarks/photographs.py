@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import typer
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
@@ -30,6 +30,8 @@ from bgbias.data.photographs.augmentation import words
 from bgbias.data.photographs.bank import File, list_files
 from bgbias.data.photographs.reader import Reader
 from bgbias.methods.dynamic_replacement import DynamicReplacement
+from bgbias.methods.method import Learner
+from bgbias.models.model import Classifier
 from bgbias.randomness import stream
 from study.cluster.process import set_up
 
@@ -63,10 +65,11 @@ def compare_batches(root: Path, dataset: Dataset) -> None:
 
 def epoch(dataset: Dataset) -> None:
     """Every training picture once, as the training loop has them with dynamic replacement."""
-    method, draws, train = DynamicReplacement(p=P), stream(0, "draws"), dataset.train
-    for index in torch.randperm(len(train)).split(BATCH_SIZE):
-        background = method.assign(train.assignment[index], train.backgrounds, draws)
-        dataset.training_batch(index, background, draws)
+    method, draws = DynamicReplacement(p=P), stream(0, "draws")
+    learner = Learner(Classifier(nn.Identity(), nn.Identity()), nn.Module())
+    for index in torch.randperm(len(dataset.train)).split(BATCH_SIZE):
+        examples = dataset.training_examples(index, draws)
+        examples.on(method.assign(learner, examples, draws))
 
 
 def conventional_epoch(root: Path) -> Callable[[], None]:
@@ -159,12 +162,15 @@ started = time.perf_counter()
 from pathlib import Path
 import torch
 from bgbias.data.datasets.imagenet9 import Imagenet9
+from bgbias.methods.method import Learner
+from bgbias.models.model import Classifier
 from bgbias.randomness import stream
 from study.cluster.process import set_up
 imported = time.perf_counter()
 dataset = Imagenet9(size={size}).load(Path({root!r}))
 index = torch.arange(64)
-dataset.training_batch(index, dataset.train.assignment[index], stream(0, "draws"))
+examples = dataset.training_examples(index, stream(0, "draws"))
+examples.on(examples.background)
 ready = time.perf_counter()
 dataset.train.batch(torch.arange(len(dataset.train))).image.sum()
 print(imported - started, ready - imported)

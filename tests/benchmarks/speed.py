@@ -95,7 +95,7 @@ def bare_step(config: RunConfig, dataset: Dataset) -> Callable[[], None]:
     """What one would write by hand: the biased images composed once, into one tensor."""
     everything = dataset.train.batch(torch.arange(len(dataset.train)))
     images, labels = everything.image, everything.label
-    model = config.model.build(dataset.image_shape, len(dataset.classes))
+    model = config.model.build(dataset.task)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     batches = endless_batches(len(labels))
 
@@ -174,7 +174,7 @@ def train_alone(flat: dict[str, object]) -> float:
     trainer = Trainer(config.method, config.model, dataset, config.training, config.seed, CPU)
     for _ in range(config.training.epochs):
         trainer.train_epoch()
-        evaluate(trainer.method, trainer.module, trainer.dataset)
+        evaluate(trainer.method, trainer.learner, trainer.view, config.evaluation.chosen())
     return time.perf_counter() - started
 
 

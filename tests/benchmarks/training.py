@@ -16,10 +16,13 @@ from typing import Annotated
 
 import torch
 import typer
+from torch import nn
 
 from bgbias.data.dataset import Dataset
 from bgbias.data.datasets.imagenet9 import Imagenet9
 from bgbias.methods.dynamic_replacement import DynamicReplacement
+from bgbias.methods.method import Learner
+from bgbias.models.model import Classifier
 from bgbias.models.torchvision_classifier import TorchvisionClassifier
 from bgbias.randomness import stream
 from bgbias.training import Trainer, Training, choose_device
@@ -85,11 +88,14 @@ def main(
 
 def show_batches(dataset: Dataset, index: torch.Tensor, steps: int) -> None:
     """Finished batches alone: composed, cropped, mirrored, jittered."""
-    draws, train = stream(0, "draws", device=index.device), dataset.train
+    draws, learner = (
+        stream(0, "draws", device=index.device),
+        Learner(Classifier(nn.Identity(), nn.Identity()), nn.Module()),
+    )
 
     def finish() -> None:
-        background = METHOD.assign(train.assignment[index], train.backgrounds, draws)
-        dataset.training_batch(index, background, draws)
+        examples = dataset.training_examples(index, draws)
+        examples.on(METHOD.assign(learner, examples, draws))
 
     rate = in_turns({"finish": finish}, index, steps)["finish"]
     print(f"  finished batches            {rate:8.0f} images/s (aim on a GPU: at least 20,000)")
@@ -98,7 +104,7 @@ def show_batches(dataset: Dataset, index: torch.Tensor, steps: int) -> None:
 def stepping(trainer: Trainer, index: torch.Tensor) -> Callable[[], None]:
     """One training step on the examples at `index`."""
     draws = stream(0, "draws", device=index.device)
-    trainer.module.train()
+    trainer.learner.train()
 
     def step() -> None:
         trainer.step(index, draws)
