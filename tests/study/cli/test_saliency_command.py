@@ -1,15 +1,16 @@
 """`study saliency` on small checkpoints: what it prints, what it draws, and what it refuses."""
 
+import dataclasses
 import json
 
 import pytest
 import torch
+from made_learners import black_backgrounds, foregrounds_of
 from PIL import Image
 
 from bgbias.config import RunConfig
 from bgbias.data.dataset import Variant
 from bgbias.evaluation import saliency
-from bgbias.types import Backgrounds, Foregrounds
 from study.inspect.saliency import class_by_class, same_objects
 from study.training import single
 
@@ -161,8 +162,9 @@ def test_a_checkpoint_of_another_dataset_is_not_compared(study, checkpoints, tmp
 
 
 def variant(source, label):
-    front = Foregrounds(torch.zeros(len(source), 1, 1, 1), torch.ones(1), torch.tensor(label), torch.tensor(source))
-    return Variant(front, Backgrounds(torch.zeros(1), torch.zeros(0)), torch.zeros(len(source)))
+    front = foregrounds_of(torch.zeros(len(source), 1, 1, 1), torch.tensor(label))
+    front = dataclasses.replace(front, source=torch.tensor(source))
+    return Variant(front, black_backgrounds(2), torch.zeros(len(source), dtype=torch.int64))
 
 
 def test_the_same_objects_are_found_in_every_variant():
