@@ -23,7 +23,7 @@ from study.space import load_space, space_names
 
 CPU = torch.device("cpu")
 EXTRA = {
-    "afr": [{"data": "validation", "anchor": 1e-3, "gamma": 0.0}],
+    "afr": [{"held_out": 0.5, "anchor": 1e-3, "gamma": 0.0}],
     "balanced": [{"by": "class"}, {"how": "subsample"}],
     "cb_last_layer": [{"data": "train"}],
     "dfr": [{"data": "train", "draws": 2}],
