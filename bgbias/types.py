@@ -152,7 +152,7 @@ class Batch:
     index:      [B] int64, which training example each is, in 0..N-1
     background: [B] int64, which background each stands on, or `NO_BACKGROUND`, or `OWN_BACKGROUND`
     place:      [B] int64, the class of that background, or `NO_BACKGROUND`
-    places:     P
+    backgrounds: all that they may stand on
     compose:    from backgrounds [B] int64 to the same objects and crops on those
 
     A method's `view` may replace pictures by what a frozen body makes of them: image [B, F] features, or with n copies
@@ -165,7 +165,7 @@ class Batch:
     index: Tensor
     background: Tensor
     place: Tensor
-    places: int
+    backgrounds: Backgrounds = field(repr=False, compare=False)
     compose: Callable[[Tensor], "Batch"] = field(repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -174,7 +174,7 @@ class Batch:
     @property
     def group(self) -> Tensor:
         """The (class, place) cell of each example, label x (P + 1) + place: int64 of the shape of `place`."""
-        return group_of(self.label, self.place, self.places)
+        return group_of(self.label, self.place, self.backgrounds.places)
 
     def on(self, background: Tensor) -> "Batch":
         """The same objects and crops on other backgrounds ([B] int64)."""

@@ -6,7 +6,7 @@ from study.space import SearchSpace
 SPACE = SearchSpace(
     method=GradientPenalty,
     params={
-        "method/form": CategoricalDistribution(["log_probability", "aggregated"]),
+        "method/form": CategoricalDistribution(["log_probability", "aggregated", "rrr", "gradmask"]),
         "method/weight": FloatDistribution(1e-4, 1e1, log=True),
         "method/dilation": IntDistribution(0, 4),
         "method/dimming": FloatDistribution(0.0, 1.0),

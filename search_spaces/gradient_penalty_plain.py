@@ -12,7 +12,7 @@ SPACE = SearchSpace(
         "method/dilation": IntDistribution(0, 4),
     },
     fixed={
-        "method/form": "plain",
+        "method/form": "reproduced",
         "model/name": "small_cnn",
         "training/learning_rate": 1e-3,
         "training/batch_size": 32,

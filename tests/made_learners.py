@@ -44,7 +44,7 @@ def batch_of(image: Tensor, mask: Tensor, label: Tensor | None = None) -> Batch:
     """A batch of examples 0 to B - 1, each on the background of its number, which is a class of its own."""
     number = torch.arange(len(image))
     label = torch.zeros_like(number) if label is None else label
-    return Batch(image, mask, label, number, number, number, len(image), not_composed)
+    return Batch(image, mask, label, number, number, number, black_backgrounds(len(image)), not_composed)
 
 
 def not_composed(background: Tensor) -> Batch:

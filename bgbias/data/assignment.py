@@ -4,12 +4,13 @@ An assignment is int64 [N], an index into the backgrounds for every foreground, 
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
-from bgbias.types import NO_BACKGROUND
+from bgbias.types import NO_BACKGROUND, Batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,30 +65,54 @@ def of_random_class(n: int, background_label: Tensor, generator: Generator) -> T
     return of_class(classes[draw], background_label, generator)
 
 
+def other_class(given: Tensor, background_label: Tensor, generator: Generator) -> Tensor:
+    """For each given class ([N] int64) a random other class that has backgrounds: [N] int64.
+
+    Args:
+        background_label: [M] int64, of two classes at least.
+    """
+    classes = by_class(background_label).classes
+    step = torch.randint(1, len(classes), (len(given),), generator=generator, device=generator.device)
+    return classes[(torch.searchsorted(classes, given) + step) % len(classes)]
+
+
+def elsewhere(batch: Batch, generator: Generator) -> Tensor:
+    """For each example of a batch a random background of a class that it does not stand on: [B] int64."""
+    place = batch.backgrounds.place
+    return of_class(other_class(batch.place, place, generator), place, generator)
+
+
 def none(n: int) -> Tensor:
     """No background for any of n foregrounds."""
     return torch.full((n,), NO_BACKGROUND)
 
 
-def biased(label: Tensor, background_label: Tensor, strength: float, generator: Generator) -> Tensor:
+def biased(label: Tensor, background_label: Tensor, strength: float | Sequence[float], generator: Generator) -> Tensor:
     """The training bias: a share `strength` of foregrounds stands on its own class's background.
 
     The others, exactly `round((1 - strength) * N)` of them chosen at random, stand on a background of a random
-    other class.
+    other class. With a strength for each class, so do `round((1 - strength) * n)` of each class's n.
 
     Args:
         label: [N] int64 foreground classes.
         background_label: [M] int64, with two classes at least where strength < 1.
-        strength: in [0, 1].
+        strength: in [0, 1], one for all or K.
 
     Returns:
         [N] int64 indices into the M backgrounds.
     """
     wanted = label.clone()
-    unbiased = torch.randperm(len(label), generator=generator)[: round((1 - strength) * len(label))]
+    everything = torch.arange(len(label))
+    parts = [(everything, strength)] if isinstance(strength, float | int) else by_strength(label, strength)
+    chosen = [
+        rows[torch.randperm(len(rows), generator=generator)[: round((1 - share) * len(rows))]] for rows, share in parts
+    ]
+    unbiased = torch.cat(chosen)
     if len(unbiased):
-        classes = by_class(background_label).classes
-        step = torch.randint(1, len(classes), (len(unbiased),), generator=generator)
-        position = torch.searchsorted(classes, label[unbiased])
-        wanted[unbiased] = classes[(position + step) % len(classes)]
+        wanted[unbiased] = other_class(label[unbiased], background_label, generator)
     return of_class(wanted, background_label, generator)
+
+
+def by_strength(label: Tensor, strength: Sequence[float]) -> list[tuple[Tensor, float]]:
+    """The rows of each class with its strength."""
+    return [((label == number).nonzero()[:, 0], share) for number, share in enumerate(strength)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Generator, Tensor
@@ -17,7 +17,6 @@ from torch import Generator, Tensor
 from bgbias.components import Component
 from bgbias.data.compose import pasted, unit
 from bgbias.data.masks import dilate
-from bgbias.data.photographs.augmentation import Augmentation
 from bgbias.errors import SettingError
 from bgbias.randomness import stream
 from bgbias.types import OWN_BACKGROUND, Backgrounds, Batch, Examples, Foregrounds, Mover, Rows, S, Task, at, group_of
@@ -68,7 +67,7 @@ class Variant:
             compose: from backgrounds [B] int64 to the same objects and crops on those.
         """
         label, places = self.foregrounds.label[index], self.places(index, background)
-        return Batch(image, mask, label, index, background, places, self.backgrounds.places, compose)
+        return Batch(image, mask, label, index, background, places, self.backgrounds, compose)
 
     def places(self, index: Tensor, background: Tensor) -> Tensor:
         """The class of each example's background: int64 of the shape of `background`, [B] or [B, n]."""
@@ -167,6 +166,20 @@ class Released(Variant):
         return dataclasses.replace(super().tensors_to(move), pictures=_moved(self.pictures, move))
 
 
+class Augmenter(Protocol):
+    """Changes training pictures each time they are seen (`bgbias.data.photographs.augmentation.Augmentation`)."""
+
+    def draw(self, n: int, side: int, rng: Generator) -> Any:
+        """What happens to n pictures of so many pixels a side."""
+
+    def finish(
+        self, front: Foregrounds, back: Backgrounds, index: Tensor, background: Tensor, drawn: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Images [B, C, H, W] float and masks [B, 1, H, W] bool of the examples at `index` ([B] int64) on the given
+        backgrounds ([B] int64), by what was drawn for them."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """What a method trains on and is judged on. Equal to itself alone.
@@ -192,7 +205,7 @@ class Dataset:
     validation: Mapping[str, Variant]
     test: Mapping[str, Variant]
     gaps: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
-    augmentation: Augmentation | None = None
+    augmentation: Augmenter | None = None
     source_names: tuple[str, ...] = ()
     test_background_names: tuple[str, ...] = ()
     body_train: Variant | None = None

@@ -23,13 +23,13 @@ class DynamicReplacement(Method):
         return redraw(examples.background, examples.backgrounds.place, self.p, rng)
 
 
-def redraw(background: Tensor, background_place: Tensor, p: float, generator: Generator) -> Tensor:
+def redraw(background: Tensor, background_place: Tensor, p: float | Tensor, generator: Generator) -> Tensor:
     """With chance p each, a background of a random class instead of the one given.
 
     Args:
         background: [B] int64, an assignment.
         background_place: [M] int64.
-        p: in [0, 1].
+        p: in [0, 1], one for all or [B].
         generator: on the tensors' device.
     """
     drawn = of_random_class(len(background), background_place, generator)

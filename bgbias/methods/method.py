@@ -9,7 +9,7 @@ beside the loop       optimizers, notes, predict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from bgbias.training import Training
 
 CROSS_ENTROPY = "cross_entropy"
+
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,17 @@ def logits_of(method: Method, learner: Learner, image: Tensor) -> Tensor:
     """A method's logits [B, K] of images [B, C, H, W], or of their features [B, F]."""
     found = method.predict(learner, image)
     return found.logits if isinstance(found, Answers) else found
+
+
+def own_of(learner: Learner, kind: type[M]) -> M:
+    """What a method's `build` made for a learner.
+
+    Raises:
+        TypeError: another method made it.
+    """
+    if not isinstance(learner.own, kind):
+        raise TypeError(f"the method needs the {kind.__name__} that it builds, but got {type(learner.own).__name__}")
+    return learner.own
 
 
 def build_learner(method: Method, task: Task, classifier: Classifier) -> Learner:

@@ -12,7 +12,7 @@ import torch
 from bgbias.config import RunConfig
 from bgbias.evaluation.accuracy import accuracy, predict
 from bgbias.methods import methods
-from bgbias.methods.combined import combined, overrides
+from bgbias.methods.combined import overrides
 from bgbias.methods.method import Method, logits_of
 from bgbias.metrics import IMAGES_PER_SECOND
 from bgbias.models.compact_cnn import CompactCnn
@@ -30,9 +30,18 @@ EXTRA = {
     "group_dro": [{"adjustment": 2.0}],
     "gradient_penalty": [
         {"form": "plain"},
+        {"form": "reproduced"},
+        {"form": "rrr"},
+        {"form": "gradmask"},
         {"form": "log_probability"},
         {"form": "aggregated", "smoothing": 2, "dilation": 1, "dimming": 0.5},
     ],
+    "background_matrix": [{"rule": "balancing"}],
+    "clad": [{"positive_weight": 1.0, "queue": 3}],
+    "counterfactual": [{"distance": "squared_logits"}],
+    "learned_replacement": [{"rule": rule} for rule in ("heuristic", "cuda", "rising", "falling", "cosine")],
+    "replaced_class_penalty": [{"form": "log_odds"}],
+    "worst_of_k": [{"k": 2, "mix": 1.0, "otherwise": "random"}],
     "flow_embedding": [
         {"family": "masked_autoregressive", "width": 8, "swaps": 1, "own_weight": 0.9},
         {"family": "spline_coupling", "depth": 2, "swaps": 2, "vote": "mean_probability", "max_samples": 4},
@@ -51,7 +60,7 @@ SMALL = [
 ]
 COMBINATIONS = [
     methods.find("dynamic_replacement+gradient_penalty"),
-    combined((small_methods.SmallWorstOfK, small_methods.SmallConsistency)),
+    methods.find("worst_of_k+counterfactual"),
     methods.find("group_dro+dynamic_replacement"),
     methods.find("cb_last_layer+group_dro"),
 ]
@@ -253,16 +262,3 @@ def test_no_hook_has_a_single_user():
 @pytest.mark.parametrize("kind", SMALL)
 def test_a_method_of_the_field_takes_one_class_of_at_most_sixty_lines(kind):
     assert len(inspect.getsource(kind).splitlines()) <= 60
-
-
-def test_the_worst_of_k_backgrounds_is_what_brute_force_finds(few):
-    run = trainer("small_worst_of_k", {"k": 3}, few)
-    examples = few.training_examples(torch.arange(20), stream(0, "draws"))
-    chosen = run.method.assign(run.learner, examples, stream(1, "assign"))
-    drawn = torch.randint(10, (3, 20), generator=stream(1, "assign"))
-    for row in range(20):
-        losses = []
-        for candidate in drawn[:, row]:
-            logits = run.learner(few.train.batch(torch.tensor([row]), candidate[None]).image)
-            losses.append(-logits.log_softmax(1)[0, examples.label[row]].item())
-        assert losses[drawn[:, row].tolist().index(chosen[row].item())] == pytest.approx(max(losses))

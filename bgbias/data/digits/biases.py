@@ -1,8 +1,10 @@
 """Turning plain digits into a dataset whose background gives the class away."""
 
 from collections.abc import Callable
+from typing import Annotated, Any
 
 import torch
+from pydantic import BeforeValidator
 from torch import Tensor
 
 from bgbias.data import assignment
@@ -23,6 +25,33 @@ PALETTES = {
 }  # fmt: skip
 """RGB per class. `reproduced` is the 2022 study's (its colours 2 and 3 differ by 10 in blue alone); in
 `separated` any two colours differ by at least 127 in some channel."""
+
+
+def checked_strength(given: Any) -> Any:
+    """A strength in [0, 1], or ten with commas between as text.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    parts = str(given).split(",")
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, len(CLASSES)) or not all(0 <= number <= 1 for number in numbers):
+        raise ValueError(
+            f"must be a number in [0, 1], or {len(CLASSES)} of them with commas between, one for each class"
+        )
+    return numbers[0] if len(numbers) == 1 else ",".join(part.strip() for part in parts)
+
+
+Strength = Annotated[float | str, BeforeValidator(checked_strength)]
+"""The share of training images that carry the bias, one for all classes or ten with commas between."""
+
+
+def strengths(strength: float | str) -> float | list[float]:
+    """A checked strength as one number or one for each class."""
+    return [float(part) for part in strength.split(",")] if isinstance(strength, str) else strength
 
 
 def one_pixel_mask(image: Tensor) -> Tensor:
@@ -56,14 +85,14 @@ def biased_dataset(
     digits: DigitSplits,
     mask: Callable[[Tensor], Tensor],
     backgrounds: Backgrounds,
-    strength: float,
+    strength: float | str,
     seed: int,
 ) -> Dataset:
     """Train with the bias at `strength`; validate and test on `original`, `shuffled` and `removed`.
 
     Args:
         mask: images [N, 1, H, W] uint8 to foreground masks [N, 1, H, W] bool.
-        strength: share of training images on their own class's background, in [0, 1].
+        strength: share of training images on their own class's background, as `checked_strength` gives it.
         seed: of the assignments, so that every run is judged on the same pictures.
     """
 
@@ -71,7 +100,7 @@ def biased_dataset(
         return Foregrounds(part.image, mask(part.image), part.label, part.source, place=part.label)
 
     front = cut(digits.train)
-    bias = assignment.biased(front.label, backgrounds.place, strength, stream(seed, "train bias"))
+    bias = assignment.biased(front.label, backgrounds.place, strengths(strength), stream(seed, "train bias"))
     return Dataset(
         name=name,
         classes=CLASSES,

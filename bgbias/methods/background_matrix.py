@@ -1,0 +1,159 @@
+"""A matrix of classes and background classes: how often each class is shown on each background."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor, nn
+
+from bgbias.components import NonNegative, Positive, Share, component
+from bgbias.data.assignment import of_class
+from bgbias.data.dataset import Dataset, Variant
+from bgbias.errors import SettingError
+from bgbias.methods.background_answers import background_answers
+from bgbias.methods.method import CROSS_ENTROPY, Learner, Method, Notes, Stage, own_of
+from bgbias.models.model import Classifier
+from bgbias.table import Table
+from bgbias.types import Batch, Examples, Task
+
+
+class Cells(nn.Module):
+    """
+    share: [K, P] >= 0, rows of sum 1: how often an example of class c that is replaced is put on place d
+    count: [K, P], training examples of each cell
+    available: [P] bool, which places have backgrounds
+    answers: [P, K], what is predicted from backgrounds alone, of the rule `balancing`
+    """
+
+    share: Tensor
+    count: Tensor
+    available: Tensor
+    answers: Tensor
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.classes, self.places = task.classes, task.places[:-1]
+        shape = len(self.classes), len(self.places)
+        self.register_buffer("share", torch.full(shape, 1 / shape[1]))
+        self.register_buffer("count", torch.zeros(shape))
+        self.register_buffer("available", torch.ones(shape[1], dtype=torch.bool))
+        self.register_buffer("answers", torch.zeros(shape[1], shape[0]))
+
+    @property
+    def uniform(self) -> Tensor:
+        """[P], alike for all places that have backgrounds."""
+        return self.available / self.available.sum()
+
+
+@component
+class BackgroundMatrix(Method):
+    """With chance `replaced` an example of class c stands on place d, drawn from the row T[c, :] of a learned matrix.
+
+    rule: how T follows from training; `floor` of it is uniform in both
+        `adversarial`: each batch, T[c, d] <- T[c, d] exp(step (L[c, d] + adjustment / sqrt(n[c, d]))), divided by its
+            row's sum; L is the cell's mean loss in the batch, n its training examples (at least 1): group DRO over the
+            cells, each class for itself
+        `balancing`: before each epoch, so that what is predicted from the background alone is as frequent in every
+            class as over all, q[s]: T[c, d] is proportional to sum_s max(0, q[s] - (1 - replaced) P[s | c]) P(d | s),
+            with P[s | c] the share of prediction s among the backgrounds that c has in training
+    replaced: in [0, 1], chance of replacement
+    step: > 0, of `adversarial`; published 0.01
+    adjustment: >= 0, of `adversarial`; published 0 to 5
+    floor: in [0, 1], share of T that is uniform over the places, so that no cell is lost
+
+    Supervision: mask, background
+    Cost: ERM's; `balancing` 64 pictures of each background class for each epoch more
+    Sources: further work of "Mitigating image background bias in DNN" (2022); S. Sagawa et al., "Distributionally
+    Robust Neural Networks for Group Shifts", 2020 (arXiv 1911.08731), for `adversarial`; the aim of `balancing` is
+    that of FG-CCDB (arXiv 2505.06831), there reached by weights of real pictures, here by composed ones.
+    """
+
+    rule: Literal["adversarial", "balancing"] = "adversarial"
+    replaced: Share = 0.5
+    step: Positive = 0.01
+    adjustment: NonNegative = 0.0
+    floor: Share = 0.1
+
+    def build(self, task: Task, classifier: Classifier) -> Cells:
+        return Cells(task)
+
+    def stages(self, epochs: int) -> Sequence[Stage]:
+        return (Stage(1), *[Stage(1, same_view=True)] * (epochs - 1))
+
+    def enter(self, stage: int, learner: Learner, dataset: Dataset, rng: Generator) -> None:
+        own = own_of(learner, Cells)
+        if stage == 0:
+            own.count.copy_(dataset.training_groups[:, :-1])
+            own.available.copy_(torch.bincount(dataset.train.backgrounds.place, minlength=len(own.places)) > 0)
+            own.share.copy_(own.uniform.expand_as(own.share))
+        if self.rule == "balancing":
+            own.answers.copy_(background_answers(learner, dataset, rng))
+            share = balanced(own.count, own.answers, own.available, self.replaced)
+            own.share.copy_(torch.lerp(share, own.uniform.expand_as(share), self.floor))
+
+    def assign(self, learner: Learner, examples: Examples, rng: Generator) -> Tensor:
+        own = own_of(learner, Cells)
+        drawn = torch.multinomial(own.share[examples.label], 1, generator=rng)[:, 0]
+        replaced = torch.rand(len(examples), generator=rng, device=rng.device) < self.replaced
+        return torch.where(replaced, of_class(drawn, examples.backgrounds.place, rng), examples.background)
+
+    def weigh(self, learner: Learner, batch: Batch, terms: Mapping[str, Tensor]) -> Tensor | None:
+        if self.rule == "adversarial":
+            own, loss = own_of(learner, Cells), terms[CROSS_ENTROPY].detach().float()
+            if loss.ndim == 0:
+                raise SettingError(
+                    f"{self.name()} needs the cross-entropy of each example, but the method it is combined with gives "
+                    "their mean: choose another method"
+                )
+            mean = cell_means(loss, batch.label, batch.place, own.share.shape)
+            share = raised(own.share, mean, own.count, self.step, self.adjustment)
+            own.share.copy_(torch.lerp(share, own.uniform.expand_as(share), self.floor))
+        return None
+
+    def notes(self, learner: Learner, validation: Mapping[str, Variant]) -> Notes:
+        own = own_of(learner, Cells)
+        tables = {"background_matrix": Table.of(own.share, own.classes, own.places)}
+        if self.rule == "balancing":
+            tables["background_answers"] = Table.of(own.answers, own.places, own.classes)
+        return Notes(tables=tables)
+
+
+def cell_means(loss: Tensor, label: Tensor, place: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The mean loss of each (class, place) cell in a batch, [K, P]; 0 where it has no example.
+
+    Args:
+        loss: [B]; label: [B] int64; place: [B] int64, of which those < 0 do not count; shape: (K, P).
+    """
+    classes, places = shape
+    there = (place >= 0).float()
+    cell = label * places + place.clamp(min=0)
+    zeros = torch.zeros(classes * places, device=loss.device)
+    total, count = zeros.index_add(0, cell, loss * there), zeros.index_add(0, cell, there)
+    return (total / count.clamp(min=1)).view(classes, places)
+
+
+def raised(share: Tensor, loss: Tensor, count: Tensor, step: float, adjustment: float) -> Tensor:
+    """T exp(step (L + adjustment / sqrt(n))), divided by each row's sum: [K, P]; a cell of share 0 keeps it.
+
+    Args:
+        share, loss, count: [K, P] >= 0; counts below 1 are taken as 1.
+    """
+    return (share.log() + step * (loss + adjustment / count.clamp(min=1).sqrt())).softmax(dim=1)
+
+
+def balanced(count: Tensor, answers: Tensor, available: Tensor, replaced: float) -> Tensor:
+    """The rule `balancing` of `BackgroundMatrix`: [K, P], rows of sum 1.
+
+    Args:
+        count: [K, P] training examples of each cell.
+        answers: [P, K] shares of predictions from backgrounds of each place.
+        available: [P] bool, which places have backgrounds.
+        replaced: in [0, 1].
+    """
+    uniform = available / available.sum()
+    of_class = count / count.sum(dim=1, keepdim=True).clamp(min=1) @ answers
+    overall = count.sum(dim=0) / count.sum().clamp(min=1) @ answers
+    lacking = (overall - (1 - replaced) * of_class).clamp(min=0)
+    found = lacking @ (answers / answers.sum(dim=0).clamp(min=1e-12)).T * available
+    total = found.sum(dim=1, keepdim=True)
+    return torch.where(total > 0, found / total.clamp(min=1e-12), uniform)
