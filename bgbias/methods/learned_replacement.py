@@ -113,7 +113,7 @@ class LearnedReplacement(Method):
             own.p.copy_(self.highest * background_answers(learner, dataset, rng).diagonal())
         elif self.rule == "cuda":
             accuracy = self.accuracy_by_strength(learner, dataset.train, own.level, rng)
-            own.level.copy_(next_level(own.level, accuracy, self.threshold))
+            own.level.copy_(next_level(own.level, accuracy, self.threshold, self.levels))
             own.p.copy_(self.highest * own.level / self.levels)
         elif self.rule == "bilevel":
             own.p.copy_(self.highest * own.logit.sigmoid())
@@ -170,15 +170,15 @@ def scheduled(rule: str, epoch: int, epochs: int) -> float:
     return {"rising": progress, "falling": 1 - progress, "cosine": (1 + math.cos(math.pi * progress)) / 2}[rule]
 
 
-def next_level(level: Tensor, accuracy: Tensor, threshold: float) -> Tensor:
-    """One level up where the accuracy at every strength up to the level exceeds the threshold, else one down, >= 0.
+def next_level(level: Tensor, accuracy: Tensor, threshold: float, highest: int) -> Tensor:
+    """One level up where the accuracy exceeds the threshold at every strength up to the level, else one down.
 
     Args:
-        level: [K] int64 >= 0; accuracy: [K, highest level + 1].
+        level: [K] int64 in 0..highest, as are the results; accuracy: [K, the highest of them + 1].
     """
     below = torch.arange(accuracy.shape[1], device=level.device) <= level[:, None]
     passed = ((accuracy > threshold) | ~below).all(dim=1)
-    return torch.where(passed, level + 1, (level - 1).clamp(min=0))
+    return torch.where(passed, level + 1, level - 1).clamp(0, highest)
 
 
 def answered(learner: Learner, variant: Variant, index: Tensor, background: Tensor) -> Tensor:

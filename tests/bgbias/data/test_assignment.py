@@ -2,7 +2,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from bgbias.data.assignment import biased, by_class, none, of_class, of_random_class
+from bgbias.data.assignment import biased, by_class, none, of_class, of_random_class, other_class
 from bgbias.randomness import stream
 
 BACKGROUND_LABEL = torch.tensor([2, 0, 1, 2, 0, 2])
@@ -87,3 +87,17 @@ def test_biased_is_a_function_of_its_stream_and_leaves_the_labels_alone():
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(label, torch.arange(1000) % 10)
+
+
+def test_a_strength_for_each_class_holds_in_each_class():
+    label = torch.arange(10).repeat(40)
+    strength = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 1.0]
+    chosen = biased(label, torch.arange(10), strength, stream(0, "test"))
+    own = torch.bincount(label[chosen == label], minlength=10)
+    assert own.tolist() == [round(40 * share) for share in strength]
+
+
+def test_another_class_is_any_other_that_has_backgrounds():
+    found = other_class(torch.tensor([0, 2, 5] * 400), torch.tensor([0, 2, 2, 5]), stream(0, "test")).view(400, 3)
+    assert [sorted(set(column.tolist())) for column in found.T] == [[2, 5], [0, 5], [0, 2]]
+    assert (found[:, 0] == 2).float().mean().item() == pytest.approx(0.5, abs=0.1)

@@ -3,6 +3,8 @@ from itertools import combinations
 import pytest
 import torch
 
+from bgbias.config import RunConfig
+from bgbias.data.datasets.colored import ColoredDigits
 from bgbias.data.digits.biases import PALETTES, colored_backgrounds, ink_mask, one_pixel_backgrounds, one_pixel_mask
 from bgbias.types import NO_BACKGROUND
 
@@ -108,3 +110,32 @@ def test_evaluation_does_not_depend_on_the_training_bias(load, split):
 def test_validation_and_test_are_shuffled_apart(load):
     dataset = load("colored-digits")
     assert not torch.equal(dataset.validation["shuffled"].assignment, dataset.test["shuffled"].assignment)
+
+
+TEN = "0.5,0.55,0.6,0.65,0.7,0.75,0.8,0.85,0.9,1.0"
+
+
+@pytest.mark.parametrize("name", ["colored-digits", "one-pixel-digits"])
+def test_a_strength_for_each_class_is_the_share_of_its_training_images_on_their_own_background(load, name):
+    train = load(name, strength=TEN).train
+    own = train.assignment == train.foregrounds.label
+    shares = [own[train.foregrounds.label == number].float().mean().item() for number in range(10)]
+    assert shares == pytest.approx([float(part) for part in TEN.split(",")], abs=0.005)
+
+
+@pytest.mark.parametrize(("given", "checked"), [(0.9, 0.9), ("0.9", 0.9), (1, 1.0), (TEN.replace(",", ", "), TEN)])
+def test_strengths_are_one_number_or_ten(given, checked):
+    assert ColoredDigits(strength=given).strength == checked
+
+
+@pytest.mark.parametrize("given", [1.5, "0.5,0.6", TEN + ",1", TEN.replace("1.0", "1.1"), "strong"])
+def test_other_strengths_are_refused(given):
+    with pytest.raises(ValueError, match=r"must be a number in \[0, 1\], or 10 of them with commas between"):
+        ColoredDigits(strength=given)
+
+
+def test_a_strength_for_each_class_passes_through_the_flat_form():
+    flat = {"dataset/name": "colored-digits", "method/name": "erm", "dataset/strength": TEN}
+    config = RunConfig.from_flat(flat)
+    assert config.to_flat()["dataset/strength"] == TEN
+    assert RunConfig.from_flat(config.to_flat()) == config

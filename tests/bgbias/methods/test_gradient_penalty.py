@@ -12,12 +12,18 @@ from bgbias.methods.gradient_penalty import (
     aggregated_energy,
     background_energy,
     background_norm,
+    background_slope,
     dim_backgrounds,
+    lead,
+    plain_norm,
 )
 from bgbias.randomness import stream
 
 CASES = {
     "plain": {"form": "plain"},
+    "reproduced": {"form": "reproduced"},
+    "rrr": {"form": "rrr"},
+    "gradmask": {"form": "gradmask"},
     "log_probability": {"form": "log_probability"},
     "aggregated": {"form": "aggregated"},
     "aggregated over windows of 1": {"form": "aggregated", "smoothing": 0},
@@ -28,7 +34,7 @@ every_case = pytest.mark.parametrize("case", CASES)
 RING = torch.tensor([[0, 0, 0], [0, 1, 0], [0, 0, 0]], dtype=torch.bool)[None, None]
 """The object is the centre."""
 COUNT = torch.arange(1.0, 10).reshape(1, 1, 3, 3)
-"""1 to 9; on the background their squares sum to 260 and they themselves to 40."""
+"""1 to 9; on the background, 8 pixels, their squares sum to 260 and they themselves to 40."""
 
 
 def test_background_norm_by_hand():
@@ -37,17 +43,27 @@ def test_background_norm_by_hand():
 
 def test_background_norm_is_taken_over_the_batch_at_once():
     gradient, mask = torch.cat([COUNT, 3 * COUNT]), RING.expand(2, 1, 3, 3)
-    assert background_norm(gradient, mask).item() == pytest.approx((260 + 9 * 260) ** 0.5)
+    assert background_norm(gradient, mask).item() == pytest.approx((260 + 9 * 260) ** 0.5 / 2)
+
+
+def test_plain_norm_by_hand():
+    gradient, mask = torch.cat([COUNT, 3 * COUNT]), RING.expand(2, 1, 3, 3)
+    assert plain_norm(gradient, mask).item() == pytest.approx(((8 * 260 + 8 * 9 * 260) / 2) ** 0.5)
+    assert plain_norm(gradient, mask).item() == pytest.approx((8 * 2) ** 0.5 * background_norm(gradient, mask).item())
+
+
+def test_background_slope_by_hand():
+    assert background_slope(torch.cat([COUNT, -COUNT], dim=1), RING).item() == 80
 
 
 def test_background_energy_by_hand():
     gradient = torch.cat([COUNT, -2 * COUNT], dim=1)
-    assert background_energy(gradient, RING).item() == 260 + 4 * 260
+    assert background_energy(gradient, RING).item() == 8 * (260 + 4 * 260)
 
 
 def test_background_energy_keeps_examples_apart():
     gradient, mask = torch.cat([COUNT, COUNT]), torch.cat([RING, torch.ones_like(RING)])
-    assert background_energy(gradient, mask).tolist() == [260, 0]
+    assert background_energy(gradient, mask).tolist() == [8 * 260, 0]
 
 
 def test_aggregated_energy_sums_before_it_squares():
@@ -65,8 +81,8 @@ def test_aggregated_energy_keeps_examples_apart():
 
 
 def test_aggregated_energy_over_windows_by_hand():
-    windows = [7, 16, 11, 22, 40, 28, 19, 34, 23]
-    expected = sum(window**2 for window in windows) / 9
+    windows = [7 / 3, 16 / 5, 11 / 3, 22 / 5, 28 / 5, 19 / 3, 34 / 5, 23 / 3]
+    expected = sum((8 * window) ** 2 for window in windows) / 8
     assert aggregated_energy(COUNT, RING, 1).item() == pytest.approx(expected)
 
 
@@ -80,9 +96,9 @@ def test_a_radius_across_the_picture_sums_over_all_of_it(radius):
     torch.testing.assert_close(aggregated_energy(gradient, mask, radius), aggregated_energy(gradient, mask, None))
 
 
-def test_radius_zero_is_the_energy_per_pixel():
+def test_radius_zero_is_the_energy_of_each_pixel_alone():
     gradient, mask = random_gradient((3, 2, 5, 4)), random_gradient((3, 1, 5, 4)) > 0.5
-    torch.testing.assert_close(aggregated_energy(gradient, mask, 0), background_energy(gradient, mask) / (5 * 4))
+    torch.testing.assert_close(aggregated_energy(gradient, mask, 0), background_energy(gradient, mask))
 
 
 def smooth_net(channels=2, side=3, classes=4):
@@ -134,29 +150,47 @@ def reference_penalty(case, net, batch, direction):
     label, rows = batch.label.numpy(), np.arange(len(batch))
 
     def cross_entropy(image):
-        return -log_probabilities(net, image)[rows, label].mean()
+        return -log_probabilities(net, image)[rows, label].sum()
+
+    def summed(image):
+        return log_probabilities(net, image).sum()
+
+    def ahead(image):
+        found = log_probabilities(net, image)
+        others = np.where(np.eye(found.shape[1], dtype=bool)[label], -np.inf, found)
+        return (found[rows, label] - others.max(axis=1)).sum()
 
     def along_direction(image):
         return (direction * log_probabilities(net, image)).sum()
 
     form = CASES[case]["form"]
-    gradient = central_differences(cross_entropy if form == "plain" else along_direction, batch.image.numpy())
+    functions = {"plain": cross_entropy, "reproduced": cross_entropy, "rrr": summed, "gradmask": ahead}
+    gradient = central_differences(functions.get(form, along_direction), batch.image.numpy())
     gradient = np.where(batch.mask.numpy(), 0, gradient)
+    background = ~batch.mask.numpy()[:, 0]
+    n = background.sum(axis=(1, 2))
+    squared = (gradient**2).sum(axis=(1, 2, 3))
+    if form == "reproduced":
+        return np.sqrt(squared.sum()) / len(batch)
     if form == "plain":
-        return np.sqrt((gradient**2).sum())
-    if form == "log_probability":
-        return (gradient**2).sum() / len(batch)
+        return np.sqrt((n * squared).mean())
+    if form == "gradmask":
+        return np.abs(gradient).sum() / len(batch)
+    if form in ("log_probability", "rrr"):
+        return (n * squared).mean()
     radius = CASES[case].get("smoothing")
     if radius is None:
         return (gradient.sum(axis=(2, 3)) ** 2).sum() / len(batch)
-    height, width = gradient.shape[2:]
-    total = 0.0
-    for row in range(height):
-        for column in range(width):
-            rows_near = slice(max(row - radius, 0), row + radius + 1)
-            columns_near = slice(max(column - radius, 0), column + radius + 1)
-            total += (gradient[:, :, rows_near, columns_near].sum(axis=(2, 3)) ** 2).sum()
-    return total / (height * width) / len(batch)
+    return windows_energy(gradient, background, radius)
+
+
+def windows_energy(gradient, background, radius):
+    n, total = background.sum(axis=(1, 2)), 0.0
+    for example, row, column in np.argwhere(background):
+        near = (slice(max(row - radius, 0), row + radius + 1), slice(max(column - radius, 0), column + radius + 1))
+        density = gradient[(example, slice(None), *near)].sum(axis=(1, 2)) / background[(example, *near)].sum()
+        total += n[example] * (density**2).sum()
+    return total / len(gradient)
 
 
 @every_case
@@ -172,7 +206,7 @@ def test_penalty_agrees_with_finite_differences_over_background_pixels(case):
 def test_its_gradient_agrees_with_finite_differences_over_parameters(case):
     net, batch = smooth_net(), random_batch()
     names, parameters = zip(*net.named_parameters(), strict=True)
-    gradients = torch.autograd.grad(penalty(case, net, batch), parameters)
+    gradients = torch.autograd.grad(penalty(case, net, batch), parameters, materialize_grads=True)
     for name, parameter, gradient in zip(names, parameters, gradients, strict=True):
 
         def moved(values, parameter=parameter):
@@ -203,7 +237,7 @@ def test_over_random_directions_the_energy_is_the_squared_jacobian():
     first = torch.zeros(copies, dtype=torch.int64)
     many = batch_of(one.image[first], one.mask[first], one.label[first])
     jacobian = jacobian_on_background(net, one)
-    squared = jacobian.square().sum().item()
+    squared = (~one.mask[0]).sum().item() * jacobian.square().sum().item()
     assert penalty("log_probability", net, many).item() == pytest.approx(squared, rel=0.04)
     squared = jacobian.sum(dim=(2, 3)).square().sum().item()
     assert penalty("aggregated", net, many).item() == pytest.approx(squared, rel=0.04)
@@ -238,7 +272,7 @@ def test_the_weight_scales_the_penalty_and_not_the_cross_entropy(case):
     torch.testing.assert_close(heavy["background_gradient"], 3 * light["background_gradient"])
     expected = -log_probabilities(net, batch.image.numpy())[np.arange(3), batch.label.numpy()]
     for terms in (light, heavy):
-        assert list(terms) == ["cross_entropy", "background_gradient"]
+        assert list(terms) == ["cross_entropy", "background_gradient", "background_gradient_raw"]
         assert terms["cross_entropy"].tolist() == pytest.approx(expected)
 
 
@@ -289,3 +323,85 @@ def test_without_dimming_the_batch_is_left_as_it_is():
     batch = batch_of(torch.rand(2, 3, 4, 4), torch.zeros(2, 1, 4, 4, dtype=torch.bool))
     method = GradientPenalty()
     assert method.augment(learner_of(smooth_net()), batch, torch.Generator()) is batch
+
+
+@every_case
+def test_the_raw_value_is_the_squared_sum_whatever_the_weight_and_trains_nothing(case):
+    net, batch = smooth_net(), random_batch()
+    raw = [terms_of(case, net, batch, weight=weight)["background_gradient_raw"] for weight in (0.0, 5.0)]
+    assert torch.equal(raw[0], raw[1])
+    assert not raw[0].requires_grad
+    if case == "rrr":
+        n = (~batch.mask).sum(dim=(1, 2, 3))
+        torch.testing.assert_close(terms_of(case, net, batch)["background_gradient"], n * raw[0])
+
+
+class Halved(nn.Module):
+    """Reads a picture of twice the side as one of the plain side."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, image):
+        return self.inner(nn.functional.avg_pool2d(image, 2))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case not in ("reproduced", "aggregated over windows of 3")])
+def test_a_weight_means_the_same_at_twice_the_side_and_twice_the_batch(case):
+    net, one = smooth_net(), random_batch()
+    two = batch_of(one.image.repeat(2, 1, 1, 1), one.mask.repeat(2, 1, 1, 1), one.label.repeat(2))
+    image, mask = (part.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3) for part in (one.image, one.mask))
+    large = batch_of(image, mask, one.label)
+    if case in ("log_probability", "aggregated", "aggregated over windows of 1"):
+        two = one
+    torch.testing.assert_close(penalty(case, net, two), penalty(case, net, one))
+    torch.testing.assert_close(penalty(case, Halved(net), large), penalty(case, net, one))
+
+
+def test_the_gradient_of_summed_log_probabilities_is_zero_where_they_are_uniform():
+    net, batch = smooth_net(), random_batch()
+    with torch.no_grad():
+        net[-1].weight.copy_(net[-1].weight[:1].expand(4, 5))
+    assert penalty("log_probability", net, batch).item() == pytest.approx(0, abs=1e-20)
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(18, 4)).double()
+    with torch.no_grad():
+        linear[1].bias.zero_()
+        linear[1].weight.sub_(linear[1].weight.mean(dim=0))
+    batch.image.zero_()
+    assert penalty("rrr", linear, batch).item() == pytest.approx(0, abs=1e-20)
+
+
+def test_the_gradient_of_summed_log_probabilities_of_a_linear_net():
+    batch = random_batch()
+    net = nn.Sequential(nn.Flatten(), nn.Linear(18, 4)).double()
+    weight, p = net[1].weight, net(batch.image).softmax(dim=1)
+    gradient = 4 * (weight.mean(dim=0) - p @ weight).view_as(batch.image)
+    expected = background_energy(gradient, batch.mask)
+    torch.testing.assert_close(terms_of("rrr", net, batch)["background_gradient"], expected)
+
+
+def test_the_lead_is_over_the_best_other_class():
+    logits = torch.tensor([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0]])
+    assert lead(logits, torch.tensor([0, 1])).tolist() == [1, -2]
+
+
+@every_case
+def test_the_penalty_alone_changes_the_weights(case):
+    net = smooth_net()
+    before = net[1].weight.detach().clone()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
+    penalty(case, net, random_batch()).backward()
+    optimizer.step()
+    assert not torch.equal(net[1].weight, before)
+
+
+def test_smoothing_of_photographs_at_full_size_is_the_sum_over_windows():
+    gradient = torch.randn(2, 3, 224, 224, generator=stream(0, "gradient"), dtype=torch.float64)
+    mask = torch.rand(2, 1, 224, 224, generator=stream(1, "mask")) < 0.3
+    found = aggregated_energy(gradient, mask, 20)
+    background, shown = gradient.masked_fill(mask, 0), (~mask).double()
+    window = nn.functional.avg_pool2d(torch.cat([background, shown], dim=1), 41, 1, 20, divisor_override=1)
+    n = shown.sum(dim=(1, 2, 3))
+    density = n[:, None, None, None] * window[:, :3] / window[:, 3:].clamp(min=1)
+    torch.testing.assert_close(found, (density * shown).square().sum(dim=(1, 2, 3)) / n)

@@ -1,0 +1,87 @@
+"""The matrix's two rules against hand-worked rows."""
+
+import math
+
+import pytest
+import torch
+
+from bgbias.errors import SettingError
+from bgbias.methods.background_matrix import BackgroundMatrix, balanced, cell_means, raised
+from bgbias.methods.method import build_learner
+from bgbias.models.compact_cnn import CompactCnn
+from bgbias.randomness import stream
+
+
+def test_cell_means_by_hand():
+    loss, label = torch.tensor([1.0, 3.0, 5.0, 7.0]), torch.tensor([0, 0, 1, 1])
+    found = cell_means(loss, label, place=torch.tensor([2, 2, 0, -1]), shape=(2, 3))
+    assert found.tolist() == [[0, 0, 2], [5, 0, 0]]
+
+
+def test_a_row_rises_where_its_loss_is_high_in_closed_form():
+    share = torch.tensor([[0.5, 0.5], [0.2, 0.8]])
+    found = raised(share, torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([[4.0, 4.0], [9.0, 9.0]]), 0.5, 3.0)
+    rise = math.exp(1.0)
+    assert found[0].tolist() == pytest.approx([rise / (1 + rise), 1 / (1 + rise)])
+    assert found[1].tolist() == pytest.approx([0.2, 0.8])
+
+
+def test_the_adjustment_favours_small_cells_and_lost_cells_stay_lost():
+    share, loss = torch.tensor([[0.5, 0.5, 0.0]]), torch.zeros(1, 3)
+    found = raised(share, loss, torch.tensor([[100.0, 0.0, 1.0]]), step=1.0, adjustment=2.0)
+    rise = math.exp(2.0 - 0.2)
+    assert found[0].tolist() == pytest.approx([1 / (1 + rise), rise / (1 + rise), 0])
+
+
+def test_balancing_fills_what_kept_examples_lack():
+    count, answers = 10 * torch.eye(3), torch.eye(3)
+    found = balanced(count, answers, torch.ones(3, dtype=torch.bool), replaced=0.5)
+    torch.testing.assert_close(found, (1 - torch.eye(3)) / 2)
+    found = balanced(count, answers, torch.ones(3, dtype=torch.bool), replaced=1.0)
+    torch.testing.assert_close(found, torch.full((3, 3), 1 / 3))
+    kept, replaced = 0.2, 0.8
+    found = balanced(count, answers, torch.ones(3, dtype=torch.bool), replaced)
+    torch.testing.assert_close(kept * torch.eye(3) + replaced * found, torch.full((3, 3), 1 / 3))
+
+
+def test_balancing_is_uniform_where_backgrounds_say_nothing():
+    answers = torch.tensor([[1.0, 0, 0]]).expand(3, 3)
+    found = balanced(10 * torch.eye(3), answers, torch.tensor([True, True, False]), replaced=0.5)
+    torch.testing.assert_close(found, torch.tensor([[0.5, 0.5, 0.0]]).expand(3, 3))
+
+
+def test_examples_stand_where_the_matrix_says(load):
+    dataset = load("colored-digits")
+    method = BackgroundMatrix(replaced=0.5)
+    learner = build_learner(method, dataset.task, CompactCnn().build(dataset.task))
+    method.enter(0, learner, dataset, stream(0, "enter"))
+    learner.own.share.copy_(torch.eye(10).roll(1, dims=1))
+    examples = dataset.training_examples(torch.arange(1000), stream(0, "examples"))
+    place = method.assign(learner, examples, stream(0, "assign"))
+    moved = place != examples.label
+    assert torch.equal(place[moved], (examples.label[moved] + 1) % 10)
+    assert moved.float().mean().item() == pytest.approx(0.5, abs=0.05)
+
+
+def test_hard_cells_are_drawn_more_and_the_floor_keeps_the_others(load):
+    dataset = load("colored-digits")
+    method = BackgroundMatrix(step=1.0, floor=0.1)
+    learner = build_learner(method, dataset.task, CompactCnn().build(dataset.task))
+    method.enter(0, learner, dataset, stream(0, "enter"))
+    batch = dataset.train.batch(torch.arange(200))
+    for _ in range(60):
+        assert method.weigh(learner, batch, {"cross_entropy": torch.ones(200)}) is None
+    share = learner.own.share
+    assert (share.diagonal() > 0.8).all()
+    assert 0.01 <= share.min() < 0.02
+    torch.testing.assert_close(share.sum(dim=1), torch.ones(10))
+    table = method.notes(learner, {}).tables["background_matrix"]
+    assert table.values[3][3] == pytest.approx(share[3, 3].item())
+
+
+def test_a_mean_in_place_of_each_examples_loss_is_refused(load):
+    dataset = load("colored-digits")
+    method = BackgroundMatrix()
+    learner = build_learner(method, dataset.task, CompactCnn().build(dataset.task))
+    with pytest.raises(SettingError, match="background_matrix needs the cross-entropy of each example"):
+        method.weigh(learner, dataset.train.batch(torch.arange(3)), {"cross_entropy": torch.ones(())})
