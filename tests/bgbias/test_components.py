@@ -65,12 +65,7 @@ def test_an_unknown_field_of_a_component_without_fields():
         (DynamicReplacement, {"p": -0.1}, "greater than or equal to 0", "-0.1"),
         (GradientPenalty, {"weight": -1}, "greater than or equal to 0", "-1"),
         (GradientPenalty, {"smoothing": -1}, "greater than or equal to 0", "-1"),
-        (
-            GradientPenalty,
-            {"form": "squared"},
-            "'plain', .* or 'gradmask'",
-            "'squared'",
-        ),
+        (GradientPenalty, {"form": "squared"}, "'aggregated', 'rrr' or 'gradmask'", "'squared'"),
         (Training, {"epochs": 0}, "greater than or equal to 1", "0"),
         (Training, {"epochs": "many"}, "valid integer", "'many'"),
         (Training, {"learning_rate": 0}, "greater than 0", "0"),
