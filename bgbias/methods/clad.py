@@ -54,7 +54,8 @@ class Clad(Method):
 
     r is the object of x on a background of another class; s is the cosine of the features that the head is given; the
     negatives n are the last features of other objects on backgrounds of x's class, of earlier batches.
-    The k-th place must be the background of the k-th class, as in ImageNet-9.
+    The k-th place must be the background of the k-th class, as in ImageNet-9. From a fresh network the contrast falls
+    only after some tens of epochs; in a few epochs the method is worse than ERM.
 
     contrast_weight: >= 0; published 1
     temperature: > 0, tau; published 0.2
