@@ -9,6 +9,7 @@ from torchvision.models import get_model
 
 from bgbias.data.datasets.imagenet9 import Imagenet9
 from bgbias.data.photographs.imagenet9_classes import CLASS_OF_IMAGENET
+from study import stopping
 from study.inspect import challenge
 from study.record.folder import StudyFolder
 
@@ -90,9 +91,11 @@ def test_a_stopped_challenge_goes_on_and_a_finished_one_is_not_repeated(study, c
 
     monkeypatch.setattr(challenge.BackgroundChallenge, "round", counted)
     monkeypatch.setattr(challenge, "SAVE_SECONDS", 0.0)
-    code, _, told = study("evaluate", checkpoint, "--challenge")
+    ways_on = []
+    monkeypatch.setattr(stopping, "on_stop", ways_on.append)
+    code, _, _ = study("evaluate", checkpoint, "--challenge")
     assert code == 130
-    assert "the same command goes on" in told
+    assert ways_on == ["the same command goes on"]
     code, printed, _ = study("evaluate", checkpoint, "--challenge", "--json")
     stopped = json.loads(printed)["challenge"]
     done = len(rounds)
