@@ -162,6 +162,12 @@ def best_value(history: Sequence[Metrics], metric: str) -> float:
     return value_of(best_metrics(history, metric), metric)
 
 
+def best_score(history: Sequence[Metrics], metric: str) -> float:
+    """A metric's score at its best epoch; NaN if it was never measured."""
+    metrics = best_metrics(history, metric)
+    return score(metrics, metric) if metrics else math.nan
+
+
 def values_of(history: Sequence[Metrics], objectives: Sequence[str]) -> list[float]:
     """What a trial reached: every objective at the epoch that is best for the first one."""
     metrics = best_metrics(history, objectives[0])

@@ -4,6 +4,7 @@ Ray keeps nothing that a study needs: both begin with what the study's folder ho
 """
 
 import json
+import math
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from ray.tune.search import Searcher
 from bgbias.config import DATA, RunConfig
 from study.cluster.ray_internals import stand_in
 from study.record.folder import SEARCH, StudyFolder
-from study.record.selection import Trial, best_metrics, score
+from study.record.selection import Trial, best_score
 from study.search.proposals import Proposals
 from study.search.trainable import EPOCH, SCORE, SETTINGS, TRIAL, VALUES, Result
 from study.settings import Settings
@@ -79,7 +80,10 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
 
 
 class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
-    """Successive halving that a resumed study takes up where it was, from the trials its folder holds."""
+    """Successive halving that a resumed study takes up where it was, from the trials its folder holds.
+
+    A trial that was not evaluated yet, such as one of JTT in its first stage, goes on.
+    """
 
     def __init__(self, folder: StudyFolder, space: str, objective: str, **kwargs: int) -> None:
         super().__init__(time_attr=EPOCH, metric=SCORE, mode="max", **kwargs)
@@ -100,6 +104,8 @@ class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
         super().on_trial_remove(tune_controller, own(trial))
 
     def _decide(self, trial: SimpleNamespace, result: Result) -> str:
+        if math.isnan(float(result[SCORE])):
+            return str(self.CONTINUE)
         decision: str = super().on_trial_result(None, trial, result)
         if decision == self.STOP:
             self._stopped.add(trial.trial_id)
@@ -109,7 +115,7 @@ class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
         trial = stand_in(recorded.trial_id)
         super().on_trial_add(None, trial)
         for epoch in range(1, len(recorded.history) + 1):
-            best = score(best_metrics(recorded.history[:epoch], objective), objective)
+            best = best_score(recorded.history[:epoch], objective)
             self._decide(trial, {EPOCH: epoch, SCORE: best})
 
 

@@ -14,7 +14,7 @@ from bgbias.training import choose_device
 from study.cluster.process import set_up
 from study.record.epoch import EpochReport
 from study.record.json_record import JsonRecord, json_record
-from study.record.selection import best_metrics, score, values_of
+from study.record.selection import best_score, values_of
 from study.record.storage import Storage
 from study.scratch import Scratch
 from study.training.run import Run, cached_dataset
@@ -25,7 +25,7 @@ ENVIRONMENT, TRIAL, SETTINGS = "environment", "trial", "settings"
 JSON."""
 EPOCH, REPORT, SCORE, VALUES = "epoch", "report", "score", "values"
 """Keys of what a trial returns to Ray: how many epochs it has; the last one's report, as JSON; the first objective at
-its best epoch so far, higher being better; and all objectives at that epoch, as JSON."""
+its best epoch so far, higher being better and NaN before it is measured; and all objectives at that epoch, as JSON."""
 
 Result = dict[str, str | float]
 """What a trial returns to Ray after an epoch."""
@@ -37,7 +37,7 @@ def result_of(epochs: Sequence[EpochReport], objectives: Sequence[str], *, done:
     return {
         REPORT: epochs[-1].to_json(),
         EPOCH: len(epochs),
-        SCORE: score(best_metrics(history, objectives[0]), objectives[0]),
+        SCORE: best_score(history, objectives[0]),
         VALUES: json.dumps(values_of(history, objectives)),
         "done": done,
     }

@@ -1,4 +1,5 @@
 import json
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -65,6 +66,17 @@ def test_nobody_is_stopped_before_it_was_judged(tmp_path):
     )
     assert decide(scheduler, "second", 2, 0.0) == scheduler.CONTINUE
     assert decide(scheduler, "second", 3, 0.2) == scheduler.STOP
+
+
+def test_a_trial_goes_on_until_its_first_evaluation_and_is_compared_then(tmp_path):
+    made = StudyFolder(tmp_path / "study")
+    made.create(StudyConfig())
+    scheduler = make_scheduler(made, "x", OBJECTIVE, epochs=10, every=1)
+    for name in ("high", "late"):
+        scheduler.on_trial_add(None, SimpleNamespace(config={"trial": name}))
+    assert [decide(scheduler, "high", epoch, 0.9) for epoch in (1, 2, 3)] == [scheduler.CONTINUE] * 3
+    assert [decide(scheduler, "late", epoch, math.nan) for epoch in (1, 2, 3)] == [scheduler.CONTINUE] * 3
+    assert decide(scheduler, "late", 4, 0.1) == scheduler.STOP
 
 
 class Told(Seeds):
