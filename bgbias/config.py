@@ -18,7 +18,7 @@ from bgbias.methods import methods
 from bgbias.methods.method import Method
 from bgbias.models import models
 from bgbias.models.model import Model
-from bgbias.training import Training
+from bgbias.optimization import Training
 
 SECTIONS = ("dataset", "method", "model", "training", "evaluation")
 NAME = "name"

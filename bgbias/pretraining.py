@@ -15,8 +15,9 @@ from bgbias.errors import CheckpointError, SettingError
 from bgbias.methods import methods
 from bgbias.methods.method import Method, Stage
 from bgbias.models.model import Model
+from bgbias.optimization import Training
 from bgbias.progress import track
-from bgbias.training import Trainer, Training
+from bgbias.training import Trainer
 
 Weights = Mapping[str, Tensor]
 CLASSIFIER = "classifier."

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
+from typing import Any, ClassVar, get_type_hints
 
 from pydantic import ValidationError
 from torch import Generator, Tensor, nn
@@ -20,10 +20,8 @@ from bgbias.data.dataset import Dataset, Variant
 from bgbias.errors import SettingError
 from bgbias.methods.method import Answers, Learner, Method, Notes, Output, Stage
 from bgbias.models.model import Classifier
+from bgbias.optimization import Training
 from bgbias.types import Batch, Examples, Task
-
-if TYPE_CHECKING:
-    from bgbias.training import Training
 
 SEPARATOR = "+"
 EXCLUSIVE = ("stages", "assign", "loss", "optimizers", "predict")
@@ -100,7 +98,7 @@ class Combined(Method):
         weights = [weight for weight in found if weight is not None]
         return math.prod(weights[1:], start=weights[0]) if weights else None
 
-    def optimizers(self, learner: Learner, training: "Training") -> Sequence[Optimizer]:
+    def optimizers(self, learner: Learner, training: Training) -> Sequence[Optimizer]:
         owner = self._owner("optimizers")
         if overrides(type(owner), "optimizers"):
             return owner.optimizers(share_of(learner, owner), training)

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -17,10 +16,8 @@ from bgbias.methods.balanced import balanced_draw
 from bgbias.methods.last_layer import LastLayer, features_of, with_features
 from bgbias.methods.method import Learner, Notes, Stage
 from bgbias.models.model import Classifier
+from bgbias.optimization import Training
 from bgbias.types import Task
-
-if TYPE_CHECKING:
-    from bgbias.training import Training
 
 INVERSE_STRENGTHS = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01)
 """The paper's choices of C, the inverse strength of the L1 penalty."""
@@ -84,7 +81,7 @@ class Dfr(LastLayer):
             linear.bias.copy_(bias - weight @ (mean / deviation))
             learner.own.get_buffer("c").fill_(c)
 
-    def optimizers(self, learner: Learner, training: "Training") -> Sequence[Optimizer]:
+    def optimizers(self, learner: Learner, training: Training) -> Sequence[Optimizer]:
         return []
 
     def notes(self, learner: Learner, validation: Mapping[str, Variant]) -> Notes:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -17,11 +17,9 @@ from bgbias.methods.dynamic_replacement import redraw
 from bgbias.methods.method import Learner, Method, Notes, Output, Stage, own_of
 from bgbias.methods.passes import evaluating
 from bgbias.models.model import Classifier
+from bgbias.optimization import Training
 from bgbias.table import Table
 from bgbias.types import Examples, Task
-
-if TYPE_CHECKING:
-    from bgbias.training import Training
 
 DRAWS = 10
 """How many training pictures of a class are shown at level 0; at level s, (s + 1) times as many."""
@@ -103,7 +101,7 @@ class LearnedReplacement(Method):
     def stages(self, epochs: int) -> Sequence[Stage]:
         return (Stage(1), *[Stage(1, same_view=True)] * (epochs - 1))
 
-    def optimizers(self, learner: Learner, training: "Training") -> Sequence[Optimizer]:
+    def optimizers(self, learner: Learner, training: Training) -> Sequence[Optimizer]:
         own_of(learner, Chances).epochs.fill_(training.epochs)
         return super().optimizers(learner, training)
 

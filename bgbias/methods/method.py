@@ -9,7 +9,7 @@ beside the loop       optimizers, notes, predict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
@@ -18,11 +18,9 @@ from torch.optim import Optimizer
 from bgbias.components import Component
 from bgbias.data.dataset import Dataset, Variant
 from bgbias.models.model import Classifier
+from bgbias.optimization import Training
 from bgbias.table import Table
 from bgbias.types import Batch, Examples, Task
-
-if TYPE_CHECKING:
-    from bgbias.training import Training
 
 CROSS_ENTROPY = "cross_entropy"
 
@@ -168,7 +166,7 @@ class Method(Component):
         """Each batch: how much each example counts, [B] >= 0; multiplies the terms [B]. None: all count 1."""
         return None
 
-    def optimizers(self, learner: Learner, training: "Training") -> Sequence[Optimizer]:
+    def optimizers(self, learner: Learner, training: Training) -> Sequence[Optimizer]:
         """At the start and at each restart: what updates the learner."""
         return [training.make_optimizer(learner.parameters())]
 

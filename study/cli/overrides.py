@@ -13,7 +13,7 @@ from bgbias.errors import SettingError
 from bgbias.evaluation.evaluate import Evaluation
 from bgbias.methods import methods
 from bgbias.models import models
-from bgbias.training import Training
+from bgbias.optimization import Training
 
 OPTIONS = ("seed", "data", "epochs", "dataset")
 """What has an option of its own."""

@@ -23,8 +23,9 @@ from bgbias.methods.flow.votes import Tally
 from bgbias.methods.method import Learner, build_learner
 from bgbias.models.model import Classifier
 from bgbias.models.torchvision_classifier import TorchvisionClassifier
+from bgbias.optimization import Training
 from bgbias.randomness import stream
-from bgbias.training import Trainer, Training
+from bgbias.training import Trainer
 from bgbias.types import Task
 from study.cluster.process import set_up
 

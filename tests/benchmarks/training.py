@@ -24,8 +24,9 @@ from bgbias.methods.dynamic_replacement import DynamicReplacement
 from bgbias.methods.method import Learner
 from bgbias.models.model import Classifier
 from bgbias.models.torchvision_classifier import TorchvisionClassifier
+from bgbias.optimization import Training
 from bgbias.randomness import stream
-from bgbias.training import Trainer, Training, choose_device
+from bgbias.training import Trainer, choose_device
 from bgbias.types import Batch
 from study.cluster.process import set_up
 

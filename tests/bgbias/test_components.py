@@ -11,7 +11,7 @@ from bgbias.methods.erm import Erm
 from bgbias.methods.flow.families import flow_families
 from bgbias.methods.gradient_penalty import GradientPenalty
 from bgbias.models import models
-from bgbias.training import Training
+from bgbias.optimization import Training
 
 
 def message_of(cls, where, **values):

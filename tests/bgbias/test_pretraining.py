@@ -11,8 +11,9 @@ from bgbias.errors import CheckpointError, SettingError
 from bgbias.methods.dynamic_replacement import DynamicReplacement
 from bgbias.methods.method import Learner
 from bgbias.models.compact_cnn import CompactCnn
+from bgbias.optimization import Training
 from bgbias.pretraining import check, pretrained_weights
-from bgbias.training import Trainer, Training, make_learner
+from bgbias.training import Trainer, make_learner
 
 CPU = torch.device("cpu")
 DIGITS = tuple("0123456789")

@@ -12,7 +12,8 @@ from bgbias.errors import SettingError
 from bgbias.methods.erm import Erm
 from bgbias.methods.method import Stage
 from bgbias.models.model import Classifier, Model
-from bgbias.training import Schedule, Trainer, Training, choose_device, make_learner, mean_of
+from bgbias.optimization import Training
+from bgbias.training import Schedule, Trainer, choose_device, make_learner, mean_of
 
 CPU = torch.device("cpu")
 

@@ -16,9 +16,10 @@ from bgbias.methods.combined import overrides
 from bgbias.methods.method import Method, logits_of
 from bgbias.metrics import IMAGES_PER_SECOND
 from bgbias.models.compact_cnn import CompactCnn
+from bgbias.optimization import Training
 from bgbias.pretraining import pretrained_weights
 from bgbias.randomness import stream
-from bgbias.training import Trainer, Training, mean_of
+from bgbias.training import Trainer, mean_of
 from study.space import load_space, space_names
 
 CPU = torch.device("cpu")

@@ -16,8 +16,9 @@ from bgbias.data.photographs.reader import decode_only_fg
 from bgbias.errors import DataError
 from bgbias.methods.erm import Erm
 from bgbias.models.compact_cnn import CompactCnn
+from bgbias.optimization import Training
 from bgbias.prepare.build.check import check
-from bgbias.training import Trainer, Training
+from bgbias.training import Trainer
 from bgbias.types import NO_BACKGROUND, OWN_BACKGROUND
 
 JPEG_ERROR, MEAN_JPEG_ERROR = 0.15, 0.015

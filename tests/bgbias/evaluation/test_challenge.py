@@ -21,7 +21,8 @@ from bgbias.evaluation.evaluator import Predictions
 from bgbias.methods.dynamic_replacement import DynamicReplacement
 from bgbias.methods.erm import Erm
 from bgbias.models.compact_cnn import CompactCnn
-from bgbias.training import Trainer, Training
+from bgbias.optimization import Training
+from bgbias.training import Trainer
 from bgbias.types import OWN_BACKGROUND, Backgrounds
 
 CPU = torch.device("cpu")

@@ -20,8 +20,9 @@ from bgbias.methods.dfr import (
 )
 from bgbias.methods.last_layer import with_features
 from bgbias.models.compact_cnn import CompactCnn
+from bgbias.optimization import Training
 from bgbias.randomness import stream
-from bgbias.training import Trainer, Training
+from bgbias.training import Trainer
 
 CPU = torch.device("cpu")
 

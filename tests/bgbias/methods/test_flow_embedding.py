@@ -22,8 +22,9 @@ from bgbias.methods.flow.votes import VOTES, Tally
 from bgbias.methods.method import Stage, build_learner, logits_of
 from bgbias.models.compact_cnn import CompactCnn
 from bgbias.models.torchvision_classifier import TorchvisionClassifier
+from bgbias.optimization import Training
 from bgbias.randomness import stream
-from bgbias.training import Trainer, Training
+from bgbias.training import Trainer
 
 CPU = torch.device("cpu")
 

@@ -8,8 +8,9 @@ from bgbias.methods.flow.method import FlowEmbedding
 from bgbias.methods.flow.quality import Moves, bits_per_dimension, by_class, measure, normality, sampling_curve
 from bgbias.methods.method import build_learner
 from bgbias.models.compact_cnn import CompactCnn
+from bgbias.optimization import Training
 from bgbias.randomness import stream
-from bgbias.training import Trainer, Training
+from bgbias.training import Trainer
 
 CPU = torch.device("cpu")
 WIDTH = 4

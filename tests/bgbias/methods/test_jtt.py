@@ -5,8 +5,9 @@ from bgbias.errors import SettingError
 from bgbias.methods.jtt import Jtt, wrong_examples
 from bgbias.methods.method import Stage
 from bgbias.models.compact_cnn import CompactCnn
+from bgbias.optimization import Training
 from bgbias.randomness import stream
-from bgbias.training import Trainer, Training, make_learner
+from bgbias.training import Trainer, make_learner
 
 CPU = torch.device("cpu")
 

@@ -9,9 +9,10 @@ from bgbias.methods.cb_last_layer import CbLastLayer
 from bgbias.methods.last_layer import LastLayer, with_features
 from bgbias.methods.method import Stage
 from bgbias.models.compact_cnn import CompactCnn
+from bgbias.optimization import Training
 from bgbias.pretraining import pretrained_weights
 from bgbias.randomness import stream
-from bgbias.training import Trainer, Training, make_learner
+from bgbias.training import Trainer, make_learner
 
 CPU = torch.device("cpu")
 
