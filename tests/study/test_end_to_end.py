@@ -91,8 +91,8 @@ def test_every_epoch_of_every_variant_is_in_mlflow_once_under_the_loops_names(fi
                 found = [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, name)]
                 assert found == [(epoch, m[name]) for epoch, m in enumerate(trial.history, start=1)]
         terms = {name for name in run.data.metrics if name.startswith("train/loss/")}
-        penalty = {"train/loss/background_gradient"} if trial.space == "gradient_penalty" else set()
-        assert terms == {"train/loss/cross_entropy"} | penalty
+        penalty = ("background_gradient", "background_gradient_raw") if trial.space == "gradient_penalty" else ()
+        assert terms == {f"train/loss/{term}" for term in ("cross_entropy", *penalty)}
 
 
 def test_each_runs_summary_is_its_accuracy_at_the_epoch_that_validation_selects(finished, runs):
