@@ -112,9 +112,9 @@ def vars_of(config: StudyConfig) -> dict[str, Any]:
 @contextlib.contextmanager
 def _study_output(folder: StudyFolder, as_json: bool) -> Iterator[None]:
     """What a study prints: its results alone on standard output, and how to go on if it is stopped."""
-    from study.report.tables import make_report
-
     stopping.on_stop(f"`{command_line('resume', folder.root)}` goes on")
+    from study.report.tables import make_report  # takes a while: a stop meanwhile must say how to go on
+
     missing = None
     try:
         with contextlib.redirect_stdout(sys.stderr):
