@@ -205,8 +205,10 @@ def test_a_run_made_by_a_request_that_nobody_waited_for_goes_away(server, tmp_pa
     sender.start()
     assert sender.finish() == 0
     experiment = client.get_experiment_by_name("outage").experiment_id
+    (real,) = client.search_runs([experiment], "tags.trial_id = 'b'")
+    tags = {name: real.data.tags[name] for name in ("trial_id", "mlflow.parentRunId")}
     for _ in range(5):  # some sort before the real one, some after
-        client.create_run(experiment, start_time=0, run_name="late", tags={"trial_id": "b"})
+        client.create_run(experiment, start_time=0, run_name="late", tags=tags)
     put_epochs(reporter, range(3, 5))
     end(reporter)
     sender = Sender(box, server.uri, tmp_path)
