@@ -10,17 +10,13 @@ if TYPE_CHECKING:
     from bgbias.api import Trained, challenge, evaluate, load, train
     from bgbias.components import Count, NonNegative, Pixels, Positive, Share, component
     from bgbias.data.datasets import datasets
-    from bgbias.methods import methods
     from bgbias.methods.method import Method
-    from bgbias.models import models
 
 HOMES = {
     **dict.fromkeys(("Trained", "challenge", "evaluate", "load", "train"), "bgbias.api"),
     **dict.fromkeys(("Count", "NonNegative", "Pixels", "Positive", "Share", "component"), "bgbias.components"),
     "Method": "bgbias.methods.method",
     "datasets": "bgbias.data.datasets",
-    "methods": "bgbias.methods",
-    "models": "bgbias.models",
 }
 """The module of each public name."""
 
@@ -37,8 +33,6 @@ __all__ = [
     "datasets",
     "evaluate",
     "load",
-    "methods",
-    "models",
     "train",
 ]
 
