@@ -41,4 +41,5 @@ def test_filters_are_plain_and_their_links_hold_them(found):
 
 def test_mlflow_takes_every_filter(found):
     for runs in filters(found).values():
-        SearchUtils.parse_search_filter(runs)
+        parsed = SearchUtils.parse_search_filter(runs)
+        assert [part["type"] for part in parsed] == ["tag"] * len(runs.split(" and "))
