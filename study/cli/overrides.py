@@ -17,6 +17,8 @@ from bgbias.optimization import Training
 
 OPTIONS = ("seed", "data", "epochs", "dataset")
 """What has an option of its own."""
+CHOSEN = {f"dataset/{NAME}": "--dataset", f"method/{NAME}": "the command's argument"}
+"""What is chosen elsewhere than by `--set`."""
 
 
 def parse_settings(given: Sequence[str]) -> dict[str, Any]:
@@ -25,7 +27,8 @@ def parse_settings(given: Sequence[str]) -> dict[str, Any]:
     Values stay strings (`none` is None); the component that owns the field reads and checks them.
 
     Raises:
-        SettingError: an item is not FIELD=VALUE, or FIELD is close to another setting or option.
+        SettingError: an item is not FIELD=VALUE, FIELD is close to another setting or option, or names the dataset or
+            the method.
     """
     settings: dict[str, Any] = {}
     for item in given:
@@ -33,6 +36,8 @@ def parse_settings(given: Sequence[str]) -> dict[str, Any]:
         if not field or not equals:
             raise SettingError(f"--set takes FIELD=VALUE, but got '{item}'")
         key = field if "/" in field else f"method/{field}"
+        if key in CHOSEN:
+            raise SettingError(f"'{key}' is not set by --set: give {value} as {CHOSEN[key]}")
         if key not in known_settings():
             suggest(field, key, value)
         settings[key] = None if value.lower() == "none" else anchored(value)
@@ -43,7 +48,7 @@ def known_settings() -> list[str]:
     """Every setting of every dataset, method and model, of training and of evaluation."""
     components: list[tuple[str, Mapping[str, type]]] = [("dataset", datasets), ("method", methods), ("model", models)]
     found = [f"{section}/{name}" for section, kind in components for cls in kind.values() for name in field_names(cls)]
-    found += [f"{section}/{NAME}" for section, _ in components]
+    found.append(f"model/{NAME}")
     found += [f"training/{name}" for name in field_names(Training)]
     found += [f"evaluation/{name}" for name in field_names(Evaluation)]
     return list(dict.fromkeys(found))

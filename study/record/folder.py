@@ -266,6 +266,12 @@ class StudyFolder:
         except OSError:
             raise SettingError(f"no study at {self.root}: give the --output folder of a `study run`") from None
         except ValidationError as error:
+            extra = [str(item["loc"][-1]) for item in error.errors() if item["type"] == "unexpected_keyword_argument"]
+            if extra:
+                raise SettingError(
+                    f"{self.config_file} has options that this version does not know ({', '.join(extra)}): use the "
+                    "version that the study was begun with, or begin another study"
+                ) from None
             reason = "; ".join(item["msg"] for item in error.errors())
             raise SettingError(f"{self.config_file} is damaged ({reason}): give another study") from None
 

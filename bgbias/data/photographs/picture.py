@@ -37,7 +37,13 @@ TURNS = {
 }
 """By EXIF orientation, what shows the stored pixels upright."""
 
+MIRRORED_X = (TURNS[2], TURNS[3], TURNS[7], TURNS[8])
+MIRRORED_Y = (TURNS[3], TURNS[4], TURNS[6], TURNS[7])
+"""What a turn mirrors from left to right, and from top to bottom, before it swaps rows and columns, if it does."""
+
 Array = np.ndarray[Any, np.dtype[Any]]
+Edges = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +60,12 @@ class Stored:
     @property
     def shown(self) -> tuple[int, int]:
         """Width and height as it is shown."""
-        is_on_side = self.turn is not None and self.turn not in (TURNS[2], TURNS[3], TURNS[4])
-        return (self.size[1], self.size[0]) if is_on_side else self.size
+        return (self.size[1], self.size[0]) if self.is_on_side else self.size
+
+    @property
+    def is_on_side(self) -> bool:
+        """Whether showing it swaps width and height."""
+        return self.turn is not None and self.turn not in (TURNS[2], TURNS[3], TURNS[4])
 
     def mask_as_shown(self, mask: Array) -> Array | None:
         """A mask [H, W] turned as the picture is shown; None for one that fits neither way."""
@@ -66,6 +76,18 @@ class Stored:
             return None
         turned = Image.fromarray(mask.astype(np.uint8)).transpose(self.turn)
         return np.asarray(turned).astype(mask.dtype)
+
+    def box_as_shown(self, box: Edges) -> Edges:
+        """A box in pixels of the stored picture, in pixels of the picture as it is shown."""
+        if self.turn is None:
+            return box
+        (left, right), (top, bottom) = (box[0], box[2]), (box[1], box[3])
+        width, height = self.size
+        if self.turn in MIRRORED_X:
+            left, right = width - right, width - left
+        if self.turn in MIRRORED_Y:
+            top, bottom = height - bottom, height - top
+        return (left, top, right, bottom) if not self.is_on_side else (top, left, bottom, right)
 
 
 def stored(opened: Image.Image) -> Stored:

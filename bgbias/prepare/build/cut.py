@@ -11,12 +11,12 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from bgbias.data.photographs.bank import centre
-from bgbias.data.photographs.picture import UNREADABLE, Stored, stored, to_rgb, upright
+from bgbias.data.photographs.picture import UNREADABLE, Edges, Stored, stored, to_rgb, upright
 from bgbias.errors import DataError
 from bgbias.prepare.build.grabcut import grabcut
 from bgbias.prepare.build.masks import read_mask
 from bgbias.prepare.build.rules import ONE_BOX, Rejection, broken_by_box, broken_by_mask
-from bgbias.prepare.build.sources import Edges, Source
+from bgbias.prepare.build.sources import Source
 from bgbias.prepare.build.variants import Box, Image, Mask, bounding_box
 
 HALF = 128
@@ -127,16 +127,27 @@ def box_in_crop(box: Edges, picture: tuple[int, int], size: int) -> tuple[Box, f
 
 
 def _fitting(box: Edges, picture: Stored) -> Edges:
-    """A box cut at the edges of the picture as it is shown; formats that count pixels from 1 reach one beyond them."""
-    left, top, right, bottom = box
-    width, height = picture.shown
-    inside = -1 <= left < right <= width + 1 and -1 <= top < bottom <= height + 1
-    kept = (max(left, 0), max(top, 0), min(right, width), min(bottom, height))
-    if not inside or kept[0] >= kept[2] or kept[1] >= kept[3]:
-        edges = ", ".join(f"{edge:g}" for edge in box)
+    """A box cut at the edges of the picture as it is shown; formats that count pixels from 1 reach one beyond them.
+
+    A box that fits the picture as it is shown is taken so; one that fits only the stored picture is turned with it.
+    """
+    kept = _inside(box, picture.shown)
+    if kept is None and picture.is_on_side and (unturned := _inside(box, picture.size)) is not None:
+        return picture.box_as_shown(unturned)
+    if kept is None:
+        edges, (width, height) = ", ".join(f"{edge:g}" for edge in box), picture.shown
         turned = " as its EXIF orientation shows it" if picture.turn is not None else ""
         raise DataError(f"its box ({edges}) does not lie in the picture of {width} x {height} pixels{turned}")
     return kept
+
+
+def _inside(box: Edges, size: tuple[int, int]) -> Edges | None:
+    """The part of a box inside a picture of this width and height; None if it lies elsewhere or is empty."""
+    left, top, right, bottom = box
+    width, height = size
+    kept = (max(left, 0), max(top, 0), min(right, width), min(bottom, height))
+    fits = -1 <= left < right <= width + 1 and -1 <= top < bottom <= height + 1
+    return kept if fits and kept[0] < kept[2] and kept[1] < kept[3] else None
 
 
 def _read_picture(path: Path) -> tuple[Pillow.Image, Stored]:

@@ -21,12 +21,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from bgbias.data.photographs import layout, listing
+from bgbias.data.photographs.picture import Edges
 from bgbias.errors import DataError
 from bgbias.prepare.build.names import file_names, flat, is_clear
 from bgbias.progress import track
-
-Edges = tuple[float, float, float, float]
-"""Left, top, right and bottom in pixels of the picture as it is shown."""
 
 MASK_ENDINGS = (".png", ".npy")
 TITLES = ["name", "left", "top", "right", "bottom"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bgbias.data.photographs.picture import Stored, read_picture, stored, to_rgb
+from bgbias.data.photographs.picture import TURNS, Stored, read_picture, stored, to_rgb
 
 GREY = np.array([[0, 40, 80], [120, 200, 255]], dtype=np.uint8)
 EXIF = 0x0112
@@ -103,6 +103,17 @@ def test_a_picture_is_turned_as_its_camera_noted(tmp_path, orientation):
     if orientation > 4:
         assert np.array_equal(found.mask_as_shown(STORED[orientation] > 2), UPRIGHT > 2)
     assert found.mask_as_shown(np.ones((5, 5))) is None
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_box_of_the_stored_picture_is_turned_with_it(orientation):
+    """The box around each stored pixel is the box around the place where the pixel is shown."""
+    pixels = STORED[orientation]
+    found = Stored((pixels.shape[1], pixels.shape[0]), TURNS.get(orientation))
+    for value in UPRIGHT.flat:
+        (row,), (column,) = np.nonzero(pixels == value)
+        (y,), (x,) = np.nonzero(value == UPRIGHT)
+        assert found.box_as_shown((column, row, column + 1, row + 1)) == (x, y, x + 1, y + 1)
 
 
 def test_a_mask_that_fits_both_ways_counts_as_drawn_on_the_picture_as_shown():

@@ -34,6 +34,8 @@ def test_what_is_not_field_equals_value_is_refused(item):
         ("seed=4", "'seed' is not set by --set: give --seed 4"),
         ("epoch=5", "give --epochs 5"),
         ("dataset=mnist", "give --dataset mnist"),
+        ("dataset/name=mnist", "'dataset/name' is not set by --set: give mnist as --dataset"),
+        ("method/name=erm", "'method/name' is not set by --set: give erm as the command's argument"),
     ],
 )
 def test_a_near_miss_is_suggested_from_every_section_and_option(item, told):

@@ -43,10 +43,18 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"trials": 0}', '{"no_such_field": 1}'])
+@pytest.mark.parametrize("content", ["", "{", '{"trials": 0}'])
 def test_a_damaged_study_file_is_named(folder, content):
     folder.config_file.write_text(content)
     with pytest.raises(SettingError, match=r"study\.json is damaged"):
+        folder.read_config()
+
+
+def test_options_of_another_version_are_named(folder):
+    folder.config_file.write_text('{"trials": 4, "objective": "shuffled"}')
+    with pytest.raises(
+        SettingError, match=r"does not know \(objective\): use the version that the study was begun with"
+    ):
         folder.read_config()
 
 

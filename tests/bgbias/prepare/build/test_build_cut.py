@@ -5,7 +5,7 @@ from PIL import Image
 
 from bgbias.data.photographs.bank import centre
 from bgbias.errors import DataError
-from bgbias.prepare.build.cut import Cut, box_in_crop, check, crop, crop_mask, cut
+from bgbias.prepare.build.cut import Cut, _fitting, _read_picture, box_in_crop, check, crop, crop_mask, cut
 from bgbias.prepare.build.grabcut import grabcut
 from bgbias.prepare.build.rules import COVERED, FILLED, INSIDE, ONE_BOX, Rejection
 from bgbias.prepare.build.sources import Source
@@ -121,6 +121,21 @@ def test_boxes_counted_from_one_may_reach_a_pixel_beyond(made):
     assert cut(made[2](boxes=((-1, 1, 49, 41),)), 40) == Rejection(COVERED, 0.975)
 
 
+def test_a_box_that_fits_only_the_stored_picture_is_turned_with_it(tmp_path):
+    """A phone's picture of 48 x 40, stored 40 x 48 (EXIF 6); its disc is 24 pixels wide, right of the middle."""
+    shown, mask = np.full((40, 48, 3), 200, np.uint8), np.zeros((40, 48), bool)
+    mask[8:32, 22:46] = True
+    shown[mask] = 20
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.ascontiguousarray(np.rot90(shown))).save(tmp_path / "a.png", exif=exif)
+    found = {}
+    for how, box in (("shown", (22, 8, 46, 32)), ("stored", (8, 2, 32, 26)), ("stored, taller", (8, 2, 32, 45))):
+        source = Source("ant/a", "ant", "a", tmp_path / "a.png", None, (box,))
+        found[how] = _fitting(box, _read_picture(source.picture)[1])
+    assert found == {"shown": (22, 8, 46, 32), "stored": (8, 2, 32, 26), "stored, taller": (3, 8, 46, 32)}
+
+
 @pytest.mark.parametrize("name", ["picture", "mask"])
 def test_what_cannot_be_read_is_refused(made, tmp_path, name):
     _, mask, source = made
@@ -153,7 +168,7 @@ def test_a_turned_picture_is_cut_as_it_is_shown_with_a_mask_drawn_either_way(mad
     found = cut(source(boxes=(edges(mask),)), 40)
     assert found.box == edges(mask[:, 4:44])
     with pytest.raises(DataError, match="in the picture of 48 x 40 pixels as its EXIF orientation shows it"):
-        cut(source(boxes=((0, 0, 40, 48),)), 40)
+        cut(source(boxes=((0, 0, 50, 50),)), 40)
 
 
 def test_a_square_turned_picture_takes_its_mask_as_drawn_on_what_is_shown(made, tmp_path):
