@@ -40,7 +40,7 @@ def load(name: str, folder: str | Path | None = None, **options: Any) -> Dataset
 
     Args:
         folder: of its source files; None for embedded pictures or a download.
-        options: the dataset's fields, such as `strength=0.9`.
+        options: the dataset's fields, such as `bias_strength=0.9`.
 
     Raises:
         UnknownNameError: there is no such dataset.

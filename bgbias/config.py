@@ -24,6 +24,8 @@ SECTIONS = ("dataset", "method", "model", "training", "evaluation")
 NAME = "name"
 SEED = "seed"
 DATA = "data"
+RENAMED = {"dataset/strength": "dataset/bias_strength"}
+"""Names in the flat form of older checkpoints and studies, and today's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,7 @@ class RunConfig:
         """
         sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
         for key, value in flat.items():
-            section, _, field = key.partition("/")
+            section, _, field = RENAMED.get(key, key).partition("/")
             if key in (SEED, DATA):
                 continue
             if section not in sections or not field:

@@ -87,23 +87,29 @@ def none(n: int) -> Tensor:
     return torch.full((n,), NO_BACKGROUND)
 
 
-def biased(label: Tensor, background_label: Tensor, strength: float | Sequence[float], generator: Generator) -> Tensor:
-    """The training bias: a share `strength` of foregrounds stands on its own class's background.
+def biased(
+    label: Tensor, background_label: Tensor, bias_strength: float | Sequence[float], generator: Generator
+) -> Tensor:
+    """The training bias: a share `bias_strength` of foregrounds stands on its own class's background.
 
-    The others, exactly `round((1 - strength) * N)` of them chosen at random, stand on a background of a random
-    other class. With a strength for each class, so do `round((1 - strength) * n)` of each class's n.
+    The others, exactly `round((1 - bias_strength) * N)` of them chosen at random, stand on a background of a random
+    other class. With a strength for each class, so do `round((1 - bias_strength) * n)` of each class's n.
 
     Args:
         label: [N] int64 foreground classes.
-        background_label: [M] int64, with two classes at least where strength < 1.
-        strength: in [0, 1], one for all or K.
+        background_label: [M] int64, with two classes at least where bias_strength < 1.
+        bias_strength: in [0, 1], one for all or K.
 
     Returns:
         [N] int64 indices into the M backgrounds.
     """
     wanted = label.clone()
     everything = torch.arange(len(label))
-    parts = [(everything, strength)] if isinstance(strength, float | int) else by_strength(label, strength)
+    parts = (
+        [(everything, bias_strength)]
+        if isinstance(bias_strength, float | int)
+        else by_bias_strength(label, bias_strength)
+    )
     chosen = [
         rows[torch.randperm(len(rows), generator=generator)[: round((1 - share) * len(rows))]] for rows, share in parts
     ]
@@ -113,6 +119,6 @@ def biased(label: Tensor, background_label: Tensor, strength: float | Sequence[f
     return of_class(wanted, background_label, generator)
 
 
-def by_strength(label: Tensor, strength: Sequence[float]) -> list[tuple[Tensor, float]]:
+def by_bias_strength(label: Tensor, bias_strength: Sequence[float]) -> list[tuple[Tensor, float]]:
     """The rows of each class with its strength."""
-    return [((label == number).nonzero()[:, 0], share) for number, share in enumerate(strength)]
+    return [((label == number).nonzero()[:, 0], share) for number, share in enumerate(bias_strength)]

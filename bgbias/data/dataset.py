@@ -19,7 +19,19 @@ from bgbias.data.compose import pasted, unit
 from bgbias.data.masks import dilate
 from bgbias.errors import SettingError
 from bgbias.randomness import stream
-from bgbias.types import OWN_BACKGROUND, Backgrounds, Batch, Examples, Foregrounds, Mover, Rows, S, Task, at, group_of
+from bgbias.types import (
+    OWN_BACKGROUND,
+    Backgrounds,
+    Batch,
+    Examples,
+    Foregrounds,
+    Rows,
+    S,
+    Task,
+    ToDevice,
+    at,
+    group_of,
+)
 
 ORIGINAL, SHUFFLED, REMOVED = "original", "shuffled", "removed"
 BATCH_SIZE, BATCH_PIXELS = 1000, 1 << 22
@@ -119,25 +131,25 @@ class Variant:
         """At most n examples, evenly spread."""
         return self.at(spread(len(self), n).to(self.assignment.device))
 
-    def tensors_to(self, move: Mover) -> Self:
-        """The same variant with every tensor passed through `move`."""
+    def tensors_to(self, to_device: ToDevice) -> Self:
+        """The same variant with every tensor passed through `to_device`."""
         front, back = self.foregrounds, self.backgrounds
         return dataclasses.replace(
             self,
             foregrounds=Foregrounds(
-                image=_moved(front.image, move),
-                mask=_moved(front.mask, move),
-                label=move(front.label),
-                source=move(front.source),
-                place=move(front.place),
+                image=_moved(front.image, to_device),
+                mask=_moved(front.mask, to_device),
+                label=to_device(front.label),
+                source=to_device(front.source),
+                place=to_device(front.place),
             ),
-            backgrounds=Backgrounds(_moved(back.image, move), move(back.place), back.places),
-            assignment=move(self.assignment),
+            backgrounds=Backgrounds(_moved(back.image, to_device), to_device(back.place), back.places),
+            assignment=to_device(self.assignment),
         )
 
 
-def _moved(rows: Tensor | S, move: Mover) -> Tensor | S:
-    return move(rows) if isinstance(rows, Tensor) else rows.moved(move)
+def _moved(rows: Tensor | S, to_device: ToDevice) -> Tensor | S:
+    return to_device(rows) if isinstance(rows, Tensor) else rows.moved(to_device)
 
 
 @dataclass(frozen=True)
@@ -162,8 +174,8 @@ class Released(Variant):
     def at(self, index: Tensor) -> Self:
         return dataclasses.replace(super().at(index), pictures=at(self.pictures, index))
 
-    def tensors_to(self, move: Mover) -> Self:
-        return dataclasses.replace(super().tensors_to(move), pictures=_moved(self.pictures, move))
+    def tensors_to(self, to_device: ToDevice) -> Self:
+        return dataclasses.replace(super().tensors_to(to_device), pictures=_moved(self.pictures, to_device))
 
 
 class Augmenter(Protocol):
@@ -250,17 +262,17 @@ class Dataset:
 
         Banks that do not fit beside what training needs stay where they are, and their rows travel as they are used.
         """
-        move = DeviceMover(device)
+        to_device = DeviceTransfer(device)
 
         def move_all(variants: Mapping[str, Variant]) -> dict[str, Variant]:
-            return {name: variant.tensors_to(move) for name, variant in variants.items()}
+            return {name: variant.tensors_to(to_device) for name, variant in variants.items()}
 
         return dataclasses.replace(
             self,
-            train=self.train.tensors_to(move),
+            train=self.train.tensors_to(to_device),
             validation=move_all(self.validation),
             test=move_all(self.test),
-            body_train=None if self.body_train is None else self.body_train.tensors_to(move),
+            body_train=None if self.body_train is None else self.body_train.tensors_to(to_device),
         )
 
     def head(self, n: int) -> "Dataset":
@@ -287,7 +299,7 @@ class Dataset:
         )
 
 
-class DeviceMover:
+class DeviceTransfer:
     """Brings tensors to a device, each once; banks only as long as they take no more than their share of its memory."""
 
     def __init__(self, device: torch.device) -> None:

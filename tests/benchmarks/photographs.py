@@ -132,7 +132,7 @@ def contour_mask(front: np.ndarray) -> np.ndarray:
 def compare_composing(root: Path) -> None:
     """Pasting foregrounds of the bank on its backgrounds against copying the bytes that are read for it."""
     torch.set_num_threads(1)
-    part = Reader(root, SIZE).part(layout.TRAIN)
+    part = Reader(root, SIZE).photographs(layout.TRAIN)
     front, back = words(part.image.storage).numpy(), words(part.tile.storage).numpy()
     packed, n = part.mask.storage.numpy(), len(part)
     pasted = np.empty_like(front[0])

@@ -33,7 +33,7 @@ def test_what_is_left_out_takes_its_default():
 
 def test_the_flat_form_is_complete():
     assert set(RunConfig.from_flat(LEAST).to_flat()) == {
-        *("dataset/name", "dataset/strength", "dataset/palette", "dataset/split_seed"),
+        *("dataset/name", "dataset/bias_strength", "dataset/palette", "dataset/split_seed"),
         *("method/name", "method/form", "method/weight", "method/dilation", "method/smoothing", "method/dimming"),
         *("model/name", "seed", "data"),
         *("training/epochs", "training/batch_size", "training/optimizer"),
@@ -67,7 +67,7 @@ def test_a_key_of_no_section_is_answered_with_the_sections(key):
     ("key", "valid"),
     [
         ("method/wieght", "form, weight, dilation, smoothing, dimming"),
-        ("dataset/color", "strength, palette, split_seed"),
+        ("dataset/color", "bias_strength, palette, split_seed"),
         (
             "training/lr",
             "epochs, batch_size, optimizer, learning_rate, schedule, weight_decay, precision, channels_last, compile",

@@ -129,9 +129,9 @@ def test_loading_again_gives_the_same_to_the_bit(load, folder_of, name):
 
 
 def test_original_and_training_stand_on_their_own_class_at_full_strength(load, name):
-    if "strength" not in field_names(datasets[name]):
+    if "bias_strength" not in field_names(datasets[name]):
         pytest.skip("its bias is natural")
-    dataset = load(name, strength=1.0)
+    dataset = load(name, bias_strength=1.0)
     for variant in (dataset.train, dataset.validation["original"], dataset.test["original"]):
         assert share_on_own_class(variant) == 1
 

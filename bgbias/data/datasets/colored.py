@@ -9,7 +9,7 @@ from typing import Literal
 
 from bgbias.components import Seed, component
 from bgbias.data.dataset import Dataset, DatasetSpec
-from bgbias.data.digits.biases import Strength, biased_dataset, colored_backgrounds, ink_mask
+from bgbias.data.digits.biases import BiasStrength, biased_dataset, colored_backgrounds, ink_mask
 from bgbias.data.digits.sources import DigitSplits, embedded, mnist
 
 
@@ -17,13 +17,13 @@ from bgbias.data.digits.sources import DigitSplits, embedded, mnist
 class ColoredMnist(DatasetSpec):
     """MNIST on a colour per class.
 
-    strength: share of training images that carry the bias, in [0, 1]; or ten shares with commas between, one for each
-        class, such as 0.5,0.55,0.6,0.65,0.7,0.75,0.8,0.85,0.9,1.0
+    bias_strength: share of training images that carry the bias, in [0, 1]; or ten shares with commas between, one
+        for each class, such as 0.5,0.55,0.6,0.65,0.7,0.75,0.8,0.85,0.9,1.0
     palette: the ten colours, `reproduced` or `separated` (`bgbias.data.digits.biases.PALETTES`)
     split_seed: of the validation cut and of all assignments
     """
 
-    strength: Strength = 1.0
+    bias_strength: BiasStrength = 1.0
     palette: Literal["reproduced", "separated"] = "reproduced"
     split_seed: Seed = 0
 
@@ -33,7 +33,7 @@ class ColoredMnist(DatasetSpec):
     def biased(self, digits: DigitSplits) -> Dataset:
         """The digits on their colours."""
         backgrounds = colored_backgrounds(self.palette)
-        return biased_dataset(self.name(), digits, ink_mask, backgrounds, self.strength, self.split_seed)
+        return biased_dataset(self.name(), digits, ink_mask, backgrounds, self.bias_strength, self.split_seed)
 
 
 @component

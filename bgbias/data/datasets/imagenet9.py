@@ -21,7 +21,7 @@ from bgbias.data.dataset import Dataset, DatasetSpec, Variant
 from bgbias.data.photographs import layout
 from bgbias.data.photographs.augmentation import Augmentation
 from bgbias.data.photographs.mixing import composed, original, released
-from bgbias.data.photographs.reader import Part, Reader
+from bgbias.data.photographs.reader import PhotoSplit, Reader
 from bgbias.errors import DataError
 
 MAX_RATIO = 4 / 3
@@ -63,9 +63,9 @@ class Imagenet9(DatasetSpec):
         A folder that holds the released test set alone gives a dataset to evaluate on, without any training picture.
         """
         reader = Reader(dataset_root(folder), self.size)
-        part = reader.part(layout.TEST)
-        test = released(reader, part)
-        train = Variant(part.fronts.at(NOTHING), part.tiles, NOTHING)
+        photos = reader.photographs(layout.TEST)
+        test = released(reader, photos)
+        train = Variant(photos.fronts.at(NOTHING), photos.tiles, NOTHING)
         validation: dict[str, Variant] = {}
         if layout.split_folder(reader.root, layout.ORIGINAL, layout.TRAIN).is_dir():
             train, validation = self._train_and_validation(reader)
@@ -80,16 +80,18 @@ class Imagenet9(DatasetSpec):
             test=test,
             augmentation=Augmentation(self.min_scale, MAX_RATIO, FLIP, self.jitter),
             source_names=reader.source_names,
-            test_background_names=part.names,
+            test_background_names=photos.names,
         )
 
     def _train_and_validation(self, reader: Reader) -> tuple[Variant, dict[str, Variant]]:
-        part = reader.part(layout.TRAIN, self.extra)
+        photos = reader.photographs(layout.TRAIN, self.extra)
         share = self.validation_share
         if share is None:
             share = 0.0 if (reader.root / MANIFEST).is_file() else VALIDATION_SHARE
-        part, held_out = cut(part, share, self.split_seed) if share else (part, reader.part(layout.VAL))
-        return original(part), composed(held_out, len(reader.classes), self.split_seed)
+        photos, held_out = (
+            hold_out(photos, share, self.split_seed) if share else (photos, reader.photographs(layout.VAL))
+        )
+        return original(photos), composed(held_out, len(reader.classes), self.split_seed)
 
 
 def dataset_root(folder: Path | None) -> Path:
@@ -112,7 +114,7 @@ def dataset_root(folder: Path | None) -> Path:
     return root
 
 
-def cut(part: Part, share: float, seed: int) -> tuple[Part, Part]:
+def hold_out(photos: PhotoSplit, share: float, seed: int) -> tuple[PhotoSplit, PhotoSplit]:
     """Hold out a share of the photographs, by class.
 
     Raises:
@@ -120,12 +122,12 @@ def cut(part: Part, share: float, seed: int) -> tuple[Part, Part]:
     """
     try:
         kept, held_out = train_test_split(
-            np.arange(part.masked), test_size=share, stratify=part.label[: part.masked].numpy(), random_state=seed
+            np.arange(photos.masked), test_size=share, stratify=photos.label[: photos.masked].numpy(), random_state=seed
         )
     except ValueError as error:
         raise DataError(
-            f"a share of {share:g} of {part.masked} pictures cannot be held out ({error}): "
+            f"a share of {share:g} of {photos.masked} pictures cannot be held out ({error}): "
             "set another dataset/validation_share"
         ) from None
-    unmasked = np.arange(part.masked, len(part))
-    return part.at(torch.from_numpy(np.sort([*kept, *unmasked]))), part.at(torch.from_numpy(np.sort(held_out)))
+    unmasked = np.arange(photos.masked, len(photos))
+    return photos.at(torch.from_numpy(np.sort([*kept, *unmasked]))), photos.at(torch.from_numpy(np.sort(held_out)))

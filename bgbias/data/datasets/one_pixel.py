@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bgbias.components import Positive, Seed, component
 from bgbias.data.dataset import Dataset, DatasetSpec
-from bgbias.data.digits.biases import Strength, biased_dataset, one_pixel_backgrounds, one_pixel_mask
+from bgbias.data.digits.biases import BiasStrength, biased_dataset, one_pixel_backgrounds, one_pixel_mask
 from bgbias.data.digits.sources import SIDE, DigitSplits, embedded, mnist
 
 
@@ -16,13 +16,13 @@ from bgbias.data.digits.sources import SIDE, DigitSplits, embedded, mnist
 class OnePixelMnist(DatasetSpec):
     """MNIST with one lit pixel per class.
 
-    strength: share of training images that carry the bias, in [0, 1]; or ten shares with commas between, one for each
-        class, such as 0.5,0.55,0.6,0.65,0.7,0.75,0.8,0.85,0.9,1.0
+    bias_strength: share of training images that carry the bias, in [0, 1]; or ten shares with commas between, one
+        for each class, such as 0.5,0.55,0.6,0.65,0.7,0.75,0.8,0.85,0.9,1.0
     intensity: of the lit pixel, > 0, where 1 is the ink's full brightness
     split_seed: of the validation cut and of all assignments
     """
 
-    strength: Strength = 1.0
+    bias_strength: BiasStrength = 1.0
     intensity: Positive = 12.0
     split_seed: Seed = 0
 
@@ -32,7 +32,7 @@ class OnePixelMnist(DatasetSpec):
     def biased(self, digits: DigitSplits) -> Dataset:
         """The digits with their lit pixel."""
         backgrounds = one_pixel_backgrounds(SIDE, SIDE, self.intensity)
-        return biased_dataset(self.name(), digits, one_pixel_mask, backgrounds, self.strength, self.split_seed)
+        return biased_dataset(self.name(), digits, one_pixel_mask, backgrounds, self.bias_strength, self.split_seed)
 
 
 @component

@@ -27,7 +27,7 @@ PALETTES = {
 `separated` any two colours differ by at least 127 in some channel."""
 
 
-def checked_strength(given: Any) -> Any:
+def checked_bias_strength(given: Any) -> Any:
     """A strength in [0, 1], or ten with commas between as text.
 
     Raises:
@@ -45,13 +45,13 @@ def checked_strength(given: Any) -> Any:
     return numbers[0] if len(numbers) == 1 else ",".join(part.strip() for part in parts)
 
 
-Strength = Annotated[float | str, BeforeValidator(checked_strength)]
+BiasStrength = Annotated[float | str, BeforeValidator(checked_bias_strength)]
 """The share of training images that carry the bias, one for all classes or ten with commas between."""
 
 
-def strengths(strength: float | str) -> float | list[float]:
+def bias_strengths(bias_strength: float | str) -> float | list[float]:
     """A checked strength as one number or one for each class."""
-    return [float(part) for part in strength.split(",")] if isinstance(strength, str) else strength
+    return [float(part) for part in bias_strength.split(",")] if isinstance(bias_strength, str) else bias_strength
 
 
 def one_pixel_mask(image: Tensor) -> Tensor:
@@ -85,14 +85,14 @@ def biased_dataset(
     digits: DigitSplits,
     mask: Callable[[Tensor], Tensor],
     backgrounds: Backgrounds,
-    strength: float | str,
+    bias_strength: float | str,
     seed: int,
 ) -> Dataset:
-    """Train with the bias at `strength`; validate and test on `original`, `shuffled` and `removed`.
+    """Train with the bias at `bias_strength`; validate and test on `original`, `shuffled` and `removed`.
 
     Args:
         mask: images [N, 1, H, W] uint8 to foreground masks [N, 1, H, W] bool.
-        strength: share of training images on their own class's background, as `checked_strength` gives it.
+        bias_strength: share of training images on their own class's background, as `checked_bias_strength` gives it.
         seed: of the assignments, so that every run is judged on the same pictures.
     """
 
@@ -100,7 +100,7 @@ def biased_dataset(
         return Foregrounds(part.image, mask(part.image), part.label, part.source, place=part.label)
 
     front = cut(digits.train)
-    bias = assignment.biased(front.label, backgrounds.place, strengths(strength), stream(seed, "train bias"))
+    bias = assignment.biased(front.label, backgrounds.place, bias_strengths(bias_strength), stream(seed, "train bias"))
     return Dataset(
         name=name,
         classes=CLASSES,

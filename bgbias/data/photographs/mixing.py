@@ -24,38 +24,38 @@ from bgbias.data.photographs.layout import (
     TEST,
     mixed_sources,
 )
-from bgbias.data.photographs.reader import Part, Reader
+from bgbias.data.photographs.reader import PhotoSplit, Reader
 from bgbias.data.photographs.stored import Pictures
 from bgbias.randomness import stream
 from bgbias.types import OWN_BACKGROUND
 
 
-def composed(part: Part, classes: int, seed: int) -> dict[str, Variant]:
+def composed(photos: PhotoSplit, classes: int, seed: int) -> dict[str, Variant]:
     """All eight variants of a split, made from its own foregrounds and backgrounds alone."""
-    n, tiles = len(part), part.tiles
+    n, tiles = len(photos), photos.tiles
 
     def of_class(name: str, wanted: Tensor) -> Tensor:
         return assignment.of_class(wanted, tiles.place, stream(seed, name))
 
     def cut_out(change: Callable[[Tensor], Tensor]) -> Variant:
-        return Variant(replace(part.fronts, mask=part.mask.changed(change)), tiles, assignment.none(n))
+        return Variant(replace(photos.fronts, mask=photos.mask.changed(change)), tiles, assignment.none(n))
 
-    plain = original(part)
+    plain = original(photos)
     return {
         ORIGINAL: plain,
-        MIXED_SAME: plain.assigned(of_class(MIXED_SAME, part.label)),
+        MIXED_SAME: plain.assigned(of_class(MIXED_SAME, photos.label)),
         MIXED_RAND: plain.assigned(assignment.of_random_class(n, tiles.place, stream(seed, MIXED_RAND))),
-        MIXED_NEXT: plain.assigned(of_class(MIXED_NEXT, (part.label + 1) % classes)),
+        MIXED_NEXT: plain.assigned(of_class(MIXED_NEXT, (photos.label + 1) % classes)),
         ONLY_FG: plain.assigned(assignment.none(n)),
         NO_FG: cut_out(torch.logical_not),
         ONLY_BG_B: cut_out(beside_box),
-        ONLY_BG_T: Variant(replace(part.fronts, image=part.tile.at(torch.arange(n))), tiles, own(n)),
+        ONLY_BG_T: Variant(replace(photos.fronts, image=photos.tile.at(torch.arange(n))), tiles, own(n)),
     }
 
 
-def original(part: Part) -> Variant:
+def original(photos: PhotoSplit) -> Variant:
     """The photographs as they are."""
-    return Variant(part.fronts, part.tiles, own(len(part)))
+    return Variant(photos.fronts, photos.tiles, own(len(photos)))
 
 
 def own(n: int) -> Tensor:
@@ -75,22 +75,22 @@ def between(line: Tensor, dim: int) -> Tensor:
     return (seen.cumsum(dim) > 0) & (seen.flip(dim).cumsum(dim).flip(dim) > 0)
 
 
-def released(reader: Reader, part: Part) -> dict[str, Variant]:
+def released(reader: Reader, photos: PhotoSplit) -> dict[str, Variant]:
     """All eight variants of the test set, from their own files."""
-    index = {name: i for i, name in enumerate(part.names)}
-    found = {name: mixed(reader, part, index, name) for name in MIXED}
-    alone = {name: picture_by_picture(reader, part, index, name) for name in (ONLY_FG, NO_FG, ONLY_BG_B, ONLY_BG_T)}
-    return {ORIGINAL: original(part), **found, **alone}
+    index = {name: i for i, name in enumerate(photos.names)}
+    found = {name: mixed(reader, photos, index, name) for name in MIXED}
+    alone = {name: picture_by_picture(reader, photos, index, name) for name in (ONLY_FG, NO_FG, ONLY_BG_B, ONLY_BG_T)}
+    return {ORIGINAL: original(photos), **found, **alone}
 
 
-def mixed(reader: Reader, part: Part, index: dict[str, int], variant: str) -> Released:
+def mixed(reader: Reader, photos: PhotoSplit, index: dict[str, int], variant: str) -> Released:
     """A mixed variant; its names say which foreground and which background each picture was made of.
 
     The foreground is of the picture's own class. The background may be of any class, so its name must be of one only.
     """
-    shelf, backgrounds = reader.pictures(variant, TEST), by_bare_name(index)
+    decoded, backgrounds = reader.pictures(variant, TEST), by_bare_name(index)
     names, fronts, backs = [], [], []
-    for key in shelf.row:
+    for key in decoded.row:
         class_name, _, name = key.partition("/")
         front, back = mixed_sources(name) or (name, name)
         front_index, back_index = index.get(f"{class_name}/{front}"), backgrounds.get(back, [])
@@ -102,8 +102,8 @@ def mixed(reader: Reader, part: Part, index: dict[str, int], variant: str) -> Re
             reader.faults.append(f"{variant} picture {key} has a background whose name several classes have")
         else:
             reader.faults.append(f"{variant} picture {key} is made of no known pictures")
-    pictures = Pictures(shelf.storage, shelf.rows(names))
-    return Released(part.fronts.at(torch.tensor(fronts)), part.tiles, torch.tensor(backs), pictures)
+    pictures = Pictures(decoded.storage, decoded.rows(names))
+    return Released(photos.fronts.at(torch.tensor(fronts)), photos.tiles, torch.tensor(backs), pictures)
 
 
 def by_bare_name(index: dict[str, int]) -> dict[str, list[int]]:
@@ -114,11 +114,13 @@ def by_bare_name(index: dict[str, int]) -> dict[str, list[int]]:
     return found
 
 
-def picture_by_picture(reader: Reader, part: Part, index: dict[str, int], variant: str) -> Variant:
+def picture_by_picture(reader: Reader, photos: PhotoSplit, index: dict[str, int], variant: str) -> Variant:
     """A variant with one picture for each source."""
-    shelf = reader.pictures(variant, TEST)
-    names = [name for name in part.names if name in shelf.row]
-    reader.faults += [f"test picture {name} has no readable {variant}" for name in part.names if name not in shelf.row]
-    fronts = part.fronts.at(torch.tensor([index[name] for name in names]))
-    pictures = Pictures(shelf.storage, shelf.rows(names))
-    return Variant(replace(fronts, image=pictures), part.tiles, own(len(names)))
+    decoded = reader.pictures(variant, TEST)
+    names = [name for name in photos.names if name in decoded.row]
+    reader.faults += [
+        f"test picture {name} has no readable {variant}" for name in photos.names if name not in decoded.row
+    ]
+    fronts = photos.fronts.at(torch.tensor([index[name] for name in names]))
+    pictures = Pictures(decoded.storage, decoded.rows(names))
+    return Variant(replace(fronts, image=pictures), photos.tiles, own(len(names)))

@@ -36,7 +36,7 @@ MASK_ENDINGS = frozenset({".npy"})
 
 
 @dataclass(frozen=True)
-class Shelf:
+class DecodedFolder:
     """One folder of pictures or masks, decoded.
 
     storage: [R + 1, ...] uint8, its last row the extra one
@@ -58,7 +58,7 @@ class Shelf:
 
 
 @dataclass(frozen=True)
-class Part:
+class PhotoSplit:
     """N photographs of one split, of which the first T have a mask and a tile of their own.
 
     names: of the source pictures, `<class>/<name>`
@@ -91,9 +91,9 @@ class Part:
     def tiles(self) -> Backgrounds:
         return Backgrounds(self.tile, self.label[: self.masked], self.places)
 
-    def at(self, index: Tensor) -> "Part":
+    def at(self, index: Tensor) -> "PhotoSplit":
         """The photographs at `index` ([n] int64, rising), and their tiles alone."""
-        return Part(
+        return PhotoSplit(
             names=tuple(self.names[i] for i in index.tolist()),
             image=self.image.at(index),
             mask=self.mask.at(index),
@@ -116,9 +116,9 @@ class Reader:
         self.classes = class_names(root)
         self.faults: list[str] = []
         self._sources: dict[str, int] = {}
-        self._shelves: dict[str, Shelf] = {}
+        self._decoded: dict[str, DecodedFolder] = {}
 
-    def part(self, split: str, extra: str | None = None) -> Part:
+    def photographs(self, split: str, extra: str | None = None) -> PhotoSplit:
         """The originals of a split that have a mask and a tile, then those of a folder beside `original`.
 
         Raises:
@@ -127,11 +127,11 @@ class Reader:
         own = self._files(layout.ORIGINAL, split)
         others = self._others(own, extra, split) if extra else []
         label = f"{layout.ORIGINAL}-{split}-{self.size}"
-        originals = self._picture_shelf(f"{extra}-{label}" if extra else label, [*own, *others])
+        originals = self._decoded_pictures(f"{extra}-{label}" if extra else label, [*own, *others])
         tiles, masks = self.pictures(layout.ONLY_BG_T, split), self.masks(split)
         wanted = [key for key in map(key_of, own) if key in originals.row]
-        for what, shelf in ((layout.ONLY_BG_T, tiles), (layout.FG_MASK, masks)):
-            missing = [name for name in wanted if name not in shelf.row]
+        for what, decoded in ((layout.ONLY_BG_T, tiles), (layout.FG_MASK, masks)):
+            missing = [name for name in wanted if name not in decoded.row]
             self.faults += [f"{split} picture {name} has no readable {what}" for name in missing]
         paired = [name for name in wanted if name in tiles.row and name in masks.row]
         self._check_classes(split, originals.labels(paired))
@@ -139,7 +139,7 @@ class Reader:
         names = [*paired, *unmasked]
         whole = torch.full((len(unmasked),), len(masks.storage) - 1)
         black = torch.tensor([len(tiles.storage) - 1])
-        return Part(
+        return PhotoSplit(
             names=tuple(names),
             image=Pictures(originals.storage, originals.rows(names)),
             mask=PackedMasks(masks.storage, torch.cat([masks.rows(paired), whole]), self.size),
@@ -149,11 +149,11 @@ class Reader:
             places=len(self.classes),
         )
 
-    def pictures(self, variant: str, split: str) -> Shelf:
+    def pictures(self, variant: str, split: str) -> DecodedFolder:
         """All pictures of a variant, by class and name of their source; mixed ones by that of their file."""
-        return self._picture_shelf(f"{variant}-{split}-{self.size}", self._files(variant, split))
+        return self._decoded_pictures(f"{variant}-{split}-{self.size}", self._files(variant, split))
 
-    def masks(self, split: str) -> Shelf:
+    def masks(self, split: str) -> DecodedFolder:
         """All masks of a split, by source: as given, or where none are, what only_fg shows."""
         files = list_files(layout.split_folder(self.root, layout.FG_MASK, split), MASK_ENDINGS)
         pictures = {key_of(file): file.path for file in self._files(layout.ORIGINAL, split)}
@@ -163,7 +163,7 @@ class Reader:
             files = self._files(layout.ONLY_FG, split)
             decode = decode_only_fg(self.size)
         shape = (self.size, -(-self.size // 8))
-        return self._shelf(f"{layout.FG_MASK}-{split}-{self.size}", files, decode, shape, WHOLE)
+        return self._decode(f"{layout.FG_MASK}-{split}-{self.size}", files, decode, shape, WHOLE)
 
     def _files(self, variant: str, split: str) -> list[File]:
         return list_files(layout.split_folder(self.root, variant, split), layout.PICTURE_ENDINGS)
@@ -191,12 +191,14 @@ class Reader:
     def _numbers(self, names: list[str]) -> Tensor:
         return torch.tensor([self._sources.setdefault(name, len(self._sources)) for name in names], dtype=torch.int64)
 
-    def _picture_shelf(self, label: str, files: list[File]) -> Shelf:
-        return self._shelf(label, files, decode_picture(self.size), (self.size, self.size, PIXEL), BLACK)
+    def _decoded_pictures(self, label: str, files: list[File]) -> DecodedFolder:
+        return self._decode(label, files, decode_picture(self.size), (self.size, self.size, PIXEL), BLACK)
 
-    def _shelf(self, label: str, files: list[File], decode: Decode, shape: tuple[int, ...], last: int) -> Shelf:
-        if label in self._shelves:
-            return self._shelves[label]
+    def _decode(
+        self, label: str, files: list[File], decode: Decode, shape: tuple[int, ...], last: int
+    ) -> DecodedFolder:
+        if label in self._decoded:
+            return self._decoded[label]
         bank = open_bank(bank_home(self.root), label, files, decode, shape, last)
         self.faults += [f"{files[row].path} cannot be read ({reason})" for row, reason in sorted(bank.faults.items())]
         row_of: dict[str, int] = {}
@@ -208,8 +210,8 @@ class Reader:
             elif row not in bank.faults:
                 row_of[key_of(file)] = row
         label_of = {name: self.classes.index(files[row].class_name) for name, row in row_of.items()}
-        self._shelves[label] = Shelf(bank.rows, row_of, label_of)
-        return self._shelves[label]
+        self._decoded[label] = DecodedFolder(bank.rows, row_of, label_of)
+        return self._decoded[label]
 
     @property
     def source_names(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bgbias.types import Mover
+from bgbias.types import ToDevice
 
 CHANNELS = 3
 PIXEL = 4
@@ -52,9 +52,9 @@ class Pictures:
         """The pictures at `index`, still in place."""
         return Pictures(self.storage, self.rows[index])
 
-    def moved(self, move: Mover) -> "Pictures":
-        """The same pictures with every tensor passed through `move`."""
-        return Pictures(move.storage(self.storage), move(self.rows))
+    def moved(self, to_device: ToDevice) -> "Pictures":
+        """The same pictures with every tensor passed through `to_device`."""
+        return Pictures(to_device.storage(self.storage), to_device(self.rows))
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ class PackedMasks:
         parts = [self.pack(change(self[index])) for index in torch.arange(len(self)).split(CHUNK)]
         return PackedMasks(torch.cat([part.storage for part in parts]), torch.arange(len(self)), self.width)
 
-    def moved(self, move: Mover) -> "PackedMasks":
-        """The same masks with every tensor passed through `move`."""
-        return PackedMasks(move.storage(self.storage), move(self.rows), self.width)
+    def moved(self, to_device: ToDevice) -> "PackedMasks":
+        """The same masks with every tensor passed through `to_device`."""
+        return PackedMasks(to_device.storage(self.storage), to_device(self.rows), self.width)
 
 
 def _gather(storage: Tensor, rows: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from urllib.request import (
 from bgbias.errors import DataError, SettingError
 from bgbias.prepare.fetch import space
 from bgbias.prepare.fetch.checksum import BLOCK, blocks
-from bgbias.prepare.fetch.part import Origin, Part
+from bgbias.prepare.fetch.part import Origin, PartialDownload
 from bgbias.progress import track
 
 CHUNK = 1 << 16
@@ -75,13 +75,13 @@ def checked_url(url: str) -> str:
     return url
 
 
-def download_part(url: str, archive: Path, patience: Patience) -> Part:
+def download_part(url: str, archive: Path, patience: Patience) -> PartialDownload:
     """Every byte of a file, at `<archive>.part`.
 
     Raises:
         DataError: the server refuses, or every try was cut, or the disk is too small.
     """
-    part = Part(archive, url)
+    part = PartialDownload(archive, url)
     furthest, waits = part.size, iter(patience.waits)
     while part.size != part.total:
         try:
@@ -110,7 +110,7 @@ def _wait(waits: Iterator[float], fault: str) -> None:
     time.sleep(wait)
 
 
-def _receive(url: str, part: Part, stall: float) -> None:
+def _receive(url: str, part: PartialDownload, stall: float) -> None:
     """One try: ask for what is missing and append what comes."""
     request = Request(url, headers={"User-Agent": "bgbias", **part.request})
     with _opener().open(request, timeout=stall) as response:
@@ -125,7 +125,7 @@ def _receive(url: str, part: Part, stall: float) -> None:
             pass
 
 
-def _append(response: HTTPResponse, part: Part, total: int) -> Iterator[None]:
+def _append(response: HTTPResponse, part: PartialDownload, total: int) -> Iterator[None]:
     """Gives one item for each block begun, those that were there included."""
     yield from repeat(None, blocks(part.size))
     while part.size < total:

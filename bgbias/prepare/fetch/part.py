@@ -43,7 +43,7 @@ class Origin:
         return cls(url, int(size), validator(headers))
 
 
-class Part:
+class PartialDownload:
     """`<archive>.part`, with its origin in `<archive>.part.json`; what an earlier fetch of `url` left is taken up.
 
     size: how many bytes are there

@@ -58,10 +58,10 @@ def test_none_points_at_no_background():
     assert none(3).tolist() == [-1, -1, -1]
 
 
-@pytest.mark.parametrize(("strength", "other"), [(0.0, 1000), (0.25, 750), (0.999, 1), (0.9996, 0), (1.0, 0)])
-def test_biased_puts_an_exact_number_on_another_class(strength, other):
+@pytest.mark.parametrize(("bias_strength", "other"), [(0.0, 1000), (0.25, 750), (0.999, 1), (0.9996, 0), (1.0, 0)])
+def test_biased_puts_an_exact_number_on_another_class(bias_strength, other):
     label = torch.arange(1000) % 10
-    chosen = biased(label, torch.arange(10), strength, stream(0, "test"))
+    chosen = biased(label, torch.arange(10), bias_strength, stream(0, "test"))
     assert (chosen != label).sum() == other
 
 
@@ -91,10 +91,10 @@ def test_biased_is_a_function_of_its_stream_and_leaves_the_labels_alone():
 
 def test_a_strength_for_each_class_holds_in_each_class():
     label = torch.arange(10).repeat(40)
-    strength = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 1.0]
-    chosen = biased(label, torch.arange(10), strength, stream(0, "test"))
+    bias_strength = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 1.0]
+    chosen = biased(label, torch.arange(10), bias_strength, stream(0, "test"))
     own = torch.bincount(label[chosen == label], minlength=10)
-    assert own.tolist() == [round(40 * share) for share in strength]
+    assert own.tolist() == [round(40 * share) for share in bias_strength]
 
 
 def test_another_class_is_any_other_that_has_backgrounds():

@@ -83,7 +83,7 @@ def test_the_lit_pixel_is_as_bright_as_asked(load):
 
 
 def test_training_holds_the_asked_share_of_the_bias(load):
-    train = load("colored-digits", strength=0.75).train
+    train = load("colored-digits", bias_strength=0.75).train
     assert len(train) == 1197
     assert (train.assignment != train.foregrounds.label).sum() == 299
 
@@ -100,7 +100,7 @@ def test_removed_stands_on_black(load, split):
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_evaluation_does_not_depend_on_the_training_bias(load, split):
-    weak, strong = (getattr(load("colored-digits", strength=strength), split) for strength in (0.1, 1.0))
+    weak, strong = (getattr(load("colored-digits", bias_strength=bias_strength), split) for bias_strength in (0.1, 1.0))
     assert list(weak) == list(strong) == ["original", "shuffled", "removed"]
     for name in weak:
         everything = torch.arange(len(weak[name]))
@@ -117,7 +117,7 @@ TEN = "0.5,0.55,0.6,0.65,0.7,0.75,0.8,0.85,0.9,1.0"
 
 @pytest.mark.parametrize("name", ["colored-digits", "one-pixel-digits"])
 def test_a_strength_for_each_class_is_the_share_of_its_training_images_on_their_own_background(load, name):
-    train = load(name, strength=TEN).train
+    train = load(name, bias_strength=TEN).train
     own = train.assignment == train.foregrounds.label
     shares = [own[train.foregrounds.label == number].float().mean().item() for number in range(10)]
     assert shares == pytest.approx([float(part) for part in TEN.split(",")], abs=0.005)
@@ -125,17 +125,22 @@ def test_a_strength_for_each_class_is_the_share_of_its_training_images_on_their_
 
 @pytest.mark.parametrize(("given", "checked"), [(0.9, 0.9), ("0.9", 0.9), (1, 1.0), (TEN.replace(",", ", "), TEN)])
 def test_strengths_are_one_number_or_ten(given, checked):
-    assert ColoredDigits(strength=given).strength == checked
+    assert ColoredDigits(bias_strength=given).bias_strength == checked
 
 
 @pytest.mark.parametrize("given", [1.5, "0.5,0.6", TEN + ",1", TEN.replace("1.0", "1.1"), "strong"])
 def test_other_strengths_are_refused(given):
     with pytest.raises(ValueError, match=r"must be a number in \[0, 1\], or 10 of them with commas between"):
-        ColoredDigits(strength=given)
+        ColoredDigits(bias_strength=given)
 
 
 def test_a_strength_for_each_class_passes_through_the_flat_form():
-    flat = {"dataset/name": "colored-digits", "method/name": "erm", "dataset/strength": TEN}
+    flat = {"dataset/name": "colored-digits", "method/name": "erm", "dataset/bias_strength": TEN}
     config = RunConfig.from_flat(flat)
-    assert config.to_flat()["dataset/strength"] == TEN
+    assert config.to_flat()["dataset/bias_strength"] == TEN
     assert RunConfig.from_flat(config.to_flat()) == config
+
+
+def test_the_older_name_of_the_bias_strength_is_read():
+    flat = {"dataset/name": "colored-digits", "method/name": "erm", "dataset/strength": 0.9}
+    assert RunConfig.from_flat(flat).to_flat()["dataset/bias_strength"] == 0.9

@@ -1,6 +1,6 @@
 import torch
 
-from bgbias.data.dataset import DeviceMover
+from bgbias.data.dataset import DeviceTransfer
 from bgbias.data.masks import dilate
 from bgbias.data.photographs.stored import PackedMasks, Pictures
 
@@ -55,7 +55,7 @@ def test_packed_masks_dilate_as_plain_ones_do():
 
 
 def test_a_bank_without_room_stays_where_it_is_and_its_rows_travel():
-    class Full(DeviceMover):
+    class Full(DeviceTransfer):
         def __init__(self):
             super().__init__(torch.device("meta"))
             self._room = 10
@@ -66,5 +66,5 @@ def test_a_bank_without_room_stays_where_it_is_and_its_rows_travel():
 
 
 def test_what_is_shared_is_moved_once_and_stays_shared():
-    mover, pictures = DeviceMover(torch.device("meta")), two_pictures()
-    assert pictures.moved(mover).storage is pictures.at(torch.tensor([0])).moved(mover).storage
+    to_device, pictures = DeviceTransfer(torch.device("meta")), two_pictures()
+    assert pictures.moved(to_device).storage is pictures.at(torch.tensor([0])).moved(to_device).storage

@@ -13,7 +13,7 @@ GROUP = torch.tensor([4, 7, 4, 4, 7, 4, 0])
 
 @pytest.fixture(scope="module")
 def digits(load):
-    return load("colored-digits", strength=0.9)
+    return load("colored-digits", bias_strength=0.9)
 
 
 def test_a_draw_has_as_many_of_each_group_as_the_smallest():

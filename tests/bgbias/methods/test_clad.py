@@ -40,7 +40,7 @@ def test_a_queue_keeps_the_last_of_each_place():
 
 
 def test_negatives_stand_on_the_labels_background_and_are_of_other_classes(load):
-    dataset = load("colored-digits", strength=0.5)
+    dataset = load("colored-digits", bias_strength=0.5)
     method = Clad(queue=500)
     learner = build_learner(method, dataset.task, CompactCnn().build(dataset.task))
     batch, place = dataset.train.batch(torch.arange(200)), dataset.train.backgrounds.place

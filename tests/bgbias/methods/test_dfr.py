@@ -98,7 +98,7 @@ def test_the_strength_is_the_one_that_is_best_on_the_third():
 
 
 def test_the_head_of_a_run_predicts_as_the_fit_on_standardised_features(load):
-    digits = load("colored-digits", strength=0.9).head(120)
+    digits = load("colored-digits", bias_strength=0.9).head(120)
     method = Dfr(backbone=None, draws=1)
     run = Trainer(method, CompactCnn(), digits, Training(epochs=9), 0, CPU)
     assert run.epochs == 1

@@ -15,7 +15,7 @@ from bgbias.training import make_learner
 
 @pytest.fixture(scope="module")
 def digits(load):
-    return load("colored-digits", strength=0.9)
+    return load("colored-digits", bias_strength=0.9)
 
 
 def entered(digits, **fields):

@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def digits(load):
-    return load("colored-digits", strength=0.9)
+    return load("colored-digits", bias_strength=0.9)
 
 
 def trainer(digits, epochs=2, **fields):

@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def digits(load):
-    return load("colored-digits", strength=0.9).head(120)
+    return load("colored-digits", bias_strength=0.9).head(120)
 
 
 def prepared(dataset, **fields):
