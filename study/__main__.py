@@ -13,13 +13,13 @@ def command() -> None:
 
     stopping.install()
     from study.cli.main import main  # takes seconds
-    from study.cluster.process import leave
+    from study.cluster.process import exit_process
 
     stopping.orderly(True)
     try:
         main()
     except SystemExit as ended:
-        leave(int(ended.code or 0))
+        exit_process(int(ended.code or 0))
 
 
 def isolate() -> None:

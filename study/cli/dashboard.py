@@ -26,7 +26,7 @@ SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUT
 MLFLOW_PORT, OPTUNA_PORT = 5000, 8080
 LOG = "dashboard.log"
 """The file of a study's folder that a server's messages go to."""
-KNOCK_SECONDS, PATIENCE_SECONDS, END_SECONDS = 0.5, 120, 3
+CONNECT_SECONDS, PATIENCE_SECONDS, END_SECONDS = 0.5, 120, 3
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 HOSTS, ORIGINS = "MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"
@@ -179,9 +179,9 @@ def _open_when_ready(page: str, host: str, port: int) -> None:
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         try:
-            socket.create_connection((host.strip("[]"), port), timeout=KNOCK_SECONDS).close()
+            socket.create_connection((host.strip("[]"), port), timeout=CONNECT_SECONDS).close()
         except OSError:
-            time.sleep(KNOCK_SECONDS)
+            time.sleep(CONNECT_SECONDS)
         else:
             open_browser(page)
             return

@@ -59,7 +59,7 @@ def storage_probe(storage: str) -> Iterator[Storage]:
     """
     opened = Storage(storage)
     try:
-        leave_note(opened, DRIVER)
+        write_note(opened, DRIVER)
     except OSError as error:
         raise SettingError(f"--storage {storage} cannot be used from here ({error}): mend it or give another") from None
     try:
@@ -68,7 +68,7 @@ def storage_probe(storage: str) -> Iterator[Storage]:
         opened.delete(PROBES)
 
 
-def leave_note(storage: Storage, name: str) -> None:
+def write_note(storage: Storage, name: str) -> None:
     """Show that the storage can be written."""
     with scratch() as note:
         write_checksums(note)
@@ -82,7 +82,7 @@ def check_code(config: StudyConfig) -> None:
         SettingError: it differs, or lies in another folder of this machine.
     """
     for name, node in able_nodes(config).items():
-        theirs, who = heard(on_node(node, sources)), f"node {name}" if config.address else "Ray's workers"
+        theirs, who = result_of(on_node(node, sources)), f"node {name}" if config.address else "Ray's workers"
         if isinstance(theirs, Answer):
             raise SettingError(f"{who} {theirs.problem}")
         for package, mine in sources().items():
@@ -113,10 +113,10 @@ def ask_all(config: StudyConfig, storage: str, dataset: DatasetSpec) -> list[tup
     nodes = able_nodes(config)
     asked = {name: on_node(node, answer, name, storage, dataset, config) for name, node in nodes.items()}
     with console.status(f"asking {len(nodes)} nodes for their storage and data"):
-        return [(name, heard(question)) for name, question in asked.items()]
+        return [(name, result_of(question)) for name, question in asked.items()]
 
 
-def heard(question: Any) -> Any:
+def result_of(question: Any) -> Any:
     """What a node returned, or an `Answer` that says what became of it."""
     try:
         return ray.get(question, timeout=PATIENCE_SECONDS)
@@ -132,7 +132,7 @@ def answer(name: str, storage: str, dataset: DatasetSpec, config: StudyConfig) -
         opened = Storage(storage)
         with scratch() as note:
             opened.get(f"{PROBES}/{DRIVER}", note / "note")
-        leave_note(opened, name)
+        write_note(opened, name)
     except CheckpointError:
         return Answer(unreachable(storage, "what the driver wrote is not there"), versions())
     except (SettingError, OSError) as error:

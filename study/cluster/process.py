@@ -26,7 +26,7 @@ def set_up(threads: int) -> None:
         mallopt(TRIM_THRESHOLD, KEPT_BYTES)
 
 
-def leave(code: int) -> NoReturn:
+def exit_process(code: int) -> NoReturn:
     """End this process with Python's own clean-up, but not that of its native libraries.
 
     Threads of Ray outlive `ray.shutdown`. When one wakes up after the native clean-up has destroyed what it reads, the

@@ -16,7 +16,7 @@ from study.cluster.ray_internals import own_groups, quiet
 from study.record.config import StudyConfig
 from study.scratch import PREFIX, scratch, sweep
 
-KNOCK_SECONDS = 5.0
+CONNECT_SECONDS = 5.0
 SHORT = Path("/tmp")
 """Where Ray's folder goes when the one for temporary files has a path too long for Ray's sockets."""
 SOCKET_BYTES = 107
@@ -54,7 +54,7 @@ def start(address: str | None, folder: Path) -> None:
         SettingError: Ray cannot be started or reached.
     """
     try:
-        _knock(address)
+        _require_connection(address)
         with chdir(folder), own_groups():
             ray.init(
                 address=address or "local",
@@ -101,7 +101,7 @@ def stopped_with_its_processes() -> Iterator[None]:
             stopping.end_children()
 
 
-def _knock(address: str | None) -> None:
+def _require_connection(address: str | None) -> None:
     """Whether anything answers at `HOST:PORT`; Ray itself would wait for minutes.
 
     Raises:
@@ -115,7 +115,7 @@ def _knock(address: str | None) -> None:
         )
     host, colon, port = (address or "").rpartition(":")
     if colon and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
 
 
 def check_room(config: StudyConfig) -> None:

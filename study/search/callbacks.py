@@ -82,7 +82,7 @@ class Recorder(Callback):  # type: ignore[misc]
         try:
             self._folder.keeper(self._stage).offer(record, store.fetch, kept)
         except (CheckpointError, OSError) as error:
-            self._give_up(record.trial_id, str(error))
+            self._fail(record.trial_id, str(error))
             return
         keeping = {found.trial for found in kept}
         self._keeping = [rival for rival in rivals if rival.trial_id in keeping]
@@ -94,7 +94,7 @@ class Recorder(Callback):  # type: ignore[misc]
     def on_trial_error(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
         if trial.config[TRIAL] not in self._running:
             self.on_trial_start(trial)  # it failed before it could start
-        self._give_up(trial.config[TRIAL], Path(trial.error_file).read_text())
+        self._fail(trial.config[TRIAL], Path(trial.error_file).read_text())
 
     def on_experiment_end(self, trials: list[RayTrial], **info: object) -> None:  # noqa: ARG002
         for trial in trials:
@@ -109,7 +109,7 @@ class Recorder(Callback):  # type: ignore[misc]
             return worth_keeping(rivals, self._objectives)
         return {kept for rival in rivals for kept in worth_keeping([rival], self._objectives)}
 
-    def _give_up(self, name: str, reason: str) -> None:
+    def _fail(self, name: str, reason: str) -> None:
         self._folder.fail_trial(name, reason)
         self._reporter.end_trial(name, "FAILED")
 

@@ -44,10 +44,10 @@ class Proposals(Protocol):
     def propose(self, trial_id: str, number: int) -> Settings:
         """The searched settings of the stage's trial of this number, counted from 0."""
 
-    def tell(self, trial_id: str, values: Sequence[float], epochs: int) -> None:
+    def observe(self, trial_id: str, values: Sequence[float], epochs: int) -> None:
         """How a trial ended: its objectives at the epoch that is best for the first, and after how many epochs."""
 
-    def give_up(self, trial_id: str) -> None:
+    def fail(self, trial_id: str) -> None:
         """A trial failed."""
 
 
@@ -66,10 +66,10 @@ class Seeds:
         """The next seed."""
         return {"seed": self._seeds[number]}
 
-    def tell(self, trial_id: str, values: Sequence[float], epochs: int) -> None:
+    def observe(self, trial_id: str, values: Sequence[float], epochs: int) -> None:
         """Nothing is learned."""
 
-    def give_up(self, trial_id: str) -> None:
+    def fail(self, trial_id: str) -> None:
         """Nothing is learned."""
 
 
@@ -86,8 +86,8 @@ class QuickJournal(JournalFileBackend):
             file.write("".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs))
 
 
-class KnowingTPE(optuna.samplers.TPESampler):
-    """TPE that is told the space, which Optuna's would look for in all trials each time anew."""
+class FixedSpaceTPE(optuna.samplers.TPESampler):
+    """TPE with the search space given, which saves Optuna's search for it in all trials at every proposal."""
 
     def __init__(self, space: Mapping[str, BaseDistribution], seed: int, random_trials: int) -> None:
         super().__init__(seed=seed, n_startup_trials=random_trials)
@@ -114,7 +114,7 @@ class OptunaProposals:
         self.total, self.searched = int(min(total, self._grid.size)), tuple(space.params)
         self._params, self._objectives, self._journal = dict(space.params), objectives, journal
         self._epochs, self._seed, self._random = epochs, seed, max(4, total // 3)
-        self._asked: dict[str, optuna.Trial] = {}
+        self._proposed: dict[str, optuna.Trial] = {}
 
     def recall(self, trials: Sequence[Trial]) -> None:
         """Write the journal anew from the study's own record, which alone is sure to be whole."""
@@ -136,15 +136,15 @@ class OptunaProposals:
             self._is_new(params)
             if trial.finished:
                 values = values_of(trial.history, self._objectives)
-                self._study.add_trial(self._told(params, values, len(trial.history)))
+                self._study.add_trial(self._frozen_trial(params, values, len(trial.history)))
             else:
                 self._study.enqueue_trial(params)
-                self._asked[trial.trial_id] = self._study.ask(self._params)
+                self._proposed[trial.trial_id] = self._study.ask(self._params)
 
     def propose(self, trial_id: str, number: int) -> Settings:
         """What TPE draws with the number's own seed, after all that is known."""
         seed = derive(self._seed, "search", number) % 2**32
-        self._study.sampler = KnowingTPE(self._params, seed, self._random)
+        self._study.sampler = FixedSpaceTPE(self._params, seed, self._random)
         trial = self._study.ask(self._params)
         if not self._is_new(trial.params):
             self._study.tell(trial, state=TrialState.FAIL)
@@ -152,7 +152,7 @@ class OptunaProposals:
             self._is_new(unused)
             self._study.enqueue_trial(unused)
             trial = self._study.ask(self._params)
-        self._asked[trial_id] = trial
+        self._proposed[trial_id] = trial
         return dict(trial.params)
 
     def _is_new(self, params: Settings) -> bool:
@@ -163,24 +163,24 @@ class OptunaProposals:
         self._used.add(number)
         return len(self._used) > before
 
-    def tell(self, trial_id: str, values: Sequence[float], epochs: int) -> None:
+    def observe(self, trial_id: str, values: Sequence[float], epochs: int) -> None:
         """Complete or pruned, by how many epochs there were."""
-        trial = self._asked.pop(trial_id)
+        trial = self._proposed.pop(trial_id)
         if self._pruned(epochs):
             trial.report(values[0], epochs)
             self._study.tell(trial, state=TrialState.PRUNED)
         else:
             self._study.tell(trial, values)
 
-    def give_up(self, trial_id: str) -> None:
+    def fail(self, trial_id: str) -> None:
         """A failure, which TPE leaves out."""
-        self._study.tell(self._asked.pop(trial_id), state=TrialState.FAIL)
+        self._study.tell(self._proposed.pop(trial_id), state=TrialState.FAIL)
 
     def _pruned(self, epochs: int) -> bool:
         """Whether a trial counts as stopped early. Optuna knows no such trials of several objectives."""
         return epochs < self._epochs and len(self._objectives) == 1
 
-    def _told(self, params: Settings, values: Sequence[float], epochs: int) -> FrozenTrial:
+    def _frozen_trial(self, params: Settings, values: Sequence[float], epochs: int) -> FrozenTrial:
         pruned = self._pruned(epochs)
         return create_trial(
             state=TrialState.PRUNED if pruned else TrialState.COMPLETE,

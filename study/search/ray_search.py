@@ -24,7 +24,7 @@ from study.settings import Settings
 class RecordedSearch(Searcher):  # type: ignore[misc]
     """Gives Ray the trials that were begun and not finished, then new ones until the stage has all of its trials.
 
-    A trial is recorded before Ray hears of it, so that none is forgotten whenever the driver is killed.
+    A trial is recorded before Ray starts it, so that none is lost when the driver is killed.
     """
 
     def __init__(self, folder: StudyFolder, stage: str, space: str, proposals: Proposals, fixed: Settings) -> None:
@@ -60,9 +60,9 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
         """Learn from a trial's end."""
         name = self._own.pop(trial_id)
         if error or not result:
-            self._proposals.give_up(name)
+            self._proposals.fail(name)
         else:
-            self._proposals.tell(name, json.loads(str(result[VALUES])), int(result[EPOCH]))
+            self._proposals.observe(name, json.loads(str(result[VALUES])), int(result[EPOCH]))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the folder holds all."""

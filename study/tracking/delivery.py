@@ -25,60 +25,60 @@ from study.tracking.writer import VALUES_PER_CALL, ExperimentError, MlflowWriter
 WINDOW = 1000
 """Messages looked at together. More make fuller calls, and use more memory."""
 
-LANES = 3
+PARALLEL_CALLS = 3
 """Calls to a server at a time: while it works on one, the next is made ready."""
 
-POLITENESS = 19
-"""How far the process steps back where trials wait for a core: further than they, which Ray puts at 15."""
+NICE = 19
+"""The process's niceness where trials share its cores; Ray gives trials 15."""
 
 GATHER_SECONDS = 1.0
 RETRY_SECONDS = 2.0
 
-Lane = list[list[Posted]]
+Calls = list[list[Posted]]
 """One run's messages, in order, grouped into calls."""
 
 
-def stretches(waiting: list[Posted]) -> Iterator[list[Lane]]:
-    """The messages in stretches to be sent one after another. The lanes of a stretch may be sent side by side.
+def groups(waiting: list[Posted]) -> Iterator[list[Calls]]:
+    """Split messages into groups to send one after another; the runs of a group may be sent in parallel.
 
-    Between what concerns the study, all messages of a trial form a lane.
+    A message about the study is a group of its own. Consecutive messages about trials are one group, by trial.
     """
-    for of_trials, stretch in groupby(waiting, key=lambda posted: posted.message.trial is not None):
+    for of_trials, consecutive in groupby(waiting, key=lambda posted: posted.message.trial is not None):
         if not of_trials:
-            yield from ([[[posted]]] for posted in stretch)
+            yield from ([[[posted]]] for posted in consecutive)
             continue
         by_trial: dict[str | None, list[Posted]] = {}
-        for posted in stretch:
+        for posted in consecutive:
             by_trial.setdefault(posted.message.trial, []).append(posted)
-        yield [calls(trial) for trial in by_trial.values()]
+        yield [in_calls(trial) for trial in by_trial.values()]
 
 
-def calls(waiting: list[Posted]) -> Lane:
-    """A run's messages grouped into calls: as many epochs in a row as one call takes, and else each its own."""
-    lane: Lane = []
+def in_calls(waiting: list[Posted]) -> Calls:
+    """Group one run's messages into calls: consecutive epochs up to `VALUES_PER_CALL` values, others one by one."""
+    calls: Calls = []
     room = -1
     for posted in waiting:
         values = len(posted.message.report.metrics) if isinstance(posted.message, EpochEnded) else None
         if values is not None and 0 <= values <= room:
-            lane[-1].append(posted)
+            calls[-1].append(posted)
         else:
-            lane.append([posted])
+            calls.append([posted])
             room = -1 if values is None else VALUES_PER_CALL
         room -= values or 0
-    return lane
+    return calls
 
 
 class Delivery:
     """Sends until it is told to stop."""
 
-    def __init__(self, outbox: Outbox, tracking_uri: str, artifacts: Path, tell: Callable[[Progress], None]) -> None:
+    def __init__(self, outbox: Outbox, tracking_uri: str, artifacts: Path, report: Callable[[Progress], None]) -> None:
         """
         Args:
             tell: called when messages have arrived, and when sending fails and goes on.
         """
-        self._outbox, self._uri, self._artifacts, self._tell = outbox, tracking_uri, artifacts, tell
-        self._finish, self._leave, self._wake = threading.Event(), threading.Event(), threading.Event()
-        self._pool = ThreadPoolExecutor(LANES if tracking_uri.startswith(SERVERS) else 1)
+        self._outbox, self._uri, self._artifacts, self._notify = outbox, tracking_uri, artifacts, report
+        self._finish, self._stop, self._wake = threading.Event(), threading.Event(), threading.Event()
+        self._pool = ThreadPoolExecutor(PARALLEL_CALLS if tracking_uri.startswith(SERVERS) else 1)
         self._mlflow: MlflowWriter | None = None
         self._problem: str | None = None
         self._past = 0
@@ -89,9 +89,9 @@ class Delivery:
         self._finish.set()
         self._wake.set()
 
-    def leave(self) -> None:
+    def stop_now(self) -> None:
         """Stop after the present calls."""
-        self._leave.set()
+        self._stop.set()
         self._wake.set()
 
     def look(self, experiment: str) -> None:
@@ -104,11 +104,11 @@ class Delivery:
         except Exception as error:  # whatever the server's trouble is, it may end
             problem = first_line(error)
         self._problem = problem
-        self._tell(Progress(problem=problem, unusable=unusable))
+        self._notify(Progress(problem=problem, unusable=unusable))
 
     def run(self) -> None:
         """Send."""
-        while not self._leave.is_set():
+        while not self._stop.is_set():
             pause = GATHER_SECONDS
             try:
                 messages = self._outbox.first(WINDOW, self._past)
@@ -129,12 +129,12 @@ class Delivery:
 
     def _report(self, problem: str | None) -> None:
         if problem != self._problem:
-            self._tell(Progress(problem=problem))
+            self._notify(Progress(problem=problem))
         self._problem = problem
 
     def _pass(self, messages: list[Posted]) -> None:
         """All of these are sent, unless it was told to stop."""
-        if messages and not self._leave.is_set():
+        if messages and not self._stop.is_set():
             self._past = messages[-1].number
             self._sent.clear()
 
@@ -142,22 +142,22 @@ class Delivery:
         if not messages:
             return
         mlflow = self._writer()
-        for lanes in stretches(messages):
+        for group in groups(messages):
             trouble = threading.Event()
-            sending = [self._pool.submit(self._send_lane, mlflow, lane, trouble) for lane in lanes]
+            sending = [self._pool.submit(self._send_calls, mlflow, calls, trouble) for calls in group]
             wait(sending)
-            for lane_sent in sending:
-                lane_sent.result()
-            if self._leave.is_set():
+            for calls_sent in sending:
+                calls_sent.result()
+            if self._stop.is_set():
                 return
 
     def _writer(self) -> MlflowWriter:
         self._mlflow = self._mlflow or MlflowWriter(self._uri, self._artifacts)
         return self._mlflow
 
-    def _send_lane(self, mlflow: MlflowWriter, lane: Lane, trouble: threading.Event) -> None:
-        for call in lane:
-            if trouble.is_set() or self._leave.is_set():
+    def _send_calls(self, mlflow: MlflowWriter, calls: Calls, trouble: threading.Event) -> None:
+        for call in calls:
+            if trouble.is_set() or self._stop.is_set():
                 return
             try:
                 self._send_call(mlflow, call)
@@ -178,39 +178,39 @@ class Delivery:
             self._outbox.reject(call[0], refused)
         numbers = tuple(posted.number for posted in call)
         self._sent.update(numbers)
-        self._tell(Progress(sent=numbers, refused=refused))
+        self._notify(Progress(sent=numbers, refused=refused))
 
 
 def main(orders: TextIO, answers: TextIO) -> None:
     """Send an outbox until the orders end."""
     order = Order.from_json(orders.readline())
 
-    def tell(progress: Progress) -> None:
+    def report(progress: Progress) -> None:
         with contextlib.suppress(BrokenPipeError):  # nobody listens any more, and the orders have ended too
             os.write(answers.fileno(), progress.to_json().encode() + b"\n")
 
     with Path(f"{order.outbox}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a sender whose study was killed may be in its last call
         outbox = Outbox(Path(order.outbox))
-        delivery = Delivery(outbox, order.tracking_uri, Path(order.artifacts), tell)
+        delivery = Delivery(outbox, order.tracking_uri, Path(order.artifacts), report)
 
         def listen() -> None:
             for _ in orders:
                 delivery.finish()
-            delivery.leave()
+            delivery.stop_now()
 
         threading.Thread(target=listen, daemon=True).start()
         if order.experiment:
             delivery.look(order.experiment)
         if order.beside_trials:
-            step_back()  # not before the look, for which the first trial waits
+            lower_priority()  # not before the look, for which the first trial waits
         delivery.run()
         outbox.close()
 
 
-def step_back() -> None:
+def lower_priority() -> None:
     """Leave the cores to the driver and the trials, which take them back at once when they need them."""
-    os.nice(POLITENESS)
+    os.nice(NICE)
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # some sandboxes forbid it
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

@@ -38,8 +38,8 @@ class TrialStore:
         with scratch() as state:
             run.save(state)
             write_checksums(state)
-            patiently(lambda: self._storage.put(run.keeper.path(epoch), f"epoch/{epoch}"))
-            patiently(lambda: self._storage.put(state, f"state/{epoch}"))
+            with_retries(lambda: self._storage.put(run.keeper.path(epoch), f"epoch/{epoch}"))
+            with_retries(lambda: self._storage.put(state, f"state/{epoch}"))
         self._prune(run)
 
     def load(self, run: Run) -> None:
@@ -81,7 +81,7 @@ class TrialStore:
         return {int(name) for name in self._storage.names(kind)}
 
 
-def patiently(write: Callable[[], None]) -> None:
+def with_retries(write: Callable[[], None]) -> None:
     """Write, and again after a while if that fails: a full disk or a lost network may be mended meanwhile.
 
     Raises:

@@ -6,7 +6,7 @@ from clusters import free_port
 from bgbias.data.datasets import datasets
 from bgbias.errors import SettingError
 from study.cli.submit import entrypoint, job_client
-from study.cluster.nodes import DRIVER, PROBES, answer, leave_note, storage_probe
+from study.cluster.nodes import DRIVER, PROBES, answer, storage_probe, write_note
 from study.record.config import StudyConfig
 from study.record.provenance import versions
 from study.record.storage import Storage
@@ -17,7 +17,7 @@ DIGITS = datasets.find("colored-digits")()
 @pytest.fixture
 def storage(tmp_path):
     """A storage in which the driver has left its note."""
-    leave_note(Storage(str(tmp_path / "storage")), DRIVER)
+    write_note(Storage(str(tmp_path / "storage")), DRIVER)
     return str(tmp_path / "storage")
 
 

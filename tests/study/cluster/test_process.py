@@ -6,7 +6,7 @@ import sys
 
 CRASHING = """
 import atexit, ctypes
-from study.cluster.process import leave
+from study.cluster.process import exit_process
 
 native = ctypes.CDLL(None)
 native.on_exit(native.abort, None)
@@ -22,5 +22,5 @@ def ended(end):
 
 def test_pythons_clean_up_is_run_and_that_of_native_libraries_is_not():
     assert ended("").returncode == -signal.SIGABRT
-    left = ended("leave(3)")
+    left = ended("exit_process(3)")
     assert (left.returncode, left.stdout, left.stderr) == (3, "cleaned up\n", "")

@@ -13,7 +13,7 @@ from study.errors import StorageError
 from study.record.storage import Storage, anchored, joined
 from study.training import trial_store
 from study.training.run import Run
-from study.training.trial_store import TrialStore, patiently
+from study.training.trial_store import TrialStore, with_retries
 
 CONFIG = RunConfig.from_flat({"dataset/name": "colored-digits", "method/name": "dynamic_replacement"})
 
@@ -232,6 +232,6 @@ def test_writing_is_tried_again_and_not_for_ever(monkeypatch):
         raise OSError("gone")
 
     with pytest.raises(StorageError, match="gone"):
-        patiently(fail)
+        with_retries(fail)
     assert len(attempts) == len(trial_store.WAITS) + 1
     assert slept == list(trial_store.WAITS)

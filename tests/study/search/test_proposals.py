@@ -31,9 +31,9 @@ def test_a_trial_stopped_early_is_told_as_pruned_and_a_whole_one_as_complete(tmp
     made = proposals(tmp_path)
     for number, name in enumerate(("whole", "stopped", "failed")):
         made.propose(name, number)
-    made.tell("whole", [0.9], epochs=6)
-    made.tell("stopped", [0.4], epochs=2)
-    made.give_up("failed")
+    made.observe("whole", [0.9], epochs=6)
+    made.observe("stopped", [0.4], epochs=2)
+    made.fail("failed")
     whole, stopped, failed = opened(tmp_path)
     assert (whole.state, whole.value) == (TrialState.COMPLETE, 0.9)
     assert (stopped.state, stopped.intermediate_values) == (TrialState.PRUNED, {2: 0.4})
@@ -50,7 +50,7 @@ def search(folder, numbers, trials=(), seed=0):
     for number in numbers:
         proposed = made.propose(str(number), number)
         epochs = 6 if number % 3 else 2
-        made.tell(str(number), [value_of(proposed)], epochs)
+        made.observe(str(number), [value_of(proposed)], epochs)
         history = [epoch(shuffled=(value_of(proposed), 0.0))] * epochs
         found.append(trial(str(number), history, number=number + 1, **proposed))
     return found
@@ -90,7 +90,7 @@ def test_an_unfinished_trial_is_taken_up_under_its_own_settings(tmp_path):
     (waiting,) = opened(tmp_path)
     assert waiting.state == TrialState.RUNNING
     assert waiting.params == {name: one.config[name] for name in SPACE.params}
-    made.tell("0", [0.7], epochs=6)
+    made.observe("0", [0.7], epochs=6)
     (told,) = opened(tmp_path)
     assert (told.state, told.value) == (TrialState.COMPLETE, 0.7)
 
@@ -123,7 +123,7 @@ def test_a_small_space_is_tried_once_and_whole(tmp_path):
     found = []
     for number in range(6):
         found.append(made.propose(str(number), number))
-        made.tell(str(number), [0.5], epochs=6)
+        made.observe(str(number), [0.5], epochs=6)
     assert len({tuple(settings.values()) for settings in found}) == 6
     told = [trial.params for trial in opened(tmp_path) if trial.state == TrialState.COMPLETE]
     assert told == found
@@ -155,7 +155,7 @@ def search_two(folder, numbers, trials=()):
     for number in numbers:
         proposed = made.propose(str(number), number)
         metrics = {"val/shuffled/accuracy": value_of(proposed), "val/shuffled/loss": proposed["method/p"] ** 2}
-        made.tell(str(number), list(metrics.values()), 6 if number % 3 else 2)
+        made.observe(str(number), list(metrics.values()), 6 if number % 3 else 2)
         found.append(trial(str(number), [metrics] * (6 if number % 3 else 2), number=number + 1, **proposed))
     return found
 

@@ -84,13 +84,13 @@ class Told(Seeds):
 
     def __init__(self, seeds):
         super().__init__(seeds)
-        self.heard = []
+        self.observed = []
 
-    def tell(self, trial_id, values, epochs):
-        self.heard.append((trial_id, values, epochs))
+    def observe(self, trial_id, values, epochs):
+        self.observed.append((trial_id, values, epochs))
 
-    def give_up(self, trial_id):
-        self.heard.append((trial_id, "failed"))
+    def fail(self, trial_id):
+        self.observed.append((trial_id, "failed"))
 
 
 def stage(folder, seeds):
@@ -134,4 +134,4 @@ def test_ends_are_told_under_the_studys_own_names(empty):
     first, second = (search.suggest(name)["trial"] for name in ("ray-1", "ray-2"))
     search.on_trial_complete("ray-1", result(3, 0.25))
     search.on_trial_complete("ray-2", error=True)
-    assert seeds.heard == [(first, [0.25], 3), (second, "failed")]
+    assert seeds.observed == [(first, [0.25], 3), (second, "failed")]

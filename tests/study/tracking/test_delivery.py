@@ -1,7 +1,7 @@
 """What is sent together, and what side by side."""
 
 from study.record.epoch import EpochReport
-from study.tracking.delivery import calls, stretches
+from study.tracking.delivery import groups, in_calls
 from study.tracking.messages import Champion, Ended, EpochEnded, RunKey, StudyBegan, TrialBegan
 from study.tracking.outbox import Posted
 
@@ -23,18 +23,18 @@ def end(number, value, tag="trial_id"):
     return Posted(number, 0, Ended("e", RunKey(tag, value), "FINISHED"))
 
 
-def numbers(lane):
-    return [[posted.number for posted in call] for call in lane]
+def numbers(calls):
+    return [[posted.number for posted in call] for call in calls]
 
 
 def test_a_call_takes_the_epochs_that_fit_and_nothing_else():
-    lane = [start(1, "a"), *(metrics(number, "a") for number in (2, 3, 4)), end(5, "a"), metrics(6, "a")]
-    assert numbers(calls(lane)) == [[1], [2, 3], [4], [5], [6]]
+    calls = [start(1, "a"), *(metrics(number, "a") for number in (2, 3, 4)), end(5, "a"), metrics(6, "a")]
+    assert numbers(in_calls(calls)) == [[1], [2, 3], [4], [5], [6]]
 
 
 def test_an_epoch_larger_than_a_call_and_one_without_values_stand_where_they_were():
-    lane = [metrics(1, "a", 1200), metrics(2, "a", 0), end(3, "a"), metrics(4, "a", 1000), metrics(5, "a", 0)]
-    assert numbers(calls(lane)) == [[1], [2], [3], [4, 5]]
+    calls = [metrics(1, "a", 1200), metrics(2, "a", 0), end(3, "a"), metrics(4, "a", 1000), metrics(5, "a", 0)]
+    assert numbers(in_calls(calls)) == [[1], [2], [3], [4, 5]]
 
 
 def test_trials_go_side_by_side_between_what_concerns_the_study():
@@ -42,7 +42,7 @@ def test_trials_go_side_by_side_between_what_concerns_the_study():
     champion = Posted(7, 0, Champion("e", trial_run("a"), "model", "shuffled", "best", 0.5, "{}"))
     waiting = [study, start(2, "a"), start(3, "b"), metrics(4, "b"), metrics(5, "a"), metrics(6, "b"), champion]
     waiting += [end(8, "a"), end(9, "s", "study_id")]
-    assert [[numbers(lane) for lane in lanes] for lanes in stretches(waiting)] == [
+    assert [[numbers(calls) for calls in group] for group in groups(waiting)] == [
         [[[1]]],
         [[[2], [5]], [[3], [4, 6]]],
         [[[7]]],
