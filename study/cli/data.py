@@ -24,6 +24,8 @@ app = typer.Typer(no_args_is_help=True, help="Fetch or build datasets of photogr
 
 CORES = os.cpu_count() or 1
 SHOWN = 3
+CONFOUNDING = "0.95"
+"""Waterbirds' own."""
 """How many places a finding's row names."""
 
 Workers = Annotated[int, typer.Option(min=1, help="threads", show_default="one for each core")]
@@ -75,6 +77,32 @@ def build(
     size: Annotated[int, typer.Option(help="height and width, in pixels")] = 224,
     seed: Annotated[int, typer.Option(help="seed of the splits and the backgrounds")] = 0,
     ratios: Annotated[str, typer.Option(help="shares of train, val and test in each class")] = "0.7,0.1,0.2",
+    scenes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="places, DIR/<place>/<name>.jpg: paste the objects on them and build a Waterbirds, pictures with a "
+            "shorter side of --size, and metadata.csv",
+        ),
+    ] = None,
+    confounding: Annotated[
+        str,
+        typer.Option(
+            help="with --scenes, the share of a class's training objects in its own place, one for each class"
+        ),
+    ] = CONFOUNDING,
+    counts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,N", help="with --scenes, objects of each class in train, val and test", show_default="--ratios"
+        ),
+    ] = None,
+    home: Annotated[
+        str,
+        typer.Option(
+            metavar="CLASS=PLACE,...", help="with --scenes, each class's own place", show_default="in order of names"
+        ),
+    ] = "",
     imagenet9: Annotated[
         bool, typer.Option("--imagenet9", help="class folders are ImageNet's synsets: build ImageNet-9's classes")
     ] = False,
@@ -90,6 +118,9 @@ def build(
 ) -> None:
     """Build all eight variants and the masks from pictures and the masks or boxes of their objects.
 
+    With --scenes, build a Waterbirds: in train each class has a place of its own, where most of its objects stand, and
+    every object of val and test stands in every place once. No scene is in two splits.
+
     Pictures are read as a viewer shows them: turned as their EXIF orientation says, in 8-bit RGB, transparent pixels
     white. Those of one name in several classes or folders are built as <class>-<name> or <folder>-<name>.
 
@@ -98,7 +129,8 @@ def build(
     """
     from bgbias.prepare.build.build import FaultySourcesError
     from bgbias.prepare.build.build import build as build_folder
-    from bgbias.prepare.build.settings import BuildSettings
+    from bgbias.prepare.build.scene_build import build_scenes
+    from bgbias.prepare.build.settings import BuildSettings, SceneSettings
 
     given = {
         "images": images,
@@ -111,19 +143,29 @@ def build(
         "imagenet9": imagenet9,
         "synsets": synsets,
     }
-    settings = make(BuildSettings, given, "build")
+    if scenes is None and (counts, home, confounding) != (None, "", CONFOUNDING):
+        raise SettingError(
+            "--confounding, --counts and --home are of a Waterbirds: give --scenes DIR, or leave them out"
+        )
     stopping.on_stop(SAME_COMMAND)
     try:
         with tracked_by(progress_bar):
-            manifest = build_folder(settings, out, workers, skip_bad)
+            if scenes is None:
+                manifest = build_folder(make(BuildSettings, given, "build"), out, workers, skip_bad)
+            else:
+                numbers = None if counts is None else parse_counts(counts)
+                more = {"scenes": scenes, "confounding": confounding, "counts": numbers, "home": home}
+                manifest = build_scenes(make(SceneSettings, {**given, **more}, "build"), out, workers, skip_bad)
     except FaultySourcesError as error:
         for where, why in error.faults.items():
             console.print(escape(f"{where}: {why}"), soft_wrap=True)
         raise
     if as_json:
         print(json.dumps(manifest))
-    else:
+    elif scenes is None:
         _print_manifest(manifest, out)
+    else:
+        _print_groups(manifest, out)
 
 
 def _parse_ratios(text: str) -> tuple[float, ...]:
@@ -136,6 +178,32 @@ def _parse_ratios(text: str) -> tuple[float, ...]:
     return ratios
 
 
+def parse_counts(text: str) -> tuple[int, ...]:
+    """Three numbers with commas between.
+
+    Raises:
+        SettingError: it is something else.
+    """
+    counts = [int(count) for count in text.split(",") if count.strip().isdecimal()]
+    if len(counts) != 3 or len(text.split(",")) != 3:
+        raise SettingError(
+            f"--counts takes three whole numbers with commas between, such as 400,50,100, but got '{text}'"
+        )
+    return tuple(counts)
+
+
+def _print_groups(manifest: dict[str, Any], out: Path) -> None:
+    counts, places = manifest["counts"], manifest["places"]
+    table = Table("class", "place", *counts, title="pictures of each group")
+    for name in manifest["classes"]:
+        for place in places:
+            table.add_row(escape(name), escape(place), *(f"{counts[split][name][place]:,}" for split in counts))
+    show_table(table)
+    _print_left_out(manifest, out)
+    for name in manifest["same_scenes"]:
+        results.print(escape(f"left out {name}: an earlier scene has its bytes"), soft_wrap=True)
+
+
 def _print_manifest(manifest: dict[str, Any], out: Path) -> None:
     counts = manifest["counts"]
     table = Table("class", *counts, title="pictures of each variant")
@@ -143,6 +211,10 @@ def _print_manifest(manifest: dict[str, Any], out: Path) -> None:
         table.add_row(escape(name), *(f"{counts[split][name]:,}" for split in counts))
     table.add_row("all", *(f"{sum(counts[split].values()):,}" for split in counts))
     show_table(table)
+    _print_left_out(manifest, out)
+
+
+def _print_left_out(manifest: dict[str, Any], out: Path) -> None:
     rules = [rejection["rule"] for rejection in manifest["rejected"].values()]
     for rule in sorted(set(rules)):
         results.print(f"rejected {rules.count(rule):,}: {rule}", soft_wrap=True)

@@ -57,9 +57,9 @@ def build(settings: BuildSettings, out: Path, workers: int, skip_bad: bool) -> M
         SettingError: `out` holds something else, or another process is building there.
     """
     settings.check_apart(out)
-    classes, listing = _list(settings, longest_name(out))
+    classes, listing = listed(settings, longest_name(out))
     if listing.faults and not skip_bad:
-        raise FaultySourcesError({**listing.faults, **_unusable(listing.sources, settings.void, workers)})
+        raise FaultySourcesError({**listing.faults, **unusable(listing.sources, settings.void, workers)})
     folder = BuildFolder(out)
     head = settings.head(listing.sources)
     manifest = folder.whole(head)
@@ -81,13 +81,13 @@ def build(settings: BuildSettings, out: Path, workers: int, skip_bad: bool) -> M
                 for key, verdict in verdicts.items()
                 if "rule" in verdict
             },
-            "odd": _oddities(verdicts),
+            "odd": odd_masks(verdicts),
             "skipped": {**listing.faults, **faults},
         }
         return folder.finish(head, about, expected, workers)
 
 
-def _list(settings: BuildSettings, longest: int) -> tuple[list[str], Listing]:
+def listed(settings: BuildSettings, longest: int) -> tuple[list[str], Listing]:
     """The classes and the sources, whose names have at most `longest` bytes."""
     folders = list_classes(settings.images)
     if settings.imagenet9:
@@ -98,7 +98,7 @@ def _list(settings: BuildSettings, longest: int) -> tuple[list[str], Listing]:
     return classes, find_sources(settings.images, class_of, settings.masks, settings.boxes, longest)
 
 
-def _unusable(sources: Sequence[Source], void: int | None, workers: int) -> dict[str, str]:
+def unusable(sources: Sequence[Source], void: int | None, workers: int) -> dict[str, str]:
     """Why sources cannot be used, so that one round of messages names all faults."""
 
     def fault(source: Source) -> str | None:
@@ -112,15 +112,15 @@ def _unusable(sources: Sequence[Source], void: int | None, workers: int) -> dict
     return {source.key: why for source, why in zip(sources, found, strict=True) if why is not None}
 
 
-def _oddities(verdicts: Mapping[str, Verdict]) -> list[str]:
+def odd_masks(verdicts: Mapping[str, Verdict]) -> list[str]:
     return oddities(verdict["odd"] for verdict in verdicts.values() if "odd" in verdict)
 
 
-def _why_rejected(verdicts: Mapping[str, Verdict]) -> str:
+def why_rejected(verdicts: Mapping[str, Verdict]) -> str:
     """How many pictures each rule rejected, and what is odd about the masks."""
     rules = Counter(verdict["rule"] for verdict in verdicts.values() if "rule" in verdict)
     counts = [f"rejected by the rule '{rule}': {n} of {len(verdicts)}" for rule, n in rules.items()]
-    return "; ".join([*counts, *_oddities(verdicts)])
+    return "; ".join([*counts, *odd_masks(verdicts)])
 
 
 def _plan(
@@ -145,7 +145,7 @@ def _plan(
         for split, share in zip(layout.SPLITS, settings.ratios, strict=True)
         if share > 0
     }
-    plan.check_enough(members, _why_rejected(verdicts))
+    plan.check_enough(members, why_rejected(verdicts))
     for split, of_split in members.items():
         for class_name in classes:
             for name in of_split[class_name]:

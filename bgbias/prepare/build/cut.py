@@ -15,7 +15,14 @@ from bgbias.data.photographs.picture import UNREADABLE, Edges, Stored, stored, t
 from bgbias.errors import DataError
 from bgbias.prepare.build.grabcut import grabcut
 from bgbias.prepare.build.masks import read_mask
-from bgbias.prepare.build.rules import ONE_BOX, Rejection, broken_by_box, broken_by_mask
+from bgbias.prepare.build.rules import (
+    FILLED,
+    ONE_BOX,
+    Rejection,
+    broken_by_box,
+    broken_by_cover,
+    broken_by_mask,
+)
 from bgbias.prepare.build.sources import Source
 from bgbias.prepare.build.variants import Box, Image, Mask, bounding_box
 
@@ -59,6 +66,44 @@ def cut(source: Source, size: int, void: int | None = None) -> Cut | Rejection:
     return broken or _judged(Cut(image, grabcut(image, box), box))
 
 
+def cut_whole(source: Source, size: int, void: int | None = None) -> Cut | Rejection:
+    """As `cut`, but the whole picture, its shorter side scaled to `size` pixels."""
+    if source.mask is None and len(source.boxes) != 1:
+        return Rejection(ONE_BOX, len(source.boxes))
+    picture, kept = _read_picture(source.picture)
+    image = np.asarray(scaled(picture, size, Pillow.Resampling.BICUBIC))
+    if source.mask is not None:
+        given, odd = _read_mask(source.mask, kept, void)
+        mask = scaled_mask(given, size)
+    else:
+        edges, factor = _fitting(source.boxes[0], kept), np.array(image.shape[1::-1] * 2) / np.array(picture.size * 2)
+        left, top, right, bottom = (edge * by for edge, by in zip(edges, factor, strict=True))
+        box = Box(math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))
+        if broken := broken_by_cover(box.area / image[..., 0].size):
+            return broken
+        mask, odd = grabcut(image, box), None
+    found = bounding_box(mask)
+    if found is None:
+        return Rejection(FILLED, 0.0, odd)
+    broken = broken_by_cover(float(mask.mean())) or broken_by_mask(mask, found)
+    return replace(broken, odd=odd) if broken else Cut(image, mask, found, odd)
+
+
+def scaled(picture: Pillow.Image, size: int, resampling: Pillow.Resampling) -> Pillow.Image:
+    """The picture with a shorter side of `size` pixels; one that has it stays as it is."""
+    width, height = picture.size
+    scale = size / min(width, height)
+    if scale == 1:
+        return picture
+    return picture.resize((max(size, round(width * scale)), max(size, round(height * scale))), resampling)
+
+
+def scaled_mask(mask: Mask, size: int) -> Mask:
+    """A mask scaled as its picture is; a pixel is object where half of what falls on it is."""
+    grey = Pillow.fromarray(mask.astype(np.uint8) * 255)
+    return np.asarray(scaled(grey, size, Pillow.Resampling.BILINEAR)) >= HALF
+
+
 def check(source: Source, void: int | None) -> None:
     """Read a picture and its mask or box as `cut` does, without looking for the object.
 
@@ -79,6 +124,15 @@ def crop(source: Source, size: int) -> Image:
         DataError: the picture cannot be read.
     """
     return _crop(_read_picture(source.picture)[0], size)
+
+
+def whole(source: Source, size: int) -> Image:
+    """A source's whole picture, its shorter side scaled to `size` pixels: [H, W, 3] uint8.
+
+    Raises:
+        DataError: the picture cannot be read.
+    """
+    return np.asarray(scaled(_read_picture(source.picture)[0], size, Pillow.Resampling.BICUBIC))
 
 
 def _read_mask(path: Path, picture: Stored, void: int | None) -> tuple[Mask, str | None]:

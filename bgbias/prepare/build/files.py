@@ -35,6 +35,13 @@ def jpeg(image: Image) -> bytes:
     return buffer.getvalue()
 
 
+def png(mask: Mask) -> bytes:
+    """A mask [H, W] bool as a PNG file, 255 = object."""
+    buffer = io.BytesIO()
+    Pillow.fromarray(mask.astype(np.uint8) * 255).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def npy(mask: Mask) -> bytes:
     """A mask [H, W] bool as a .npy file."""
     buffer = io.BytesIO()

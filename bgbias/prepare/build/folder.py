@@ -31,7 +31,7 @@ from bgbias.prepare.build.sources import Source
 
 MANIFEST, CHECKSUMS = "manifest.json", "files.sha256"
 PARTS = frozenset({*layout.VARIANTS, layout.FG_MASK, layout.RELEASE})
-OWN = PARTS | {CHECKSUMS, f"{CHECKSUMS}.partial", f"{MANIFEST}.partial"}
+RECORDS = frozenset({CHECKSUMS, f"{CHECKSUMS}.partial", f"{MANIFEST}.partial"})
 
 Manifest = dict[str, Any]
 Verdict = dict[str, Any]
@@ -40,10 +40,13 @@ Of the first two also `odd`, what is odd about a given mask."""
 
 
 class BuildFolder:
-    """Reads and writes one output folder. Holds nothing but the path."""
+    """Reads and writes one output folder.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    parts: the entries of the finished folder, beside its checksums and manifest
+    """
+
+    def __init__(self, root: Path, parts: frozenset[str] = PARTS) -> None:
+        self.root, self.parts = root, parts
         self._state = root / ".build"
         self._head = self._state / "head.json"
         self._verdicts = self._state / "verdicts.jsonl"
@@ -64,7 +67,7 @@ class BuildFolder:
             return manifest
         if self._head.is_file():
             self._compare(_read_json(self._head), head)
-            self._refuse_strangers(OWN)
+            self._refuse_strangers(self.parts | RECORDS)
         elif self.root.exists():
             self._refuse_strangers(frozenset())
         return None
@@ -132,7 +135,8 @@ class BuildFolder:
         Raises:
             DataError: a file is missing or does not belong here.
         """
-        found = {file for part in PARTS for file in listing.files_below(self.root / part)}
+        found = {file for part in self.parts for file in listing.files_below(self.root / part)}
+        found |= {self.root / part for part in self.parts if (self.root / part).is_file()}
         for file in sorted(expected ^ found):
             problem = "is missing: build again" if file in expected else "is not of this build: move it away"
             raise DataError(f"{file} {problem}, then the same command goes on")

@@ -1,15 +1,18 @@
 """The first half of a build: every source is cut and judged, and the masks of the kept ones are put aside."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bgbias.errors import DataError
-from bgbias.prepare.build.cut import cut
+from bgbias.prepare.build.cut import Cut, cut
 from bgbias.prepare.build.files import npy, write
 from bgbias.prepare.build.folder import BuildFolder, Verdict
 from bgbias.prepare.build.parallel import parallel
 from bgbias.prepare.build.rules import Rejection
 from bgbias.prepare.build.sources import Source
+
+Cutter = Callable[[Source, int, int | None], Cut | Rejection]
+"""`bgbias.prepare.build.cut.cut`, or another function of a source, a size and the void value of masks."""
 
 
 @dataclass(frozen=True)
@@ -17,15 +20,17 @@ class Judge:
     """Judges a source at a size in pixels, and keeps its mask in the folder.
 
     void: the value of masks that is neither object nor background
+    cutter: how a source is cut; None for the centre crop
     """
 
     folder: BuildFolder
     size: int
     void: int | None
+    cutter: Cutter | None = None
 
     def __call__(self, source: Source) -> Verdict:
         try:
-            found = cut(source, self.size, self.void)
+            found = (self.cutter or cut)(source, self.size, self.void)
         except DataError as error:
             return {"source": source.key, "fault": str(error)}
         if isinstance(found, Rejection):
@@ -35,7 +40,12 @@ class Judge:
 
 
 def judge(
-    sources: Sequence[Source], folder: BuildFolder, size: int, void: int | None, workers: int
+    sources: Sequence[Source],
+    folder: BuildFolder,
+    size: int,
+    void: int | None,
+    workers: int,
+    cutter: Cutter | None = None,
 ) -> dict[str, Verdict]:
     """The verdict on every source, by its key and in the order of the sources.
 
@@ -46,7 +56,7 @@ def judge(
     for kept in {folder.mask(source).parent for source in todo}:
         kept.mkdir(parents=True, exist_ok=True)
     with folder.recording() as record:
-        for verdict in parallel(Judge(folder, size, void), todo, workers, "cutting out objects"):
+        for verdict in parallel(Judge(folder, size, void, cutter), todo, workers, "cutting out objects"):
             known[verdict["source"]] = verdict
             if "fault" not in verdict:
                 record(verdict)

@@ -9,6 +9,7 @@ MOST_COVERED, LEAST_INSIDE, LEAST_FILLED = 0.9, 0.5, 0.1
 ONE_BOX = "exactly one box"
 INSIDE = "at least 50 % of the box inside the centre crop"
 COVERED = "box at most 90 % of the centre crop"
+SHOWN = "object at most 90 % of the picture"
 FILLED = "mask at least 10 % of its box"
 
 
@@ -36,6 +37,11 @@ def broken_by_box(box: Box, inside: float, size: int) -> Rejection | None:
         return Rejection(INSIDE, round(inside, 4))
     covered = box.area / size**2
     return Rejection(COVERED, round(covered, 4)) if covered > MOST_COVERED else None
+
+
+def broken_by_cover(share: float) -> Rejection | None:
+    """What an object breaks that covers such a share of a picture whose place is to be seen, if anything."""
+    return Rejection(SHOWN, round(share, 4)) if share > MOST_COVERED else None
 
 
 def broken_by_mask(mask: Mask, box: Box) -> Rejection | None:

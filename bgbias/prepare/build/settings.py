@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
@@ -11,7 +11,8 @@ import PIL
 from PIL import features
 from pydantic import Field
 
-from bgbias.components import component
+from bgbias.components import Count, component
+from bgbias.data.bias_strength import BiasStrength
 from bgbias.errors import SettingError
 from bgbias.prepare.build.sources import Source
 
@@ -64,9 +65,13 @@ class BuildSettings:
         Raises:
             SettingError: it does.
         """
-        for given in (self.images, self.masks, self.boxes):
+        for given in self._read():
             if given is not None and out.resolve().is_relative_to(given.resolve()):
                 raise SettingError(f"--out must not lie in what is read, but {out} lies in {given}: give another --out")
+
+    def _read(self) -> tuple[Path | None, ...]:
+        """What a build reads."""
+        return self.images, self.masks, self.boxes
 
     def head(self, sources: Iterable[Source]) -> Head:
         """What tells this build of these sources from another."""
@@ -92,3 +97,47 @@ class BuildSettings:
                 "numpy": np.__version__,
             },
         }
+
+
+@component
+class SceneSettings(BuildSettings):
+    """A Waterbirds of any masked photographs and scenes. What `BuildSettings` says, but for these.
+
+    scenes: folder that holds a folder of pictures for each place
+    size: the shorter side of what is built, in pixels
+    confounding: the share of a class's training objects that stand in the class's own place; one number or one for
+        each class
+    counts: objects of each class in train, val and test; None divides all of them by `ratios`
+    home: the place of each class, such as `cat=forest,dog=sea`; empty pairs them in the order of their names
+    """
+
+    scenes: Path
+    confounding: BiasStrength = 0.95
+    counts: tuple[Count, Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] | None = None
+    home: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.imagenet9:
+            raise SettingError("imagenet9 builds ImageNet-9's classes, and scenes a Waterbirds: give one of the two")
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """The shares of train, val and test among a place's scenes."""
+        if self.counts is None:
+            return self.ratios
+        train, val, test = (count / sum(self.counts) for count in self.counts)
+        return train, val, test
+
+    def _read(self) -> tuple[Path | None, ...]:
+        return *super()._read(), self.scenes
+
+    def head(self, sources: Iterable[Source]) -> Head:
+        found = super().head(sources)
+        found["settings"] |= {
+            "scenes": str(self.scenes),
+            "confounding": self.confounding,
+            "counts": None if self.counts is None else list(self.counts),
+            "home": self.home,
+        }
+        return found

@@ -58,6 +58,31 @@ def test_build_then_check(build, data, tmp_path):
     assert report["counts"]["test"]["mixed_rand"] == {"ant": 3, "bee": 3, "cat": 3}
 
 
+def test_a_waterbirds_is_built_and_its_groups_told(build, sources):
+    for place, color in (("lake", 200), ("moor", 60), ("town", 90)):
+        (sources / "scenes" / place).mkdir(parents=True)
+        for number in range(6):
+            Image.new("RGB", (40, 40), (color, number, 0)).save(sources / "scenes" / place / f"{number}.png")
+    options = ("--scenes", sources / "scenes", "--ratios", "0.34,0.33,0.33", "--confounding", "0.5")
+    code, out, err = build(*options)
+    assert (code, err) == (0, [])
+    lines = [line.split() for line in out.splitlines() if line.startswith("ant ")]
+    assert [(place, val, test) for _, place, _, val, test in lines] == [(p, "2", "2") for p in ("lake", "moor", "town")]
+    assert lines[0][2] == "1"
+    assert "wrote 85 files to" in out  # 6 in train, 2 x 18 in val and test, each with a mask, and the table
+
+
+def test_options_of_a_waterbirds_need_scenes(build, tmp_path):
+    code, _, err = build("--counts", "1,1,1")
+    assert (code, err) == (
+        2,
+        ["error: --confounding, --counts and --home are of a Waterbirds: give --scenes DIR, or leave them out"],
+    )
+    code, _, err = build("--scenes", tmp_path, "--counts", "1,x,1")
+    assert code == 2
+    assert "--counts takes three whole numbers with commas between, such as 400,50,100, but got '1,x,1'" in err[0]
+
+
 def test_build_prints_its_manifest_as_json(build, sources, tmp_path):
     code, out, _ = build("--ratios", "0.5,0,0.5", "--json", objects=("--boxes", sources / "boxes.csv"))
     assert code == 0
