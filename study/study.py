@@ -253,8 +253,8 @@ def known_metrics(space: SearchSpace, run: RunConfig, sample: Dataset) -> list[s
     for example in space.examples():
         checked = space.check({**run.to_flat(), **example})
         prepared = checked.method.prepare(sample, stream(run.seed, "prepare"))
-        found |= dict.fromkeys(evaluate(Erm(), linear, prepared, checked.evaluation.chosen()).metrics)
-    return [name for name in found if name.startswith(f"{VALIDATION}/")]
+        found |= dict.fromkeys(evaluate(Erm(), linear, prepared, checked.evaluation.chosen(), [VALIDATION]).metrics)
+    return list(found)
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 """The evaluation of a model on all variants of a dataset, by every evaluator."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import field_validator
 
 from bgbias.components import Count, Registry, component
 from bgbias.data.dataset import Dataset, Variant
-from bgbias.evaluation.accuracy import predict
+from bgbias.evaluation.accuracy import predict_all
 from bgbias.evaluation.evaluator import Evaluator, Predictions, SplitResult
 from bgbias.methods.method import Learner, Method
 from bgbias.metrics import TEST, VALIDATION
@@ -22,10 +23,14 @@ class Evaluation:
 
     every: after every `every` epochs and after the last; checkpoints are chosen among evaluated epochs. A number above
         the epochs evaluates the last alone, so that nothing is chosen
+    test: at which of these epochs test variants are evaluated too: `kept`, those that are the best so far for some
+        validation variant or objective, and the last; or `every`, which the highest test accuracy of any epoch
+        (`oracle`) needs
     also: names of optional evaluators with commas between, such as `challenge,saliency`; empty for none
     """
 
     every: Count = 1
+    test: Literal["kept", "every"] = "kept"
     also: str = ""
 
     @field_validator("also")
@@ -61,15 +66,24 @@ class Result:
     tables: dict[str, Table]
 
 
-def evaluate(method: Method, learner: Learner, dataset: Dataset, chosen: Sequence[Evaluator]) -> Result:
-    """Predict every validation and test variant, and compute what the evaluators measure.
+def evaluate(
+    method: Method,
+    learner: Learner,
+    dataset: Dataset,
+    chosen: Sequence[Evaluator],
+    wanted: Collection[str] = (VALIDATION, TEST),
+) -> Result:
+    """Predict every variant of some splits, and compute what the evaluators measure.
 
     Args:
         dataset: as the learner sees it, on its device.
+        wanted: the splits, `val` and `test` or one of them.
     """
     result = Result({}, {}, {})
     for split, variants in splits(dataset).items():
-        predictions = {name: predict(method, learner, variant) for name, variant in variants.items()}
+        if split not in wanted:
+            continue
+        predictions = predict_all(method, learner, variants)
         found = SplitResult(method, learner, dataset, split, variants, predictions)
         for evaluator in chosen:
             predictions |= evaluator.variants(found)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from study.record.epoch import Metrics
-from study.record.selection import Kept, Trial, kept_epochs
+from study.record.selection import Kept, Trial, chosen_epochs, kept_epochs
 
 
 class EpochKeeper:
@@ -23,6 +23,10 @@ class EpochKeeper:
     def path(self, epoch: int) -> Path:
         """Where an epoch's checkpoint lies, or is to be written."""
         return self.folder / str(epoch)
+
+    def best(self, history: Sequence[Metrics]) -> set[int]:
+        """The epochs that are the best so far for some variant or objective."""
+        return chosen_epochs(history, self._objectives)
 
     def kept(self, history: Sequence[Metrics]) -> set[int]:
         """The epochs worth keeping."""

@@ -33,6 +33,8 @@ from study.settings import Settings
 Gaps = Mapping[str, tuple[str, str]]
 """A dataset's gaps: by name, the variant and the one whose accuracy is subtracted."""
 
+NEEDS_EVERY = "needs evaluation/test=every"
+"""In place of a test value that may not have been measured where the epoch was not kept."""
 WORST_ACCURACY, WORST_LOSS = 0.0, sys.float_info.max
 """In place of a metric that is missing or not finite."""
 
@@ -85,7 +87,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Row:
-    """One method's validation-selected result on one variant; accuracies in [0, 1]."""
+    """One method's validation-selected result on one variant; accuracies in [0, 1].
+
+    oracle_test_accuracy: the highest of any epoch of any trial; None where some epochs' test variants were not
+        evaluated (`NEEDS_EVERY`)
+    """
 
     space: str
     method: str
@@ -94,7 +100,7 @@ class Row:
     epoch: int
     val_accuracy: float
     test_accuracy: float
-    oracle_test_accuracy: float
+    oracle_test_accuracy: float | None
     config: Settings
 
 
@@ -180,10 +186,21 @@ def best_epochs(history: Sequence[Metrics]) -> dict[str, int]:
     return {variant: epoch for variant, epoch in found.items() if epoch is not None}
 
 
+def chosen_epochs(history: Sequence[Metrics], objectives: Sequence[str]) -> set[int]:
+    """The epochs that are best for some variant's validation accuracy or some objective."""
+    best = (best_epoch(history, metric) for metric in objectives)
+    return {*best_epochs(history).values(), *(epoch for epoch in best if epoch)}
+
+
 def kept_epochs(history: Sequence[Metrics], objectives: Sequence[str]) -> set[int]:
     """The epochs that are best for some variant's accuracy or some objective, and the last."""
-    best = (best_epoch(history, metric) for metric in objectives)
-    return {*best_epochs(history).values(), *(epoch for epoch in best if epoch), len(history)}
+    return {*chosen_epochs(history, objectives), len(history)}
+
+
+def was_tested(metrics: Metrics) -> bool:
+    """Whether an epoch's test variants were evaluated. With `evaluation/test=kept` only those of an epoch that was best
+    for something when it ended, and of the last; a rule that chooses another epoch must say `NEEDS_EVERY`."""
+    return bool(variants_in(metrics, TEST))
 
 
 def summary(history: Sequence[Metrics], gaps: Gaps, objectives: Sequence[str] = ()) -> Metrics:
@@ -246,9 +263,19 @@ def winning_row(trials: Sequence[Trial], variant: str) -> Row | None:
         epoch=epoch,
         val_accuracy=metrics[validation],
         test_accuracy=metrics[test],
-        oracle_test_accuracy=max(m[test] for t in trials for m in t.history if test in m),
+        oracle_test_accuracy=oracle(trials, variant),
         config=trial.config,
     )
+
+
+def oracle(trials: Iterable[Trial], variant: str) -> float | None:
+    """The highest test accuracy on a variant of any epoch of any trial, chosen on test data; None where an epoch was
+    evaluated on validation data alone, since it might have been the highest."""
+    validation, test = accuracy(VALIDATION, variant), accuracy(TEST, variant)
+    evaluated = [metrics for trial in trials for metrics in trial.history if validation in metrics]
+    if not evaluated or not all(test in metrics for metrics in evaluated):
+        return None
+    return max(metrics[test] for metrics in evaluated)
 
 
 def by_space(trials: Iterable[Trial]) -> dict[str, list[Trial]]:

@@ -16,6 +16,7 @@ from study.record.divergence import divergence
 from study.record.folder import CONFIRM, SEARCH, StudyFolder
 from study.record.objectives import is_plain, objectives_of, shifted_variant
 from study.record.selection import (
+    NEEDS_EVERY,
     Candidate,
     Gaps,
     Row,
@@ -116,11 +117,13 @@ class Report:
         return list(dict.fromkeys([*(accuracy(VALIDATION, variant) for variant in self.variants), *self.objectives]))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: study, experiment, rows, objectives, front, confirmed, quantities, comparisons, diverged."""
+        """Plain values: study, experiment, rows, oracle, objectives, front, confirmed, quantities, comparisons,
+        diverged."""
         return {
             "study": self.name,
             "experiment": self.config.mlflow_experiment,
             "rows": [asdict(row) for row in self.rows],
+            "oracle": NEEDS_EVERY if any(row.oracle_test_accuracy is None for row in self.rows) else "complete",
             "objectives": list(self.objectives),
             "front": [asdict(member) for member in self.front],
             "confirmed": [asdict(row) for row in self.seed_rows],

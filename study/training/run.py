@@ -12,7 +12,7 @@ from bgbias.data.dataset import Dataset, DatasetSpec
 from bgbias.errors import CheckpointError
 from bgbias.evaluation.evaluate import evaluate
 from bgbias.evaluation.evaluator import Predictions
-from bgbias.metrics import learned
+from bgbias.metrics import TEST, VALIDATION, learned
 from bgbias.pretraining import check, pretrained_weights
 from bgbias.training import Trainer
 from study.record.divergence import divergence
@@ -55,15 +55,24 @@ class Run:
         self.epochs.append(report)
         if trainer.evaluated and (self.done or report.epoch % evaluation.every == 0):
             notes = trainer.notes()
-            with self.config.training.arithmetic(trainer.device):
-                result = evaluate(trainer.method, trainer.learner, trainer.view, evaluation.chosen())
-            report.metrics.update({**{learned(name): value for name, value in notes.values.items()}, **result.metrics})
-            report.tables.update({**{learned(name): table for name, table in notes.tables.items()}, **result.tables})
-            predictions = result.predictions
+            report.metrics.update({learned(name): value for name, value in notes.values.items()})
+            report.tables.update({learned(name): table for name, table in notes.tables.items()})
+            predictions |= self._evaluate(report, VALIDATION)
+            if evaluation.test == "every" or self.done or report.epoch in self.keeper.best(self.history):
+                predictions |= self._evaluate(report, TEST)
         classes, path = trainer.dataset.classes, self.keeper.path(report.epoch)
         checkpoint.save(path, self.config, classes, report.epoch, report.metrics, trainer.learner, predictions)
         self.keeper.prune(self.history)
         return report
+
+    def _evaluate(self, report: EpochReport, split: str) -> dict[str, Predictions]:
+        """Evaluate one split's variants, add what is measured to the epoch's report, and return the predictions."""
+        trainer, chosen = self.trainer, self.config.evaluation.chosen()
+        with self.config.training.arithmetic(trainer.device):
+            result = evaluate(trainer.method, trainer.learner, trainer.view, chosen, [split])
+        report.metrics.update(result.metrics)
+        report.tables.update(result.tables)
+        return result.predictions
 
     @property
     def done(self) -> bool:
