@@ -89,6 +89,10 @@ class Foregrounds:
     def __len__(self) -> int:
         return len(self.label)
 
+    def read(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Images [B, C, H, W] and masks [B, 1, H, W] of those at `index` ([B] int64)."""
+        return self.image[index], self.mask[index]
+
     def at(self, index: Tensor) -> "Foregrounds":
         """Those at `index` ([n] int64)."""
         return Foregrounds(

@@ -44,6 +44,10 @@ RIM = "_rim"
 """Suffix of the variants whose masks were dilated before composing, as the method's training set was."""
 
 
+ReadForegrounds = Callable[[], tuple[Tensor, Tensor]]
+"""Gives images [B, C, H, W] and masks [B, 1, H, W] of foregrounds."""
+
+
 @dataclass(frozen=True)
 class Variant:
     """Foregrounds, backgrounds, and which stands on which.
@@ -61,12 +65,23 @@ class Variant:
 
     def batch(self, index: Tensor, background: Tensor | None = None) -> Batch:
         """Compose the examples at `index` ([B] int64), on the given backgrounds ([B] int64) or on their own."""
-        front, back = self.foregrounds, self.backgrounds
         background = self.assignment[index] if background is None else background
-        mask = front.mask[index]
-        shown = mask | (background == OWN_BACKGROUND)[:, None, None, None]
-        image = pasted(shown, front.image[index], back.image[background])
+        mask = self.foregrounds.mask[index]
+        image = self._pasted(self.foregrounds.image[index], mask, background)
         return self.batch_of(image, mask, index, background, partial(self.batch, index))
+
+    def images(self, index: Tensor, read: ReadForegrounds) -> Tensor:
+        """The images alone of `batch(index)`, from as little as they need: [B, C, H, W].
+
+        Args:
+            read: gives the foregrounds' images and masks at `index` if they are needed; variants may share it.
+        """
+        image, mask = read()
+        return self._pasted(image, mask, self.assignment[index])
+
+    def _pasted(self, image: Tensor, mask: Tensor, background: Tensor) -> Tensor:
+        shown = mask | (background == OWN_BACKGROUND)[:, None, None, None]
+        return pasted(shown, image, self.backgrounds.image[background])
 
     def batch_of(
         self, image: Tensor, mask: Tensor, index: Tensor, background: Tensor, compose: Callable[[Tensor], Batch]
@@ -148,6 +163,20 @@ class Variant:
         )
 
 
+def of_same_foregrounds(variants: Mapping[str, Variant]) -> list[dict[str, Variant]]:
+    """Variants in groups that show the same foregrounds, whose pictures and masks need to be read once."""
+    groups: dict[tuple[int, ...], dict[str, Variant]] = {}
+    for name, variant in variants.items():
+        groups.setdefault(_tensors(variant.foregrounds), {})[name] = variant
+    return list(groups.values())
+
+
+def _tensors(front: Foregrounds) -> tuple[int, ...]:
+    """What tells one set of foregrounds from another: the identities of the tensors that hold it."""
+    rows = [[part] if isinstance(part, Tensor) else vars(part).values() for part in (front.image, front.mask)]
+    return tuple(id(value) for part in rows for value in part if isinstance(value, Tensor))
+
+
 def _moved(rows: Tensor | S, to_device: ToDevice) -> Tensor | S:
     return to_device(rows) if isinstance(rows, Tensor) else rows.moved(to_device)
 
@@ -167,6 +196,9 @@ class Released(Variant):
             return super().batch(index, background)
         image, mask = unit(self.pictures[index]), self.foregrounds.mask[index]
         return self.batch_of(image, mask, index, self.assignment[index], partial(self.batch, index))
+
+    def images(self, index: Tensor, read: ReadForegrounds) -> Tensor:  # noqa: ARG002
+        return unit(self.pictures[index])
 
     def composed(self) -> Variant:
         return Variant(self.foregrounds, self.backgrounds, self.assignment)

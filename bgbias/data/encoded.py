@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from bgbias.data.assignment import of_random_class
-from bgbias.data.dataset import Dataset, Variant, batches
+from bgbias.data.dataset import Dataset, ReadForegrounds, Variant, batches
 from bgbias.errors import DataError
 from bgbias.types import Batch
 
@@ -42,6 +42,9 @@ class Encoded(Variant):
         mask = self.foregrounds.mask[index]
         return self.batch_of(self.features[index], mask, index, own, partial(self.batch, index))
 
+    def images(self, index: Tensor, read: ReadForegrounds) -> Tensor:  # noqa: ARG002
+        return self.features[index]
+
     def at(self, index: Tensor) -> Self:
         return replace(super().at(index), source=self.source.at(index), features=self.features[index])
 
@@ -61,6 +64,9 @@ class EncodedCopies(Variant):
         behind = self.assignment[index] if background is None else background
         mask = self.foregrounds.mask[index]
         return self.batch_of(self.features[index], mask, index, behind, partial(self.batch, index))
+
+    def images(self, index: Tensor, read: ReadForegrounds) -> Tensor:  # noqa: ARG002
+        return self.features[index]
 
 
 def encoded(variant: Variant, encode: Encoder, compose: Compose | None = None) -> Encoded:

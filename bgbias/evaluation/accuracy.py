@@ -1,11 +1,14 @@
 """Accuracy, worst-class accuracy and loss of every variant, and the gaps that a dataset declares."""
 
+from collections.abc import Mapping
+from functools import cache, partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bgbias.components import component
-from bgbias.data.dataset import Variant, batches
+from bgbias.data.dataset import Variant, batches, of_same_foregrounds
 from bgbias.evaluation.evaluator import Evaluator, Predictions, SplitResult
 from bgbias.methods.method import Answers, Learner, Method, Notes
 from bgbias.metrics import ACCURACY, LOSS, WORST_CLASS_ACCURACY, gap, variant_metric
@@ -29,30 +32,49 @@ class Accuracy(Evaluator):
         return Notes(values)
 
 
-@torch.no_grad()
 def predict(method: Method, learner: Learner, variant: Variant) -> Predictions:
     """Run a learner over a variant that lies on the learner's device."""
+    return predict_all(method, learner, {"": variant})[""]
+
+
+def predict_all(method: Method, learner: Learner, variants: Mapping[str, Variant]) -> dict[str, Predictions]:
+    """Run a learner over variants that lie on the learner's device; foregrounds that several share are read once."""
+    found = {
+        name: one
+        for group in of_same_foregrounds(variants)
+        for name, one in _predict_group(method, learner, group).items()
+    }
+    return {name: found[name] for name in variants}
+
+
+@torch.no_grad()
+def _predict_group(method: Method, learner: Learner, group: Mapping[str, Variant]) -> dict[str, Predictions]:
+    """Run a learner over variants of the same foregrounds, all of them at some examples before the next."""
     learner.eval()
+    outputs: dict[str, list[Tensor]] = {name: [] for name in group}
+    votes: dict[str, dict[int, list[Tensor]]] = {name: {} for name in group}
+    first = next(iter(group.values()))
+    for index in batches(first):
+        read = cache(partial(first.foregrounds.read, index))
+        for name, variant in group.items():
+            answers = method.predict(learner, variant.images(index, read))
+            if isinstance(answers, Answers):
+                for samples, logits in answers.by_samples().items():
+                    votes[name].setdefault(samples, []).append(logits.argmax(dim=1))
+            outputs[name].append((answers.logits if isinstance(answers, Answers) else answers).float())
+    return {name: _predictions(group[name], torch.cat(outputs[name]), votes[name]) for name in group}
+
+
+def _predictions(variant: Variant, logits: Tensor, votes: Mapping[int, list[Tensor]]) -> Predictions:
     label = variant.foregrounds.label
-    outputs: list[Tensor] = []
-    places: list[Tensor] = []
-    votes: dict[int, list[Tensor]] = {}
-    for index in batches(variant):
-        batch = variant.batch(index)
-        answers = method.predict(learner, batch.image)
-        if isinstance(answers, Answers):
-            for samples, logits in answers.by_samples().items():
-                votes.setdefault(samples, []).append(logits.argmax(dim=1).cpu())
-        outputs.append((answers.logits if isinstance(answers, Answers) else answers).float())
-        places.append(batch.place)
-    logits = torch.cat(outputs)
+    everything = torch.arange(len(variant), device=label.device)
     return Predictions(
         label=label.cpu(),
         prediction=logits.argmax(dim=1).cpu(),
         loss=F.cross_entropy(logits, label).item(),
         logits=logits.cpu(),
-        place=torch.cat(places).cpu(),
-        by_samples={samples: torch.cat(found) for samples, found in votes.items()},
+        place=variant.places(everything, variant.assignment).cpu(),
+        by_samples={samples: torch.cat(found).cpu() for samples, found in votes.items()},
     )
 
 

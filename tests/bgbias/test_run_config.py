@@ -39,7 +39,7 @@ def test_the_flat_form_is_complete():
         *("training/epochs", "training/batch_size", "training/optimizer"),
         *("training/learning_rate", "training/schedule", "training/weight_decay"),
         *("training/precision", "training/channels_last", "training/compile"),
-        *("evaluation/every", "evaluation/also"),
+        *("evaluation/every", "evaluation/test", "evaluation/also"),
     }
 
 

@@ -8,8 +8,8 @@ from made_learners import learner_of, random_variant
 from sklearn.metrics import recall_score
 from torch import nn
 
-from bgbias.data.dataset import Dataset
-from bgbias.evaluation.accuracy import Accuracy, accuracy, predict, worst_class_accuracy
+from bgbias.data.dataset import Dataset, batches
+from bgbias.evaluation.accuracy import Accuracy, accuracy, predict, predict_all, worst_class_accuracy
 from bgbias.evaluation.evaluator import Predictions, SplitResult
 from bgbias.methods.erm import Erm
 from bgbias.types import NO_BACKGROUND
@@ -48,6 +48,40 @@ def test_worst_class_accuracy_agrees_with_scikit_learn(seed):
     recalls = recall_score(label, prediction, labels=np.unique(label), average=None)
     found = answers(label.tolist(), prediction.tolist())
     assert worst_class_accuracy(found) == pytest.approx(recalls.min(), abs=1e-6)
+
+
+class Counted(torch.Tensor):
+    """Rows that count how often they are read."""
+
+    reads = 0
+
+    def __getitem__(self, index):
+        type(self).reads += 1
+        return torch.Tensor(self)[index]
+
+
+def test_variants_of_the_same_foregrounds_are_predicted_alike_and_read_once():
+    class Images(Counted):
+        pass
+
+    plain, learner = random_variant(2_300), classifier()
+    fronts = replace(plain.foregrounds, image=plain.foregrounds.image.as_subclass(Images))
+    other = random_variant(1_200, seed=1)
+    variants = {"own": plain, "none": plain.assigned(torch.full((2_300,), NO_BACKGROUND)), "other": other}
+    alone = {name: predict(Erm(), learner, variant) for name, variant in variants.items()}
+    shared = {
+        name: replace(variant, foregrounds=fronts) if variant is not other else other
+        for name, variant in variants.items()
+    }
+    together = predict_all(Erm(), learner, shared)
+    assert Images.reads == len(list(batches(plain))) == 3
+    assert list(together) == ["own", "none", "other"]
+    for name, found in together.items():
+        assert torch.equal(found.logits, alone[name].logits)
+        assert torch.equal(found.place, alone[name].place)
+        assert found.loss == alone[name].loss
+    assert together["own"].place.tolist() == plain.foregrounds.label.tolist()
+    assert set(together["none"].place.tolist()) == {NO_BACKGROUND}
 
 
 def test_predict_answers_every_image_over_several_batches():

@@ -9,11 +9,13 @@ from study.record.selection import (
     best_value,
     front,
     kept_epochs,
+    oracle,
     spread,
     summary,
     undominated,
     values_of,
     variant_order,
+    was_tested,
     winner,
     winners,
     winning_row,
@@ -65,6 +67,20 @@ def test_the_winner_is_chosen_on_validation_with_the_oracle_apart():
     row = winning_row(trials, "shuffled")
     assert (row.trial, row.epoch, row.val_accuracy, row.test_accuracy) == ("b", 2, 0.8, 0.7)
     assert row.oracle_test_accuracy == 0.9
+
+
+def validated(**accuracies):
+    """Metrics of an epoch whose test variants were not evaluated."""
+    return {name: value for name, value in epoch(**accuracies).items() if name.startswith("val/")}
+
+
+def test_without_test_values_at_every_epoch_there_is_no_oracle():
+    history = [epoch(shuffled=(0.5, 0.9)), validated(shuffled=(0.4, 0.0)), epoch(shuffled=(0.6, 0.7))]
+    assert list(map(was_tested, history)) == [True, False, True]
+    row = winning_row([trial("a", history)], "shuffled")
+    assert (row.epoch, row.test_accuracy, row.oracle_test_accuracy) == (3, 0.7, None)
+    assert winning_row([trial("a", history[::2])], "shuffled").oracle_test_accuracy == 0.9
+    assert oracle([], "shuffled") is None
 
 
 def test_the_trial_that_started_earlier_wins_a_tie_in_any_order():

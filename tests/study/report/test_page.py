@@ -237,6 +237,14 @@ def test_the_front_is_a_table_with_the_leading_trials_in_bold(several):
     assert several.to_json()["objectives"] == [LOSS, "val/original/accuracy"]
 
 
+def test_the_oracle_says_what_it_needs_where_test_variants_were_not_evaluated_at_every_epoch(several):
+    assert several.to_json()["oracle"] == "complete"
+    rows = [dataclasses.replace(several.rows[0], oracle_test_accuracy=None), *several.rows[1:]]
+    found = dataclasses.replace(several, rows=rows).to_json()
+    assert found["oracle"] == "needs evaluation/test=every"
+    assert found["rows"][0]["oracle_test_accuracy"] is None
+
+
 def test_the_front_is_printed_and_its_fresh_seeds_under_the_names_of_their_trials(several):
     front = text.front_table(several)
     assert front.columns == ["epoch", LOSS, "val/original/accuracy"]

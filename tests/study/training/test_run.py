@@ -1,9 +1,11 @@
 """When a run is judged, and which epochs it keeps."""
 
 import dataclasses
+import hashlib
 
 import pytest
 import torch
+from made import trial
 
 from bgbias.checkpoint import read_right
 from bgbias.config import RunConfig
@@ -11,14 +13,15 @@ from bgbias.errors import CheckpointError
 from bgbias.methods.erm import Erm
 from bgbias.methods.method import Stage
 from bgbias.metrics import IMAGES_PER_SECOND
+from study.record.selection import chosen_epochs, summary, was_tested, winners
 from study.record.storage import Storage
 from study.training.run import Run
 from study.training.trial_store import TrialStore
 
 
-def fresh(digits, scratch, **settings):
+def fresh(digits, scratch, objectives=(), **settings):
     names = {"dataset/name": "colored-digits", "method/name": "erm"}
-    return Run(RunConfig.from_flat({**names, **settings}), digits, torch.device("cpu"), scratch)
+    return Run(RunConfig.from_flat({**names, **settings}), digits, torch.device("cpu"), scratch, objectives)
 
 
 def test_a_run_is_not_done_before_its_first_epoch(load, tmp_path):
@@ -49,6 +52,46 @@ def test_judging_seldom_changes_nothing_but_when(load, tmp_path):
     for one, other in zip(always, seldom, strict=True):
         assert timeless(other) == {name: one[name] for name in timeless(other)}
     assert seldom[1].keys() == seldom[4].keys() == always[0].keys()
+
+
+def on_test(metrics):
+    return {name: value for name, value in metrics.items() if name.startswith("test/")}
+
+
+def test_test_variants_are_evaluated_where_an_epoch_is_kept_and_nothing_else_differs(load, tmp_path):
+    digits, objective = load("colored-digits").head(200), "val/shuffled/loss"
+    runs = {}
+    for when in ("kept", "every"):
+        settings = {"training/epochs": 6, "training/learning_rate": 0.05, "evaluation/test": when}
+        runs[when] = fresh(digits, tmp_path / when, [objective], **settings)
+        while not runs[when].done:
+            runs[when].epoch()
+    kept, every = runs["kept"].history, runs["every"].history
+    best_so_far = [at in chosen_epochs(every[:at], [objective]) for at in range(1, 6)]
+    assert [was_tested(metrics) for metrics in kept] == [*best_so_far, True]
+    assert all(map(was_tested, every))
+    assert set(best_so_far) == {True, False}
+    for one, other in zip(kept, every, strict=True):
+        assert on_test(one) in ({}, on_test(other))
+        assert timeless(one) == {name: other[name] for name in timeless(one)}
+    assert chosen_epochs(kept, [objective]) == chosen_epochs(every, [objective])
+    chosen = {str(epoch) for epoch in chosen_epochs(every, [objective])}
+    assert {folder.name for folder in (tmp_path / "kept").iterdir()} == {*chosen, "6"}
+    for name in (*chosen, "6"):
+        one, other = (checksum_of(tmp_path / when / name / "model.safetensors") for when in ("kept", "every"))
+        assert one == other
+    gaps = digits.gaps
+    assert summary(kept, gaps, [objective]) == summary(every, gaps, [objective])
+    rows = [winners([trial("a", history, **{"dataset/name": "colored-digits"})]) for history in (kept, every)]
+    assert {row.oracle_test_accuracy for row in rows[0]} == {None}
+    assert [dataclasses.replace(row, oracle_test_accuracy=None) for row in rows[1]] == rows[0]
+    assert [row.oracle_test_accuracy for row in rows[1]] == [
+        max(metrics[f"test/{row.variant}/accuracy"] for metrics in every) for row in rows[1]
+    ]
+
+
+def checksum_of(file):
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def test_beyond_the_epochs_the_last_alone_is_judged_and_kept(load, tmp_path):
