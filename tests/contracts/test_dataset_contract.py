@@ -25,7 +25,7 @@ def splits_of(dataset):
 
 def share_on_own_class(variant):
     assert (variant.assignment != NO_BACKGROUND).all()
-    own = variant.backgrounds.place[variant.assignment] == variant.foregrounds.label
+    own = variant.places(torch.arange(len(variant)), variant.assignment) == variant.foregrounds.label
     return own.double().mean().item()
 
 

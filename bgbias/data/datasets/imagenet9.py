@@ -17,12 +17,15 @@ from pydantic import Field
 from sklearn.model_selection import train_test_split
 
 from bgbias.components import Seed, Share, component
+from bgbias.data import assignment
+from bgbias.data.bias_strength import BiasStrength, of_classes
 from bgbias.data.dataset import Dataset, DatasetSpec, Variant
 from bgbias.data.photographs import layout
 from bgbias.data.photographs.augmentation import Augmentation
 from bgbias.data.photographs.mixing import composed, original, released
 from bgbias.data.photographs.reader import PhotoSplit, Reader
 from bgbias.errors import DataError
+from bgbias.randomness import stream
 
 MAX_RATIO = 4 / 3
 """Of RandomResizedCrop: its default in torchvision."""
@@ -38,6 +41,9 @@ class Imagenet9(DatasetSpec):
     size: pixels, the side of all pictures; others are scaled and cut when they are decoded, once
     validation_share: in [0, 1), of the training pictures, by class; 0 reads the folder's own `val`, which `study data
         build` makes but the original archives hold uncleaned; None does what fits the folder
+    bias_strength: the chance in [0, 1] that a training object stands on a background of its own class, else of a
+        uniformly random other class; one number, or one for each class with commas between; None leaves every picture
+        as it is
     extra: a folder beside `original`, such as in9l, whose pictures are trained on too, with no background replaced
     faulty: `stop` at missing or unreadable pictures, or `skip` them
     min_scale: in (0, 1], the smallest share of a picture that a training crop keeps
@@ -51,6 +57,7 @@ class Imagenet9(DatasetSpec):
 
     size: Annotated[int, Field(ge=8)] = 224
     validation_share: Annotated[float, Field(ge=0, lt=1)] | None = None
+    bias_strength: BiasStrength | None = None
     extra: str | None = None
     faulty: Literal["stop", "skip"] = "stop"
     min_scale: Annotated[float, Field(gt=0, le=1)] = 0.08
@@ -91,7 +98,22 @@ class Imagenet9(DatasetSpec):
         photos, held_out = (
             hold_out(photos, share, self.split_seed) if share else (photos, reader.photographs(layout.VAL))
         )
-        return original(photos), composed(held_out, len(reader.classes), self.split_seed)
+        return self._biased(photos), composed(held_out, len(reader.classes), self.split_seed)
+
+    def _biased(self, photos: PhotoSplit) -> Variant:
+        """The training photographs, their objects on backgrounds of the bias that was asked for.
+
+        Pictures without a mask of their own stay as they are. Exactly `round((1 - bias_strength) * n)` of n objects
+        stand on a background of another class.
+        """
+        plain = original(photos)
+        if self.bias_strength is None:
+            return plain
+        strengths = of_classes(self.bias_strength, photos.places, "dataset/bias_strength")
+        shared = strengths[0] if len(set(strengths)) == 1 else strengths
+        masked = photos.label[: photos.masked]
+        drawn = assignment.biased(masked, photos.tiles.place, shared, stream(self.split_seed, "train bias"))
+        return plain.assigned(torch.cat([drawn, plain.assignment[photos.masked :]]))
 
 
 def dataset_root(folder: Path | None) -> Path:

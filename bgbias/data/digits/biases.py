@@ -7,7 +7,7 @@ import torch
 from pydantic import BeforeValidator
 from torch import Tensor
 
-from bgbias.data import assignment
+from bgbias.data import assignment, bias_strength
 from bgbias.data.dataset import ORIGINAL, REMOVED, SHUFFLED, Dataset, Variant
 from bgbias.data.digits.sources import CLASSES, Digits, DigitSplits
 from bgbias.randomness import stream
@@ -33,16 +33,13 @@ def checked_bias_strength(given: Any) -> Any:
     Raises:
         ValueError: it is neither.
     """
-    parts = str(given).split(",")
+    rule = f"must be a number in [0, 1], or {len(CLASSES)} of them with commas between, one for each class"
+    if str(given).count(",") not in (0, len(CLASSES) - 1):
+        raise ValueError(rule)
     try:
-        numbers = [float(part) for part in parts]
+        return bias_strength.checked(given)
     except ValueError:
-        numbers = []
-    if len(numbers) not in (1, len(CLASSES)) or not all(0 <= number <= 1 for number in numbers):
-        raise ValueError(
-            f"must be a number in [0, 1], or {len(CLASSES)} of them with commas between, one for each class"
-        )
-    return numbers[0] if len(numbers) == 1 else ",".join(part.strip() for part in parts)
+        raise ValueError(rule) from None
 
 
 BiasStrength = Annotated[float | str, BeforeValidator(checked_bias_strength)]
