@@ -378,12 +378,14 @@ class DatasetSpec(Component):
     objectives: what searches improve unless told otherwise: validation metrics, or variants for their accuracy
     model: the name of the model that is trained unless told otherwise
     gaps: by name, two variants whose accuracies are subtracted: the first minus the second
+    objectless: variants that show no object, on which a good classifier does not answer well
     embedded: whether its pictures come with the installed packages, so that no folder applies
     """
 
     objectives: ClassVar[tuple[str, ...]] = (SHUFFLED,)
     model: ClassVar[str] = "compact_cnn"
     gaps: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    objectless: ClassVar[tuple[str, ...]] = ()
     embedded: ClassVar[bool] = False
 
     @classmethod

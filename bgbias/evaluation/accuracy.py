@@ -1,4 +1,4 @@
-"""Accuracy, worst-class accuracy and loss of every variant, and the gaps that a dataset declares."""
+"""Accuracy, balanced and worst-class accuracy and loss of every variant, and the gaps that a dataset declares."""
 
 from collections.abc import Mapping
 from functools import cache, partial
@@ -11,12 +11,13 @@ from bgbias.components import component
 from bgbias.data.dataset import Variant, batches, of_same_foregrounds
 from bgbias.evaluation.evaluator import Evaluator, Predictions, SplitResult
 from bgbias.methods.method import Answers, Learner, Method, Notes
-from bgbias.metrics import ACCURACY, LOSS, WORST_CLASS_ACCURACY, gap, variant_metric
+from bgbias.metrics import ACCURACY, BALANCED_ACCURACY, LOSS, WORST_CLASS_ACCURACY, gap, variant_metric
 
 
 @component
 class Accuracy(Evaluator):
-    """`<split>/<variant>/accuracy`, `.../worst_class_accuracy`, `.../loss`, and `<split>/<gap>`."""
+    """`<split>/<variant>/accuracy`, `.../loss`, the mean (`.../balanced_accuracy`) and the lowest
+    (`.../worst_class_accuracy`) accuracy over classes, and `<split>/<gap>`."""
 
     def measure(self, found: SplitResult) -> Notes:
         values: dict[str, float] = {}
@@ -24,7 +25,9 @@ class Accuracy(Evaluator):
             values[variant_metric(found.split, name, ACCURACY)] = accuracy(predictions)
             if predictions.loss is not None:
                 values[variant_metric(found.split, name, LOSS)] = predictions.loss
-            values[variant_metric(found.split, name, WORST_CLASS_ACCURACY)] = worst_class_accuracy(predictions)
+            by_class = class_accuracies(predictions)
+            values[variant_metric(found.split, name, BALANCED_ACCURACY)] = by_class.mean().item()
+            values[variant_metric(found.split, name, WORST_CLASS_ACCURACY)] = by_class.min().item()
         for name, (one, other) in found.dataset.gaps.items():
             if one in found.predictions and other in found.predictions:
                 difference = accuracy(found.predictions[one]) - accuracy(found.predictions[other])
@@ -88,8 +91,8 @@ def share_correct(label: Tensor, prediction: Tensor) -> float:
     return (label == prediction).double().mean().item()
 
 
-def worst_class_accuracy(found: Predictions) -> float:
-    """The lowest accuracy over the classes that occur, in [0, 1]."""
+def class_accuracies(found: Predictions) -> Tensor:
+    """The accuracy of each class that occurs, in [0, 1]: [classes] float64."""
     total = torch.bincount(found.label)
     correct = torch.bincount(found.label[found.label == found.prediction], minlength=len(total)).double()
-    return (correct[total > 0] / total[total > 0]).min().item()
+    return correct[total > 0] / total[total > 0]

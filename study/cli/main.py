@@ -24,6 +24,7 @@ from study import stopping
 from study.cli import best as best_command
 from study.cli import data as data_commands
 from study.cli import flow as flow_command
+from study.cli import rules as rules_command
 from study.cli import saliency as saliency_command
 from study.cli import submit as submit_command
 from study.cli.options import SAME_COMMAND, AsJson, Data, Device, Folder, Settings, Threads, options_of
@@ -229,6 +230,7 @@ def evaluate(
 app.command()(saliency_command.saliency)
 app.command()(flow_command.flow)
 app.command()(best_command.best)
+app.command()(rules_command.rules)
 app.command(context_settings=submit_command.PASSED_ON)(submit_command.submit)
 
 

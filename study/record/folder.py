@@ -323,18 +323,19 @@ class StudyFolder:
         with atomically(self._trial(trial_id) / "trial.json") as partial:
             partial.write_text(record.to_json())
 
-    def trial(self, trial_id: str) -> Trial:
-        """What was recorded of one trial."""
+    def trial(self, trial_id: str, *, tables: bool = True) -> Trial:
+        """What was recorded of one trial; its epochs' tables only if asked for."""
         lines = self._trial(trial_id) / "history.jsonl"
-        epochs = history_from_json(lines.read_text()) if lines.exists() else []
+        epochs = history_from_json(lines.read_text(), tables=tables) if lines.exists() else []
         return Trial(trial_id=trial_id, epochs=epochs, **vars(self._read(trial_id)))
 
-    def trials(self, stage: str, space: str | None = None) -> list[Trial]:
+    def trials(self, stage: str, space: str | None = None, *, tables: bool = True) -> list[Trial]:
         """All recorded trials of a stage, and of one space if given, in the order they started."""
-        found = [self.trial(file.parent.name) for file in (self.root / "trials").glob("*/trial.json")]
+        names = (file.parent.name for file in (self.root / "trials").glob("*/trial.json"))
+        found = [self.trial(name, tables=tables) for name in names]
         mine = [t for t in found if t.stage == stage and space in (None, t.space)]
         return sorted(mine, key=lambda t: t.number)
 
-    def finished(self, stage: str, space: str | None = None) -> list[Trial]:
+    def finished(self, stage: str, space: str | None = None, *, tables: bool = True) -> list[Trial]:
         """The trials that came to their end: those a winner is chosen among, and whose checkpoints are kept."""
-        return [trial for trial in self.trials(stage, space) if trial.finished]
+        return [trial for trial in self.trials(stage, space, tables=tables) if trial.finished]

@@ -15,11 +15,14 @@ class Grid:
     title: what the numbers are
     columns: the heads of the columns, such as variants
     rows: by name, such as a method's, one cell for each column
+    head, across: what the rows and the columns are
     """
 
     title: str
     columns: Sequence[str]
     rows: Mapping[str, Sequence[str]]
+    head: str = "method"
+    across: str = "variant"
 
     def turned(self) -> "Grid":
         """The same with rows for columns."""
@@ -27,20 +30,22 @@ class Grid:
             self.title,
             list(self.rows),
             {name: [cells[index] for cells in self.rows.values()] for index, name in enumerate(self.columns)},
+            self.across,
+            self.head,
         )
 
 
 def laid_out(grid: Grid) -> Table:
-    """Methods by variants where that fits the terminal; or else variants by methods; or else one number a line."""
-    tables = (table(grid, "method"), table(grid.turned(), "variant"), listed(grid))
+    """The grid as it is where that fits the terminal; or else turned; or else one number a line."""
+    tables = (table(grid), table(grid.turned()), listed(grid))
     if not results.is_terminal:
         return tables[0]
     return next((found for found in tables if natural_width(found) <= results.width), tables[-1])
 
 
-def table(grid: Grid, head: str) -> Table:
-    """A grid as it is, under a head of its first column."""
-    found = empty(grid.title, head)
+def table(grid: Grid) -> Table:
+    """A grid as it is."""
+    found = empty(grid.title, grid.head)
     for column in grid.columns:
         found.add_column(column, justify="right", no_wrap=True)
     for name, cells in grid.rows.items():
@@ -50,7 +55,7 @@ def table(grid: Grid, head: str) -> Table:
 
 def listed(grid: Grid) -> Table:
     """One number a line."""
-    found = empty(grid.title, "variant", "method", "")
+    found = empty(grid.title, grid.across, grid.head, "")
     for index, variant in enumerate(grid.columns):
         for name, cells in grid.rows.items():
             found.add_row(variant, name, cells[index])

@@ -1,9 +1,13 @@
 """A report's tables on the terminal, in percent."""
 
+from collections.abc import Sequence
+from statistics import fmean, stdev
+
 from bgbias.evaluation.statistics import SIGNIFICANT
-from bgbias.metrics import is_share, on_test
+from bgbias.metrics import is_share, label_of, on_test
 from study.display import counted, in_percent, measured, points, with_spread
 from study.record.selection import Candidate
+from study.report.choosing import RuleRow
 from study.report.layout import Grid
 from study.report.tables import QuantityRow, Report, SeedRow
 
@@ -107,6 +111,43 @@ def comparison_table(report: Report) -> Grid:
     title = f"difference to {baseline} in points (95 % interval); * p < {SIGNIFICANT} after Holm, paired over images"
     spaces = dict.fromkeys(row.space for row in report.comparisons)
     return Grid(title, report.variants, {space: [cell(space, v) for v in report.variants] for space in spaces})
+
+
+def rule_tables(rows: Sequence[RuleRow]) -> list[Grid]:
+    """Rules x spaces for each test metric: what a rule reports and in brackets what it costs against the oracle; and
+    where there are fresh seeds, their mean and standard deviation at the epochs that the rule chose of them."""
+    spaces = list(dict.fromkeys(row.space for row in rows))
+    rules = list(dict.fromkeys(row.rule for row in rows))
+    found = {(row.rule, row.space): row for row in rows}
+    grids = []
+    for metric in rows[0].values if rows else ():
+        name = f"{label_of(metric)} [%]" if is_share(metric) else label_of(metric)
+        cells = {rule: [_rule_cell(found[rule, space], metric) for space in spaces] for rule in rules}
+        grids.append(Grid(f"test {name} by selection rule (points below the oracle)", spaces, cells, "rule", "method"))
+        if any(row.seeds.get(metric) for row in rows):
+            cells = {rule: [_seeds_cell(found[rule, space], metric) for space in spaces] for rule in rules}
+            title = f"test {name} of fresh seeds, their epochs chosen by the rule: mean ± standard deviation"
+            grids.append(Grid(title, spaces, cells, "rule", "method"))
+    return grids
+
+
+def _rule_cell(row: RuleRow, metric: str) -> str:
+    value, cost = row.values[metric], row.cost[metric]
+    if value is None:
+        return MISSING
+    if not is_share(metric):
+        return f"{value:.4g}"
+    return in_percent(value) if cost is None else f"{in_percent(value)} ({100 * cost:.1f})"
+
+
+def _seeds_cell(row: RuleRow, metric: str) -> str:
+    values = row.seeds.get(metric)
+    if not values:
+        return MISSING
+    std = stdev(values) if len(values) > 1 else None
+    if is_share(metric):
+        return with_spread(fmean(values), std)
+    return f"{fmean(values):.4g}" + (f" ± {std:.2g}" if std is not None else "")
 
 
 def _with_spread(row: SeedRow | QuantityRow | None) -> str:

@@ -54,6 +54,7 @@ class Imagenet9(DatasetSpec):
     objectives: ClassVar[tuple[str, ...]] = (layout.MIXED_RAND,)
     model: ClassVar[str] = "torchvision_classifier"
     gaps: ClassVar[Mapping[str, tuple[str, str]]] = {"bg_gap": (layout.MIXED_SAME, layout.MIXED_RAND)}
+    objectless: ClassVar[tuple[str, ...]] = (layout.NO_FG, layout.ONLY_BG_B, layout.ONLY_BG_T)
 
     size: Annotated[int, Field(ge=8)] = 224
     validation_share: Annotated[float, Field(ge=0, lt=1)] | None = None

@@ -9,7 +9,7 @@ from sklearn.metrics import recall_score
 from torch import nn
 
 from bgbias.data.dataset import Dataset, batches
-from bgbias.evaluation.accuracy import Accuracy, accuracy, predict, predict_all, worst_class_accuracy
+from bgbias.evaluation.accuracy import Accuracy, accuracy, class_accuracies, predict, predict_all
 from bgbias.evaluation.evaluator import Predictions, SplitResult
 from bgbias.methods.erm import Erm
 from bgbias.types import NO_BACKGROUND
@@ -28,26 +28,26 @@ def test_accuracy_by_hand():
     assert accuracy(answers([0, 0, 1, 2], [0, 1, 1, 2])) == 0.75
 
 
-def test_worst_class_accuracy_by_hand():
-    assert worst_class_accuracy(answers([0, 0, 1, 1, 1, 1], [0, 1, 1, 1, 1, 0])) == 0.5
+def test_class_accuracies_by_hand():
+    assert class_accuracies(answers([0, 0, 1, 1, 1, 1], [0, 1, 1, 1, 1, 0])).tolist() == [0.5, 0.75]
 
 
 def test_classes_that_do_not_occur_are_ignored():
-    assert worst_class_accuracy(answers([0, 0, 4, 4, 4, 4], [0, 0, 4, 4, 4, 2])) == 0.75
+    assert class_accuracies(answers([0, 0, 4, 4, 4, 4], [0, 0, 4, 4, 4, 2])).tolist() == [1, 0.75]
 
 
 def test_a_class_that_is_never_answered_counts_as_zero():
-    assert worst_class_accuracy(answers([0, 0, 3], [0, 0, 9])) == 0
+    assert class_accuracies(answers([0, 0, 3], [0, 0, 9])).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_worst_class_accuracy_agrees_with_scikit_learn(seed):
+def test_class_accuracies_agree_with_scikit_learn(seed):
     generator = np.random.default_rng(seed)
     label = generator.choice([0, 1, 3, 7], size=200)
     prediction = np.where(generator.random(200) < 0.6, label, generator.integers(0, 8, 200))
     recalls = recall_score(label, prediction, labels=np.unique(label), average=None)
     found = answers(label.tolist(), prediction.tolist())
-    assert worst_class_accuracy(found) == pytest.approx(recalls.min(), abs=1e-6)
+    assert class_accuracies(found).tolist() == pytest.approx(recalls.tolist())
 
 
 class Counted(torch.Tensor):
@@ -122,22 +122,25 @@ def measured(split, gaps=None, **predictions):
     return Accuracy().measure(SplitResult(Erm(), classifier(), dataset, split, {}, predictions)).values
 
 
-def test_a_variant_has_three_numbers():
+def test_a_variant_has_four_numbers():
     found = measured("val", shuffled=answers([0, 0, 1], [0, 1, 1], 0.5), removed=answers([1], [1], 0.25))
     expected = {
         "val/shuffled/accuracy": 2 / 3,
         "val/shuffled/loss": 0.5,
+        "val/shuffled/balanced_accuracy": 0.75,
         "val/shuffled/worst_class_accuracy": 0.5,
         "val/removed/accuracy": 1.0,
         "val/removed/loss": 0.25,
+        "val/removed/balanced_accuracy": 1.0,
         "val/removed/worst_class_accuracy": 1.0,
     }
     assert found == pytest.approx(expected)
 
 
-def test_answers_without_a_loss_have_the_other_two():
+def test_answers_without_a_loss_have_the_other_three():
     assert measured("test", challenge=answers([0, 1], [0, 0], None)) == {
         "test/challenge/accuracy": 0.5,
+        "test/challenge/balanced_accuracy": 0.5,
         "test/challenge/worst_class_accuracy": 0.0,
     }
 

@@ -1,6 +1,7 @@
 """An epoch's report as it is written and read."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
@@ -31,6 +32,13 @@ def test_of_an_epoch_that_was_written_twice_the_later_one_counts():
 
 def test_a_line_without_tables_is_one_of_an_older_study():
     assert EpochReport.from_json('{"epoch": 1, "metrics": {"x": 0.5}}') == EpochReport(1, {"x": 0.5})
+
+
+def test_tables_can_be_left_out_whatever_their_names_are():
+    odd = Table(((1.0,),), ('x,"at":5}',), ('{"tables":{',))
+    reports = [EpochReport(1, {'m,"tables":{': 1.0}, {"p": TABLE, ',"at":7': odd}, at=12), EpochReport(2, {"x": 2.0})]
+    found = history_from_json(history_to_json(reports), tables=False)
+    assert found == [replace(reports[0], tables={}), reports[1]]
 
 
 def test_what_is_no_report_is_refused():

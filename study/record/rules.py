@@ -1,0 +1,196 @@
+"""Selection rules by name: which trial of a space, and which of its epochs, a study would report. Pure functions.
+
+A rule is applied to what was recorded, without training. Every rule but `oracle-...` reads validation data alone.
+
+validation-<variant>          accuracy on one validation variant, such as validation-shuffled
+validation-average            accuracy on `original`, the validation data as they were collected
+validation-balanced           on `original`, the mean of the classes' accuracies
+validation-worst-class        on `original`, the lowest of the classes' accuracies
+validation-mean-of-variants   the mean of the accuracies on all variants that show an object
+validation-worst-group        the lowest accuracy of a (class, place) cell on any of these variants
+last-epoch                    each trial's last evaluated epoch; trials are compared there on the first objective
+oracle-<metric>               a test metric itself, such as oracle-shuffled/worst_group_accuracy; oracle-shuffled is the
+                              accuracy there. An upper bound, never a result
+
+Source: the rules of I. Gulrajani and D. Lopez-Paz, "In Search of Lost Domain Generalization", 2021 (arXiv 2007.01434),
+and of Y. Yang et al., "Change is Hard", 2023 (arXiv 2302.12254).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from bgbias.data.dataset import ORIGINAL
+from bgbias.errors import SettingError, UnknownNameError
+from bgbias.metrics import (
+    BALANCED_ACCURACY,
+    TEST,
+    VALIDATION,
+    WORST_CLASS_ACCURACY,
+    WORST_GROUP_ACCURACY,
+    accuracy,
+    label_of,
+    on_test,
+    variant_metric,
+    variant_of,
+    variants_in,
+)
+from study.record.epoch import Metrics
+from study.record.selection import Trial, score
+
+PREFIX, ORACLE, LAST = "validation-", "oracle-", "last-epoch"
+AVERAGE, BALANCED, WORST_CLASS = "validation-average", "validation-balanced", "validation-worst-class"
+MEAN_OF_VARIANTS, WORST_GROUP = "validation-mean-of-variants", "validation-worst-group"
+
+LABELS, MOVED, GROUPS, TEST_DATA = "class labels", "moved backgrounds", "group labels", "test data"
+"""What a rule needs beside the validation images, from the least to the most."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a trial's epoch is chosen, and a space's trial.
+
+    metrics: what is read of an epoch; an epoch that lacks one is passed over
+    combine: the mean or the minimum of their scores
+    needs: what must be known of the data that are read: one of `LABELS`, `MOVED`, `GROUPS`, `TEST_DATA`
+    ties: what decides between equals, such as the many epochs whose worst group of a few images is at 0: their mean
+    last: whether only a trial's last epoch that has the metrics is read
+    """
+
+    name: str
+    metrics: tuple[str, ...]
+    needs: str
+    combine: Callable[[Sequence[float]], float] = fmean
+    ties: tuple[str, ...] = ()
+    last: bool = False
+
+    @property
+    def oracle(self) -> bool:
+        """Whether it reads test data."""
+        return self.needs == TEST_DATA
+
+    def value(self, metrics: Metrics) -> tuple[float, float] | None:
+        """What an epoch is worth, higher being better, and what decides between equals; None where it was not
+        measured."""
+        if not all(name in metrics for name in self.metrics):
+            return None
+        tie = fmean([score(metrics, name) for name in self.ties]) if self.ties else 0.0
+        return self.combine([score(metrics, name) for name in self.metrics]), tie
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a rule chose: a trial's epoch, and what it is worth by the rule."""
+
+    trial: Trial
+    epoch: int
+    value: tuple[float, float]
+
+    @property
+    def metrics(self) -> Metrics:
+        """All metrics of the chosen epoch."""
+        return self.trial.history[self.epoch - 1]
+
+
+def shared_variants(trials: Iterable[Trial], objectless: Sequence[str] = ()) -> list[str]:
+    """The validation variants with places that show an object and that every trial was evaluated on, in order.
+
+    Trials that were never evaluated are passed over. The worst background of every image is no variant with places.
+    """
+    found: list[str] | None = None
+    for trial in trials:
+        first = next((metrics for metrics in trial.history if variants_in(metrics, VALIDATION)), None)
+        if first is not None:
+            mine = [v for v in variants_in(first, VALIDATION) if _worst_group(v) in first]
+            found = [variant for variant in found if variant in mine] if found is not None else mine
+    return [variant for variant in found or () if variant not in objectless]
+
+
+def rules_of(variants: Sequence[str], objectives: Sequence[str], metrics: Sequence[str]) -> list[Rule]:
+    """All rules that a study's record allows, those that need least first, the oracles last.
+
+    Args:
+        variants: of `shared_variants`; objectives: of the search; metrics: of test data, for an oracle each.
+    """
+    names = [
+        LAST,
+        *([AVERAGE, BALANCED, WORST_CLASS] if ORIGINAL in variants else []),
+        *(f"{PREFIX}{variant}" for variant in variants if variant != ORIGINAL),
+        *([MEAN_OF_VARIANTS] if len(variants) > 1 else []),
+        *([WORST_GROUP] if variants else []),
+        *(f"{ORACLE}{label_of(metric)}" for metric in metrics),
+    ]
+    return [rule_named(name, variants, objectives) for name in names]
+
+
+def rule_named(name: str, variants: Sequence[str], objectives: Sequence[str]) -> Rule:
+    """The rule of a name.
+
+    Raises:
+        SettingError: it reads test data without being called an oracle.
+        UnknownNameError: no rule has the name.
+    """
+    if name.startswith(ORACLE):
+        metric = metric_on_test(name.removeprefix(ORACLE))
+        variant = variant_of(metric)
+        return Rule(name, (metric,), TEST_DATA, ties=(accuracy(TEST, variant),) if variant else ())
+    if name.startswith(TEST):
+        rest = name.removeprefix(TEST).strip("-/")
+        raise SettingError(
+            f"a rule must read validation data, but '{name}' reads test data: give {PREFIX}{rest.partition('/')[0]}, "
+            f"or {ORACLE}{rest}, which is shown apart"
+        )
+    own = {
+        AVERAGE: Rule(AVERAGE, (accuracy(VALIDATION, ORIGINAL),), LABELS),
+        BALANCED: Rule(BALANCED, (variant_metric(VALIDATION, ORIGINAL, BALANCED_ACCURACY),), LABELS),
+        WORST_CLASS: Rule(
+            WORST_CLASS,
+            (variant_metric(VALIDATION, ORIGINAL, WORST_CLASS_ACCURACY),),
+            LABELS,
+            ties=(accuracy(VALIDATION, ORIGINAL),),
+        ),
+        LAST: Rule(LAST, tuple(objectives[:1]), MOVED, last=True),
+    }
+    if variants:
+        accuracies = tuple(accuracy(VALIDATION, variant) for variant in variants)
+        own[MEAN_OF_VARIANTS] = Rule(MEAN_OF_VARIANTS, accuracies, MOVED)
+        own[WORST_GROUP] = Rule(WORST_GROUP, tuple(map(_worst_group, variants)), GROUPS, min, accuracies)
+    for variant in variants:
+        needs = LABELS if variant == ORIGINAL else MOVED
+        own[f"{PREFIX}{variant}"] = Rule(f"{PREFIX}{variant}", (accuracy(VALIDATION, variant),), needs)
+    if name not in own:
+        raise UnknownNameError("rule", name, [*own, f"{ORACLE}<metric>"])
+    return own[name]
+
+
+def _worst_group(variant: str) -> str:
+    return variant_metric(VALIDATION, variant, WORST_GROUP_ACCURACY)
+
+
+def metric_on_test(name: str) -> str:
+    """The test metric that a name means: `test/shuffled/accuracy` of `shuffled`, and of itself.
+
+    Raises:
+        SettingError: it is of another split.
+    """
+    split, _, rest = name.partition("/")
+    if split == TEST:
+        return name
+    if split == VALIDATION:
+        raise SettingError(f"a test metric is needed, but got '{name}': give '{rest}'")
+    return on_test(f"{VALIDATION}/{name}") if rest else accuracy(TEST, name)
+
+
+def choose(trials: Sequence[Trial], rule: Rule) -> Choice | None:
+    """The trial and the epoch that a rule chooses; of equals the earlier. None where no epoch was measured."""
+    found = [choice for trial in trials if (choice := choose_epoch(trial, rule))]
+    return max(found, key=lambda choice: (choice.value, -choice.trial.number), default=None)
+
+
+def choose_epoch(trial: Trial, rule: Rule) -> Choice | None:
+    """The epoch of one trial that a rule chooses; of equals the earlier. None where no epoch was measured."""
+    values = [(epoch, value) for epoch, m in enumerate(trial.history, start=1) if (value := rule.value(m)) is not None]
+    if not values:
+        return None
+    epoch, value = values[-1] if rule.last else max(values, key=lambda found: (found[1], -found[0]))
+    return Choice(trial, epoch, value)
