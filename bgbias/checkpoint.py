@@ -30,6 +30,8 @@ LABEL = "label"
 FORMAT = 2
 """Counts the changes of what the files hold. Checkpoints without a number have format 1."""
 CLASSES = "classes"
+RENAMED_WEIGHTS = {"own.answers": "own.predictions"}
+"""Names of weights in older checkpoints, and today's."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,9 @@ def save(
     }
     (folder / CONFIG).write_text(json.dumps(described, indent=1))
     save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, folder / MODEL)
-    answers = {key: found.prediction.to(torch.int16) for key, found in predictions.items()}
+    predicted = {key: found.prediction.to(torch.int16) for key, found in predictions.items()}
     labels = {f"{key}/{LABEL}": found.label.to(torch.int16) for key, found in predictions.items()}
-    save_file({**answers, **labels}, folder / PREDICTIONS, metadata={CLASSES: json.dumps(list(classes))})
+    save_file({**predicted, **labels}, folder / PREDICTIONS, metadata={CLASSES: json.dumps(list(classes))})
     write_checksums(folder)
 
 
@@ -90,6 +92,7 @@ def load(folder: Path) -> Checkpoint:
         config = RunConfig.from_flat(described["config"])
     except BgbiasError as error:
         raise CheckpointError(f"{folder / CONFIG} does not fit this version ({error})") from None
+    weights = {RENAMED_WEIGHTS.get(name, name): tensor for name, tensor in weights.items()}
     return Checkpoint(
         config=config,
         classes=tuple(described[CLASSES]),

@@ -10,7 +10,7 @@ from torch import Tensor
 from bgbias.components import component
 from bgbias.data.dataset import Variant, batches, of_same_foregrounds
 from bgbias.evaluation.evaluator import Evaluator, Predictions, SplitResult
-from bgbias.methods.method import Answers, Learner, Method, Notes
+from bgbias.methods.method import Learner, Method, Notes, SampledLogits
 from bgbias.metrics import ACCURACY, BALANCED_ACCURACY, LOSS, WORST_CLASS_ACCURACY, gap, variant_metric
 
 
@@ -60,11 +60,11 @@ def _predict_group(method: Method, learner: Learner, group: Mapping[str, Variant
     for index in batches(first):
         read = cache(partial(first.foregrounds.read, index))
         for name, variant in group.items():
-            answers = method.predict(learner, variant.images(index, read))
-            if isinstance(answers, Answers):
-                for samples, logits in answers.by_samples().items():
+            predicted = method.predict(learner, variant.images(index, read))
+            if isinstance(predicted, SampledLogits):
+                for samples, logits in predicted.by_samples().items():
                     votes[name].setdefault(samples, []).append(logits.argmax(dim=1))
-            outputs[name].append((answers.logits if isinstance(answers, Answers) else answers).float())
+            outputs[name].append((predicted.logits if isinstance(predicted, SampledLogits) else predicted).float())
     return {name: _predictions(group[name], torch.cat(outputs[name]), votes[name]) for name in group}
 
 

@@ -1,10 +1,11 @@
-"""The Background Challenge: is a foreground answered rightly on every background there is?
+"""The Background Challenge: is a foreground classified correctly on every background of the dataset?
 
-A foreground is vulnerable if any background changes its answer. That is decided exactly: a robust foreground is seen
-on all backgrounds, a vulnerable one until the first that fools it. What can be saved is the tries before that hit, so
-the backgrounds that look most dangerous are tried first. What looks dangerous is learned from the answers so far, and
-from answers on variants that put the same foregrounds on the same backgrounds, which are there anyway; and of the few
-foregrounds that withstand the first tries, where there are many backgrounds, from the gradients of their next ones.
+A foreground is robust if no background makes its prediction wrong, vulnerable otherwise. The result is exact: a robust
+foreground is evaluated on all backgrounds, a vulnerable one until the first background that fools it. Only the order
+of the evaluations is estimated: backgrounds with the smallest estimated margin come first. The estimate is fitted to
+the predictions so far and to those on variants with the same foregrounds and backgrounds; for foregrounds that
+survive their first backgrounds it also uses gradients (`bgbias.evaluation.challenge_order`).
+
 Source: K. Xiao et al., "Noise or Signal", 2020 (arXiv 2006.09994), section 5.
 """
 
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from bgbias.components import component
 from bgbias.data.dataset import ORIGINAL, Variant, batch_size
-from bgbias.evaluation.challenge_order import additive_fit, continued, margins, slopes
+from bgbias.evaluation.challenge_order import additive_fit, extrapolated, margins, slopes
 from bgbias.evaluation.evaluator import Evaluator, Predictions, SplitResult
 from bgbias.evaluation.saliency import images_in_a_pass
 from bgbias.evaluation.statistics import wilson_interval
@@ -25,36 +26,37 @@ from bgbias.methods.method import Learner, Method, logits_of
 from bgbias.randomness import stream
 
 CHALLENGE = "challenge"
-"""The variant that stands for the Background Challenge: every foreground on the background that fools it, if any."""
+"""The variant's name: every foreground on the background that fools it, if there is one."""
 ROBUST = -1
+"""Stands in `fooled_by` for "no background"."""
 LOOK_AHEAD = 8
-"""How many backgrounds a foreground must have withstood for each that is chosen for it at once."""
-CURIOSITY = 0.1
-"""How much chance is in the order of tries, in units of the logits' spread; it falls as a background is tried, and
-foregrounds whose gradient is known have none."""
-TELLING = 16
-"""A foreground's tries beyond these are not learned from: they tell little more, and would fill the memory."""
-STEEP = range(3, 9)
-"""At which of a foreground's tries, counted from 0, the gradient is taken too. That costs about two answers each time,
-and a look at all backgrounds for each batch of them, so it is for those that the first tries did not decide."""
-STEEP_SHARE = 20
-"""And for the first 1/20 of the backgrounds alone: of ten, all may as well be tried."""
+"""Backgrounds per round and foreground = backgrounds it survived so far / LOOK_AHEAD, at least 1."""
+EXPLORATION = 0.1
+"""Standard deviation of the random term in the order, relative to that of the fitted logits. It falls with the square
+root of a background's evaluations, and is 0 for foregrounds with a gradient."""
+LEARNED_TRIES = 16
+"""The additive model is fitted to the first evaluations of each foreground only, to bound memory."""
+GRADIENT_TRIES = range(3, 9)
+"""Gradients are taken at these evaluations of a foreground, counted from 0. A gradient costs about two evaluations, so
+it is taken only for foregrounds that survived the first ones."""
+GRADIENT_SHARE = 20
+"""Gradients are taken in the first 1/20 of the backgrounds only: with few backgrounds, evaluating all is cheaper."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of N foregrounds, all on the CPU.
+    """The result for N foregrounds, on the CPU.
 
-    label:     [N] int64
-    fooled_by: [N] int64, the first background found that changes the answer, or `ROBUST`
-    answer:    [N] int64, the answer on it; the label where robust
-    passes:    how many pictures were answered
-    gradients: of how many of these the gradient was taken too
+    label:      [N] int64
+    fooled_by:  [N] int64, the first background found with a wrong prediction, or `ROBUST`
+    prediction: [N] int64, the prediction on that background; the label where robust
+    passes:     the number of evaluated pairs
+    gradients:  the number of pairs whose gradient was taken
     """
 
     label: Tensor
     fooled_by: Tensor
-    answer: Tensor
+    prediction: Tensor
     passes: int
     gradients: int
 
@@ -82,37 +84,44 @@ class Verdict:
         return torch.bincount(self.fooled_by[~self.robust], minlength=backgrounds)
 
     def fewest_passes(self, backgrounds: int) -> int:
-        """How few answers could prove this: all of a robust foreground's, one of every other's."""
+        """The smallest number of evaluations that proves this result: M per robust foreground, 1 per other one."""
         robust = int(self.robust.sum())
         return robust * backgrounds + len(self.robust) - robust
 
 
 class BackgroundChallenge:
-    """Finds a background that fools each foreground, or that there is none, a round at a time.
+    """Search for a background that fools each foreground, one round at a time.
 
-    variant: its N foregrounds are put on each of its M backgrounds; lies on the module's device
-
-    The background with the least guessed margin comes next. The guess is the mean of `additive_fit`'s and of what is
-    `continued` from each try whose gradient was taken.
+    The background with the smallest estimated margin comes next. The estimate is the mean of `additive_fit`'s and of
+    `extrapolated`'s for each gradient taken.
     """
 
     def __init__(self, method: Method, learner: Learner, variant: Variant) -> None:
+        """Start with every foreground undecided.
+
+        Args:
+            method: computes predictions.
+            learner: is put into eval mode.
+            variant: its N foregrounds are put on each of its M backgrounds; on the learner's device.
+        """
         self._method, self._learner, self._variant = method, learner.eval(), variant
-        self._size, self._steep_size = batch_size(variant), images_in_a_pass(variant.foregrounds.image)
+        self._size, self._gradient_batch_size = batch_size(variant), images_in_a_pass(variant.foregrounds.image)
         self.label = variant.foregrounds.label.cpu()
         n, m = len(variant), len(variant.backgrounds)
-        outputs = self._answer(torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)).shape[1]
+        outputs = self._predict(torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)).shape[1]
         self._tried = torch.zeros(n, m, dtype=torch.bool)
         self._fooled_by, self._wrong = torch.full((n,), ROBUST), self.label.clone()
         self._fronts, self._backs = torch.zeros(2, 0, dtype=torch.int64)
         self._logits = torch.zeros(0, outputs)
-        self._continued, self._gradients = torch.zeros(n, m), torch.zeros(n, dtype=torch.int64)
+        self._extrapolated, self._gradients = torch.zeros(n, m), torch.zeros(n, dtype=torch.int64)
 
-    def hear(self, fronts: Tensor, backs: Tensor, logits: Tensor) -> None:
-        """Learn what to try first from answers on pairs, or on pictures much like them. They decide nothing.
+    def observe(self, fronts: Tensor, backs: Tensor, logits: Tensor) -> None:
+        """Fit the order to logits of pairs, or of pictures like them. They do not count as evaluations.
 
         Args:
-            fronts, backs: [P] int64; logits: [P, K] float; all on the CPU
+            fronts: [P] int64, foregrounds, on the CPU.
+            backs: [P] int64, backgrounds, on the CPU.
+            logits: [P, K] float, on the CPU.
         """
         self._fronts = torch.cat([self._fronts, fronts])
         self._backs = torch.cat([self._backs, backs])
@@ -120,29 +129,29 @@ class BackgroundChallenge:
 
     @property
     def undecided(self) -> Tensor:
-        """[n] int64: the foregrounds that nothing fooled so far and that are not seen on everything yet."""
+        """[n] int64: the foregrounds that no background fooled so far and that have backgrounds left."""
         return ((self._fooled_by == ROBUST) & ~self._tried.all(dim=1)).nonzero()[:, 0]
 
     @property
     def share_done(self) -> float:
-        """The share of pairs that are answered or need no answer any more, in [0, 1]."""
+        """The share of pairs that are evaluated or need no evaluation, in [0, 1]."""
         return (self._tried | (self._fooled_by != ROBUST)[:, None]).double().mean().item()
 
     def verdict(self) -> Verdict:
-        """What was found; final once nothing is undecided."""
+        """The result so far; final once `undecided` is empty."""
         passes, gradients = int(self._tried.sum()), int(self._gradients.sum())
         return Verdict(self.label, self._fooled_by.clone(), self._wrong.clone(), passes, gradients)
 
     def round(self) -> None:
-        """Try every undecided foreground on the backgrounds that look most dangerous for it."""
+        """Evaluate every undecided foreground on the backgrounds with its smallest estimated margins."""
         m = self._tried.shape[1]
         front, effect = additive_fit(self.label, m, self._fronts, self._backs, self._logits)
-        doubt = CURIOSITY * front.std() / (1 + torch.bincount(self._backs, minlength=m)).sqrt()
+        doubt = EXPLORATION * front.std() / (1 + torch.bincount(self._backs, minlength=m)).sqrt()
         for fronts in self.undecided.split(self._size):
             withstood = int(self._tried[fronts[0]].sum())
             chance = torch.randn(len(fronts), m, generator=stream(0, "challenge", withstood))
             guess, gradients = margins(front[fronts], effect, self.label[fronts]), self._gradients[fronts, None]
-            guess = (guess + self._continued[fronts]) / (1 + gradients)
+            guess = (guess + self._extrapolated[fronts]) / (1 + gradients)
             danger = (gradients == 0) * doubt * chance - guess
             danger = danger.masked_fill(self._tried[fronts], -torch.inf)
             chosen = danger.topk(max(1, min(m - withstood, withstood // LOOK_AHEAD))).indices
@@ -150,7 +159,7 @@ class BackgroundChallenge:
                 self._try(fronts.repeat(len(backs)), backs.flatten())
 
     def state(self) -> dict[str, Tensor]:
-        """All that `load_state` needs to go on."""
+        """The state that `load_state` continues from."""
         return {
             "tried": self._tried,
             "fooled_by": self._fooled_by,
@@ -158,53 +167,53 @@ class BackgroundChallenge:
             "fronts": self._fronts,
             "backs": self._backs,
             "logits": self._logits,
-            "continued": self._continued[self._steep],
+            "continued": self._extrapolated[self._with_gradient],
             "gradients": self._gradients,
         }
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Go on as if never stopped."""
+        """Continue from a `state`; the result is the same as without the interruption."""
         self._tried, self._fooled_by, self._wrong = state["tried"], state["fooled_by"], state["wrong"]
         self._fronts, self._backs, self._logits = state["fronts"], state["backs"], state["logits"]
         self._gradients = state["gradients"]
-        self._continued.zero_()[self._steep] = state["continued"]
+        self._extrapolated.zero_()[self._with_gradient] = state["continued"]
 
     @property
-    def _steep(self) -> Tensor:
-        """[n] int64: the undecided foregrounds that gradients were taken of."""
+    def _with_gradient(self) -> Tensor:
+        """[n] int64: the undecided foregrounds with a gradient."""
         undecided = self.undecided
         return undecided[self._gradients[undecided] > 0]
 
     def _try(self, fronts: Tensor, backs: Tensor) -> None:
-        """Answer the pairs ([P] int64 each) of foregrounds that nothing fooled yet, and note what they tell."""
+        """Evaluate those of P pairs ([P] int64 each) whose foreground is not fooled yet."""
         open_ = self._fooled_by[fronts] == ROBUST
         fronts, backs = fronts[open_], backs[open_]
         tries = self._tried[fronts].sum(dim=1)
-        last = min(STEEP.stop, self._tried.shape[1] // STEEP_SHARE)
-        steep = (tries >= STEEP.start) & (tries < last)
-        for pairs, answer in ((~steep, self._answer), (steep, self._answer_and_continue)):
+        last = min(GRADIENT_TRIES.stop, self._tried.shape[1] // GRADIENT_SHARE)
+        with_gradient = (tries >= GRADIENT_TRIES.start) & (tries < last)
+        for pairs, prediction in ((~with_gradient, self._predict), (with_gradient, self._predict_and_extrapolate)):
             if pairs.any():
-                self._note(fronts[pairs], backs[pairs], answer(fronts[pairs], backs[pairs]))
+                self._note(fronts[pairs], backs[pairs], prediction(fronts[pairs], backs[pairs]))
 
     def _note(self, fronts: Tensor, backs: Tensor, logits: Tensor) -> None:
-        """Pairs ([P] int64 each) were answered with logits [P, K]."""
-        telling = self._tried[fronts].sum(dim=1) < TELLING
-        self.hear(fronts[telling], backs[telling], logits[telling])
+        """Record the logits [P, K] of pairs ([P] int64 each)."""
+        informative = self._tried[fronts].sum(dim=1) < LEARNED_TRIES
+        self.observe(fronts[informative], backs[informative], logits[informative])
         self._tried[fronts, backs] = True
-        answer = logits.argmax(dim=1)
-        wrong = (answer != self.label[fronts]).nonzero()[:, 0].flip(0)
-        self._fooled_by[fronts[wrong]], self._wrong[fronts[wrong]] = backs[wrong], answer[wrong]
+        prediction = logits.argmax(dim=1)
+        wrong = (prediction != self.label[fronts]).nonzero()[:, 0].flip(0)
+        self._fooled_by[fronts[wrong]], self._wrong[fronts[wrong]] = backs[wrong], prediction[wrong]
 
     @torch.no_grad()
-    def _answer(self, fronts: Tensor, backs: Tensor) -> Tensor:
-        """Logits [P, K] of pairs, on the CPU."""
+    def _predict(self, fronts: Tensor, backs: Tensor) -> Tensor:
+        """Compute logits [P, K] of pairs ([P] int64 each), on the CPU."""
         device = self._variant.assignment.device
         batch = self._variant.batch(fronts.to(device), backs.to(device))
         return logits_of(self._method, self._learner, batch.image).float().cpu()
 
-    def _answer_and_continue(self, fronts: Tensor, backs: Tensor) -> Tensor:
-        """Logits [P, K] of pairs, on the CPU; of those that are right, what follows for other backgrounds is kept."""
-        device, few = self._variant.assignment.device, self._steep_size
+    def _predict_and_extrapolate(self, fronts: Tensor, backs: Tensor) -> Tensor:
+        """Compute logits [P, K] of pairs, on the CPU; extrapolate the margins of correct ones to all backgrounds."""
+        device, few = self._variant.assignment.device, self._gradient_batch_size
         parts = [
             slopes(self._method, self._learner, self._variant, some.to(device), behind.to(device))
             for some, behind in zip(fronts.split(few), backs.split(few), strict=True)
@@ -213,8 +222,8 @@ class BackgroundChallenge:
         slope, start = [part[1] for part in parts if part[1] is not None], torch.cat([part[2] for part in parts])
         if slope:
             right = (logits.argmax(dim=1) == self.label[fronts]).to(device)
-            margin = continued(self._variant, torch.cat(slope)[right], start[right])
-            self._continued.index_add_(0, fronts[right.cpu()], margin.cpu())
+            margin = extrapolated(self._variant, torch.cat(slope)[right], start[right])
+            self._extrapolated.index_add_(0, fronts[right.cpu()], margin.cpu())
             self._gradients.index_add_(0, fronts, torch.ones_like(fronts))
         return logits
 
@@ -222,10 +231,13 @@ class BackgroundChallenge:
 def challenge_of(
     method: Method, learner: Learner, variants: Mapping[str, Variant], found: Mapping[str, Predictions]
 ) -> BackgroundChallenge:
-    """The challenge of `original`'s foregrounds, which has heard what was answered on the split's other variants.
+    """Set up the challenge of the foregrounds of `original`, ordered by the predictions on the split's variants.
 
     Args:
-        variants: of a split, by name; found: the predictions on them
+        method: computes predictions.
+        learner: is put into eval mode.
+        variants: of one split, by name.
+        found: the predictions on each of these.
     """
     original = variants[ORIGINAL]
     challenge = BackgroundChallenge(method, learner, original)
@@ -233,21 +245,21 @@ def challenge_of(
         backs = variant.assignment.cpu()
         same = len(variant) == len(original) and len(variant.backgrounds) == len(original.backgrounds)
         if same and (backs >= 0).all():
-            challenge.hear(torch.arange(len(backs)), backs, found[name].logits)
+            challenge.observe(torch.arange(len(backs)), backs, found[name].logits)
     return challenge
 
 
-def worst_answers(challenge: BackgroundChallenge) -> Predictions:
-    """For each foreground a wrong answer that some background provokes, or the right one if none does."""
+def worst_predictions(challenge: BackgroundChallenge) -> Predictions:
+    """Finish the challenge: for each foreground a wrong prediction on some background, or the label if none is."""
     while len(challenge.undecided):
         challenge.round()
     verdict = challenge.verdict()
-    return Predictions(verdict.label, verdict.answer, loss=None)
+    return Predictions(verdict.label, verdict.prediction, loss=None)
 
 
 @component
 class Challenge(Evaluator):
-    """One more variant, `challenge`; it costs up to one prediction for each pair of foreground and background."""
+    """Add the variant `challenge`, at the cost of at most one prediction per pair of foreground and background."""
 
     optional: ClassVar[bool] = True
 
@@ -255,4 +267,4 @@ class Challenge(Evaluator):
         if ORIGINAL not in found.variants:
             return {}
         challenge = challenge_of(found.method, found.learner, found.variants, found.predictions)
-        return {CHALLENGE: worst_answers(challenge)}
+        return {CHALLENGE: worst_predictions(challenge)}

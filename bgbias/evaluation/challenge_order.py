@@ -1,7 +1,7 @@
-"""By how much a foreground's right answer leads, guessed for backgrounds that it was not seen on.
+"""Estimates of a classifier's margin on pairs of foreground and background that were not evaluated.
 
-What was answered on some pairs is carried to the others in two ways: as if each background did the same to every
-foreground, and along the gradient, which knows what of a background is to be seen beside this very object.
+Two estimates: an additive model of logits (each background has the same effect on every foreground), and a linear
+extrapolation of the margin along its gradient with respect to the visible background of one foreground.
 """
 
 import torch
@@ -12,21 +12,25 @@ from bgbias.data.dataset import Variant, batch_size
 from bgbias.methods.method import Learner, Method, logits_of
 
 FRONT_SHRINKAGE, EFFECT_SHRINKAGE, SWEEPS = 1.0, 2.0, 6
-"""In answers: how many would have to speak against a foreground's being like its class, and a background's having no
-effect, to outweigh that; and how often the two are fitted in turn."""
+"""Ridge strengths of the foregrounds and of the effects, as a number of observations; and the number of alternating
+fits."""
 
 
 def additive_fit(label: Tensor, m: int, fronts: Tensor, backs: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits(foreground, background) guessed as front(foreground) + effect(background), fitted to P answers.
+    """Fit logits(foreground, background) = front(foreground) + effect(background) to P evaluated pairs.
 
-    Ridge regression: a front is drawn to the mean of its class by `FRONT_SHRINKAGE`, an effect to 0 by
-    `EFFECT_SHRINKAGE`; both are fitted in turn, `SWEEPS` times.
+    Ridge regression: `FRONT_SHRINKAGE` pulls a front to the mean of its class, `EFFECT_SHRINKAGE` pulls an effect to
+    0. The two are fitted alternately, `SWEEPS` times.
 
     Args:
-        label: [N] int64; m: backgrounds; fronts, backs: [P] int64; logits: [P, K] float
+        label: [N] int64, the class of each foreground.
+        m: the number of backgrounds.
+        fronts: [P] int64 in 0..N-1, the foreground of each pair.
+        backs: [P] int64 in 0..M-1, the background of each pair.
+        logits: [P, K] float.
 
     Returns:
-        [N, K] fronts and [M, K] effects; of what was never answered, the mean of the class and 0.
+        [N, K] fronts and [M, K] effects. Without any pair, a front is the mean of its class and an effect is 0.
     """
     n, k = len(label), logits.shape[1]
     classes = int(label.max()) + 1
@@ -43,7 +47,16 @@ def additive_fit(label: Tensor, m: int, fronts: Tensor, backs: Tensor, logits: T
 
 
 def margins(front: Tensor, effect: Tensor, label: Tensor) -> Tensor:
-    """By how much the label's guessed logit exceeds the highest other: [P, M], of [P, K] fronts and [M, K] effects."""
+    """Estimate margins: the label's logit minus the highest other one.
+
+    Args:
+        front: [P, K] float, of P foregrounds.
+        effect: [M, K] float, of M backgrounds.
+        label: [P] int64.
+
+    Returns:
+        [P, M] float.
+    """
     guess = front[:, None] + effect
     own = label[:, None, None].expand(-1, len(effect), 1)
     return guess.gather(2, own)[..., 0] - guess.scatter(2, own, -torch.inf).amax(dim=2)
@@ -52,16 +65,20 @@ def margins(front: Tensor, effect: Tensor, label: Tensor) -> Tensor:
 def slopes(
     method: Method, learner: Learner, variant: Variant, fronts: Tensor, backs: Tensor
 ) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Answers on P pairs, and how their margins hang on what is seen of the background.
+    """Compute logits of P pairs, and the gradient of their margins with respect to the visible background.
 
-    The margin is the label's logit - logsumexp of the others'.
+    The margin is the label's logit minus the logsumexp of the others.
 
     Args:
-        variant: lies on the module's device; fronts, backs: [P] int64 there
+        method: computes the logits.
+        learner: in eval mode.
+        variant: on the learner's device.
+        fronts: [P] int64, foregrounds, on the learner's device.
+        backs: [P] int64, backgrounds, on the learner's device.
 
     Returns:
-        Logits [P, K]; the margin's gradient [P, C, H, W], 0 on the foreground, or None where the method's answers have
-        none; and what the margin would be without any background if it were linear, [P].
+        Logits [P, K]; the margin's gradient [P, C, H, W], 0 on the foreground, or None if the method's logits have no
+        gradient; and the margin's linear extrapolation to a black background, [P].
     """
     batch = variant.batch(fronts, backs)
     image = batch.image.detach().requires_grad_()
@@ -75,11 +92,16 @@ def slopes(
     return logits.detach(), slope, margin.detach() - (slope * batch.image).flatten(1).sum(dim=1)
 
 
-def continued(variant: Variant, slope: Tensor, start: Tensor) -> Tensor:
-    """Margins continued along their gradients to every background: start + <slope, background>, [P, M] float32.
+def extrapolated(variant: Variant, slope: Tensor, start: Tensor) -> Tensor:
+    """Extrapolate margins linearly to every background: start + <slope, background>.
 
     Args:
-        slope: [P, C, H, W]; start: [P]; both as `slopes` has them, on the variant's device
+        variant: its M backgrounds.
+        slope: [P, C, H, W] float, from `slopes`, on the variant's device.
+        start: [P] float, from `slopes`, on the variant's device.
+
+    Returns:
+        [P, M] float32.
     """
     chunks = torch.arange(len(variant.backgrounds), device=slope.device).split(batch_size(variant))
     with torch.autocast(slope.device.type, enabled=False):

@@ -10,7 +10,7 @@ from bgbias.components import NonNegative, Positive, Share, component
 from bgbias.data.assignment import of_class
 from bgbias.data.dataset import Dataset, Variant
 from bgbias.errors import SettingError
-from bgbias.methods.background_answers import background_answers
+from bgbias.methods.background_predictions import background_predictions
 from bgbias.methods.method import CROSS_ENTROPY, Learner, Method, Notes, Stage, own_of
 from bgbias.models.model import Classifier
 from bgbias.table import Table
@@ -22,13 +22,13 @@ class Cells(nn.Module):
     share: [K, P] >= 0, rows of sum 1: how often an example of class c that is replaced is put on place d
     count: [K, P], training examples of each cell
     available: [P] bool, which places have backgrounds
-    answers: [P, K], what is predicted from backgrounds alone, of the rule `balancing`
+    predictions: [P, K], what is predicted from backgrounds alone, of the rule `balancing`
     """
 
     share: Tensor
     count: Tensor
     available: Tensor
-    answers: Tensor
+    predictions: Tensor
 
     def __init__(self, task: Task) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Cells(nn.Module):
         self.register_buffer("share", torch.full(shape, 1 / shape[1]))
         self.register_buffer("count", torch.zeros(shape))
         self.register_buffer("available", torch.ones(shape[1], dtype=torch.bool))
-        self.register_buffer("answers", torch.zeros(shape[1], shape[0]))
+        self.register_buffer("predictions", torch.zeros(shape[1], shape[0]))
 
     @property
     def uniform(self) -> Tensor:
@@ -87,8 +87,8 @@ class BackgroundMatrix(Method):
             own.available.copy_(torch.bincount(dataset.train.backgrounds.place, minlength=len(own.places)) > 0)
             own.share.copy_(own.uniform.expand_as(own.share))
         if self.rule == "balancing":
-            own.answers.copy_(background_answers(learner, dataset, rng))
-            share = balanced(own.count, own.answers, own.available, self.replaced)
+            own.predictions.copy_(background_predictions(learner, dataset, rng))
+            share = balanced(own.count, own.predictions, own.available, self.replaced)
             own.share.copy_(torch.lerp(share, own.uniform.expand_as(share), self.floor))
 
     def assign(self, learner: Learner, examples: Examples, rng: Generator) -> Tensor:
@@ -114,7 +114,7 @@ class BackgroundMatrix(Method):
         own = own_of(learner, Cells)
         tables = {"background_matrix": Table.of(own.share, own.classes, own.places)}
         if self.rule == "balancing":
-            tables["background_answers"] = Table.of(own.answers, own.places, own.classes)
+            tables["background_predictions"] = Table.of(own.predictions, own.places, own.classes)
         return Notes(tables=tables)
 
 
@@ -141,19 +141,19 @@ def raised(share: Tensor, loss: Tensor, count: Tensor, step: float, adjustment: 
     return (share.log() + step * (loss + adjustment / count.clamp(min=1).sqrt())).softmax(dim=1)
 
 
-def balanced(count: Tensor, answers: Tensor, available: Tensor, replaced: float) -> Tensor:
+def balanced(count: Tensor, predictions: Tensor, available: Tensor, replaced: float) -> Tensor:
     """The rule `balancing` of `BackgroundMatrix`: [K, P], rows of sum 1.
 
     Args:
         count: [K, P] training examples of each cell.
-        answers: [P, K] shares of predictions from backgrounds of each place.
+        predictions: [P, K] shares of predictions from backgrounds of each place.
         available: [P] bool, which places have backgrounds.
         replaced: in [0, 1].
     """
     uniform = available / available.sum()
-    of_class = count / count.sum(dim=1, keepdim=True).clamp(min=1) @ answers
-    overall = count.sum(dim=0) / count.sum().clamp(min=1) @ answers
+    of_class = count / count.sum(dim=1, keepdim=True).clamp(min=1) @ predictions
+    overall = count.sum(dim=0) / count.sum().clamp(min=1) @ predictions
     lacking = (overall - (1 - replaced) * of_class).clamp(min=0)
-    found = lacking @ (answers / answers.sum(dim=0).clamp(min=1e-12)).T * available
+    found = lacking @ (predictions / predictions.sum(dim=0).clamp(min=1e-12)).T * available
     total = found.sum(dim=1, keepdim=True)
     return torch.where(total > 0, found / total.clamp(min=1e-12), uniform)

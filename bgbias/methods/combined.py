@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from bgbias.components import component, field_names
 from bgbias.data.dataset import Dataset, Variant
 from bgbias.errors import SettingError
-from bgbias.methods.method import Answers, Learner, Method, Notes, Output, Stage
+from bgbias.methods.method import Learner, Method, Notes, Output, SampledLogits, Stage
 from bgbias.models.model import Classifier
 from bgbias.optimization import Training
 from bgbias.types import Batch, Examples, Task
@@ -104,7 +104,7 @@ class Combined(Method):
             return owner.optimizers(share_of(learner, owner), training)
         return super().optimizers(learner, training)
 
-    def predict(self, learner: Learner, image: Tensor) -> Tensor | Answers:
+    def predict(self, learner: Learner, image: Tensor) -> Tensor | SampledLogits:
         owner = self._owner("predict")
         return owner.predict(share_of(learner, owner), image)
 

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from bgbias.components import Count, Positive, Share, component
 from bgbias.data.assignment import by_class, of_class, of_random_class
 from bgbias.data.dataset import Dataset, Variant
-from bgbias.methods.background_answers import background_answers
+from bgbias.methods.background_predictions import background_predictions
 from bgbias.methods.dynamic_replacement import redraw
 from bgbias.methods.method import Learner, Method, Notes, Output, Stage, own_of
 from bgbias.methods.passes import evaluating
@@ -108,7 +108,7 @@ class LearnedReplacement(Method):
     def enter(self, stage: int, learner: Learner, dataset: Dataset, rng: Generator) -> None:
         own = own_of(learner, Chances)
         if self.rule == "heuristic":
-            own.p.copy_(self.highest * background_answers(learner, dataset, rng).diagonal())
+            own.p.copy_(self.highest * background_predictions(learner, dataset, rng).diagonal())
         elif self.rule == "cuda":
             accuracy = self.accuracy_by_strength(learner, dataset.train, own.level, rng)
             own.level.copy_(next_level(own.level, accuracy, self.threshold, self.levels))

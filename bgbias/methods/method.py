@@ -90,7 +90,7 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Answers:
+class SampledLogits:
     """Predictions by a vote over samples.
 
     logits: [B, K], of the chosen number of samples
@@ -170,7 +170,7 @@ class Method(Component):
         """At the start and at each restart: what updates the learner."""
         return [training.make_optimizer(learner.parameters())]
 
-    def predict(self, learner: Learner, image: Tensor) -> Tensor | Answers:
+    def predict(self, learner: Learner, image: Tensor) -> Tensor | SampledLogits:
         """Logits [B, K] of images [B, C, H, W], or of their features [B, F], for evaluation."""
         return learner.output(image).logits
 
@@ -183,7 +183,7 @@ class Method(Component):
 def logits_of(method: Method, learner: Learner, image: Tensor) -> Tensor:
     """A method's logits [B, K] of images [B, C, H, W], or of their features [B, F]."""
     found = method.predict(learner, image)
-    return found.logits if isinstance(found, Answers) else found
+    return found.logits if isinstance(found, SampledLogits) else found
 
 
 def own_of(learner: Learner, kind: type[M]) -> M:

@@ -30,7 +30,7 @@ def flow(
     """How well a flow knows where embeddings go, and what votes over its samples are worth."""
     from study.cluster import process
     from study.inspect import flow as flows
-    from study.inspect.flow_picture import draw
+    from study.inspect.flow_picture import flow_figure
     from study.training import single
 
     process.set_up(threads)
@@ -39,7 +39,7 @@ def flow(
     described = {"checkpoint": str(found.absolute()), **flows.to_json(report)}
     out.mkdir(parents=True, exist_ok=True)
     (out / REPORT).write_text(json.dumps(finite(described), indent=1))
-    draw(report).savefig(out / PICTURE, dpi=90)
+    flow_figure(report).savefig(out / PICTURE, dpi=90)
     if as_json:
         print_json(described)
         return

@@ -213,11 +213,11 @@ def evaluate(
         from study.inspect import challenge as background_challenge
 
         stopping.on_stop(SAME_COMMAND)
-        verdict = background_challenge.run(checkpoint, trained, result.predictions)
+        verdict = background_challenge.run_challenge(checkpoint, trained, result.predictions)
         metrics |= background_challenge.metrics(verdict)
         found["challenge"] = background_challenge.to_json(verdict, trained)
         if out is not None:
-            background_challenge.picture(verdict, trained).savefig(out, dpi=110)
+            background_challenge.challenge_figure(verdict, trained).savefig(out, dpi=110)
     if as_json:
         print_json({**found, "metrics": metrics})
         return

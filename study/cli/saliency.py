@@ -37,17 +37,17 @@ def saliency(
     trained = single.load_trained(checkpoint, dataset, data, device)
     beside = single.load_beside(against, trained) if against else None
     out.parent.mkdir(parents=True, exist_ok=True)
-    judged = [maps.judge(checkpoint, trained, count)]
+    measured = [maps.measure_shares(checkpoint, trained, count)]
     if against and beside:
-        judged.append(maps.judge(against, beside, count))
+        measured.append(maps.measure_shares(against, beside, count))
     checkpoints = [beside, trained] if beside else [trained]
     examples = maps.example_maps(checkpoints, drawn)
     methods = [one.config.method.name() for one in checkpoints]
-    maps.draw(examples, methods, trained.dataset).savefig(out, format="png", dpi=110)
+    maps.saliency_figure(examples, methods, trained.dataset).savefig(out, format="png", dpi=110)
     if as_json:
-        first, *others = (one.to_json() for one in judged)
+        first, *others = (one.to_json() for one in measured)
         against_json = {"against": others[0]} if others else {}
         print_json({"dataset": trained.dataset.name, "picture": str(out.absolute()), **first, **against_json})
         return
-    show_table(maps.table(trained.dataset, judged))
+    show_table(maps.table(trained.dataset, measured))
     results.print(escape(f"wrote {out}"), soft_wrap=True)

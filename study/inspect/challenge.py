@@ -32,7 +32,7 @@ KEY = "key"
 SHOWN_BACKGROUNDS = 8
 
 
-def run(folder: Path, trained: Trained, found: Mapping[str, Predictions]) -> Verdict:
+def run_challenge(folder: Path, trained: Trained, found: Mapping[str, Predictions]) -> Verdict:
     """Put every test foreground on every background until one fools it.
 
     What is known is kept beside the checkpoint's files, so that a stopped run goes on and a finished one is not
@@ -118,7 +118,7 @@ def to_json(verdict: Verdict, trained: Trained) -> dict[str, object]:
             {
                 "foreground": named(dataset.source_names, source[i]),
                 "background": named(dataset.test_background_names or dataset.classes, int(verdict.fooled_by[i])),
-                "answer": named(dataset.classes, int(verdict.answer[i])),
+                "prediction": named(dataset.classes, int(verdict.prediction[i])),
             }
             for i in (~verdict.robust).nonzero()[:, 0].tolist()
         ],
@@ -149,7 +149,7 @@ def named(names: tuple[str, ...], number: int) -> str:
     return names[number] if number < len(names) else str(number)
 
 
-def picture(verdict: Verdict, trained: Trained) -> Figure:
+def challenge_figure(verdict: Verdict, trained: Trained) -> Figure:
     """By class of the foregrounds, the backgrounds that were the first to fool most of them."""
     variant, classes = trained.dataset.test[ORIGINAL], trained.dataset.classes
     figure = Figure(figsize=(1.25 * SHOWN_BACKGROUNDS + 1.2, 1.5 * len(classes) + 0.6), layout="constrained")

@@ -20,7 +20,7 @@ COLOURS = {"majority": "tab:blue", "mean_probability": "tab:green", "reproduced"
 NEUTRAL, EXPECTED = "tab:gray", "black"
 
 
-def draw(report: FlowReport) -> Figure:
+def flow_figure(report: FlowReport) -> Figure:
     """What votes are worth on every variant, and below it how well the flow knows the moves."""
     curve_rows = math.ceil(len(report.curves) / COLUMNS)
     figure = Figure(figsize=(16, 3.5 * (curve_rows + 2)), layout="constrained")

@@ -26,7 +26,7 @@ GAMMA = 0.5
 """The power of a map that is drawn, so that one strong pixel does not hide all others."""
 COLOURS, OUTLINE = "inferno", "cyan"
 WRONG = "firebrick"
-"""The colour of a wrong answer."""
+"""The colour of a wrong prediction."""
 LETTERS, LETTERS_PER_INCH = 20, 12
 """How wide a column is, and how wide letters of the title are."""
 SIDE, ROW, GAP = 1.5, 2.05, 0.1
@@ -65,18 +65,18 @@ class CheckpointShares:
 class Maps:
     """What a checkpoint makes of n examples, on the CPU.
 
-    answer: [n] int64
+    prediction: [n] int64
     saliency: by kind of map [n, H, W]
     share: by kind of map [n], inside the mask
     """
 
-    answer: Tensor
+    prediction: Tensor
     saliency: dict[str, Tensor]
     share: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Examples:
+class SaliencyExamples:
     """n examples of a variant, on the CPU.
 
     image: [n, C, H, W] float, full brightness = 1
@@ -91,7 +91,7 @@ class Examples:
     maps: list[Maps]
 
 
-def judge(checkpoint: Path, trained: Trained, images: int) -> CheckpointShares:
+def measure_shares(checkpoint: Path, trained: Trained, images: int) -> CheckpointShares:
     """The shares of every test variant over at most so many images, evenly spread over it; with progress."""
     variants, method = trained.dataset.test, trained.config.method.name()
     bar = progress_bar(variants.items(), f"saliency of {method}", len(variants))
@@ -110,7 +110,7 @@ def shares_of(trained: Trained, variant: Variant, images: int) -> Shares:
     return Shares(len(index), mask_area(mask).mean().item(), found)
 
 
-def example_maps(checkpoints: Sequence[Trained], count: int) -> dict[str, Examples]:
+def example_maps(checkpoints: Sequence[Trained], count: int) -> dict[str, SaliencyExamples]:
     """The same objects in `original` and in the variant that searches are judged on.
 
     checkpoints: with one dataset between them
@@ -122,7 +122,7 @@ def example_maps(checkpoints: Sequence[Trained], count: int) -> dict[str, Exampl
     for name, variant, index in zip(names, variants, same_objects(variants, count), strict=True):
         batch = variant.batch(index)
         maps = [maps_of(trained, batch) for trained in checkpoints]
-        found[name] = Examples(batch.image.cpu(), batch.mask.cpu(), batch.label.cpu(), maps)
+        found[name] = SaliencyExamples(batch.image.cpu(), batch.mask.cpu(), batch.label.cpu(), maps)
     return found
 
 
@@ -149,9 +149,9 @@ def maps_of(trained: Trained, batch: Batch) -> Maps:
     with trained.config.training.arithmetic(trained.device):
         saliency = {kind: find(method, learner, batch.image, batch.label) for kind, find in MAPS.items()}
         with torch.no_grad():
-            answer = logits_of(method, learner, batch.image).argmax(dim=1)
+            prediction = logits_of(method, learner, batch.image).argmax(dim=1)
     share = {kind: share_on_object(found, batch.mask).cpu() for kind, found in saliency.items()}
-    return Maps(answer.cpu(), {kind: found.float().cpu() for kind, found in saliency.items()}, share)
+    return Maps(prediction.cpu(), {kind: found.float().cpu() for kind, found in saliency.items()}, share)
 
 
 def table(dataset: Dataset, checkpoints: Sequence[CheckpointShares]) -> Table:
@@ -169,7 +169,7 @@ def table(dataset: Dataset, checkpoints: Sequence[CheckpointShares]) -> Table:
     return found
 
 
-def draw(examples: Mapping[str, Examples], methods: Sequence[str], dataset: Dataset) -> Figure:
+def saliency_figure(examples: Mapping[str, SaliencyExamples], methods: Sequence[str], dataset: Dataset) -> Figure:
     """Each example in each variant, a row each: the image, its mask, and every checkpoint's maps.
 
     methods: of the checkpoints; where there are two, the first is what was before
@@ -196,7 +196,7 @@ def legend(dataset: Dataset) -> tuple[str, ...]:
     """What the picture shows, in lines."""
     return (
         f"Which pixels the label's score hangs on: test images of {dataset.name}",
-        "below a mask: its share of the picture; below a map: the answer, and the map's share inside the mask",
+        "below a mask: its share of the picture; below a map: the prediction, and the map's share inside the mask",
         "every map from 0 to its own maximum, as square roots",
     )
 
@@ -215,32 +215,32 @@ def in_words(name: str) -> str:
     return textwrap.fill(name.replace("_", " "), LETTERS)
 
 
-def draw_row(row: Sequence[Axes], shown: Examples, number: int, classes: tuple[str, ...]) -> None:
+def draw_row(row: Sequence[Axes], shown: SaliencyExamples, number: int, classes: tuple[str, ...]) -> None:
     """One example."""
     mask = shown.mask[number, 0]
     panels = iter(row)
     draw_panel(next(panels), shown.image[number].clamp(0, 1).permute(1, 2, 0).expand(-1, -1, 3))
-    tell(row[0], f"label {classes[shown.label[number]]}")
+    write_below(row[0], f"label {classes[shown.label[number]]}")
     draw_panel(next(panels), mask.float(), cmap="gray", norm=Normalize(0, 1))
-    tell(row[1], percent(mask.float().mean().item()))
+    write_below(row[1], percent(mask.float().mean().item()))
     for maps in shown.maps:
         next(panels).set_axis_off()
         for kind in maps.saliency:
             draw_map(next(panels), maps, kind, shown, number, classes)
 
 
-def draw_map(axes: Axes, maps: Maps, kind: str, shown: Examples, number: int, classes: tuple[str, ...]) -> None:
-    """One map with the mask's outline, the answer, and the share on the object."""
-    saliency, mask, answer = maps.saliency[kind][number], shown.mask[number, 0], int(maps.answer[number])
+def draw_map(axes: Axes, maps: Maps, kind: str, shown: SaliencyExamples, number: int, classes: tuple[str, ...]) -> None:
+    """One map with the mask's outline, the prediction, and the share on the object."""
+    saliency, mask, prediction = maps.saliency[kind][number], shown.mask[number, 0], int(maps.prediction[number])
     norm = PowerNorm(GAMMA, vmin=0, vmax=saliency.max().item() or 1)
     draw_panel(axes, saliency, cmap=COLOURS, norm=norm)
     if mask.any() and not mask.all():
         axes.contour(mask.float().numpy(), levels=[0.5], colors=OUTLINE, linewidths=0.7)
-    tell(axes, f"answer {named(classes, answer)}", percent(maps.share[kind][number].item()))
-    axes.xaxis.label.set_color("black" if answer == shown.label[number] else WRONG)
+    write_below(axes, f"predicted {named(classes, prediction)}", percent(maps.share[kind][number].item()))
+    axes.xaxis.label.set_color("black" if prediction == shown.label[number] else WRONG)
 
 
-def tell(axes: Axes, *lines: str) -> None:
+def write_below(axes: Axes, *lines: str) -> None:
     """Lines below a panel, those that are too long for it on more."""
     axes.set_xlabel("\n".join(textwrap.fill(line, LETTERS) for line in lines), fontsize=9)
 

@@ -44,7 +44,7 @@ def compare(folder: StudyFolder, trials: Sequence[Trial], baseline: str) -> list
 
     With several objectives it is every trial on a front that was trained again, against the baseline's first one.
     """
-    right = right_answers(folder, trials)
+    right = right_predictions(folder, trials)
     spaces = dict.fromkeys(trial.space for trial in trials)
     if len(spaces) < 2:
         return []
@@ -64,7 +64,7 @@ def compare(folder: StudyFolder, trials: Sequence[Trial], baseline: str) -> list
     ]
 
 
-def right_answers(folder: StudyFolder, trials: Sequence[Trial]) -> dict[tuple[str, str], Array]:
+def right_predictions(folder: StudyFolder, trials: Sequence[Trial]) -> dict[tuple[str, str], Array]:
     """By space and variant the share of seeds that answer each image rightly: [N] in [0, 1]."""
     each: dict[tuple[str, str], list[Array]] = {}
     for row in each_ones_best(trials):

@@ -181,13 +181,13 @@ class Delivery:
         self._notify(Progress(sent=numbers, refused=refused))
 
 
-def main(orders: TextIO, answers: TextIO) -> None:
+def main(orders: TextIO, reports: TextIO) -> None:
     """Send an outbox until the orders end."""
     order = Order.from_json(orders.readline())
 
     def report(progress: Progress) -> None:
         with contextlib.suppress(BrokenPipeError):  # nobody listens any more, and the orders have ended too
-            os.write(answers.fileno(), progress.to_json().encode() + b"\n")
+            os.write(reports.fileno(), progress.to_json().encode() + b"\n")
 
     with Path(f"{order.outbox}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a sender whose study was killed may be in its last call
@@ -217,6 +217,6 @@ def lower_priority() -> None:
 
 
 if __name__ == "__main__":
-    answers = sys.stdout
+    reports = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # MLflow prints where a run can be seen
-        main(sys.stdin, answers)
+        main(sys.stdin, reports)

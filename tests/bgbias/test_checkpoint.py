@@ -28,11 +28,11 @@ def built(model=CompactCnn, seed=0):
 @pytest.fixture
 def saved(tmp_path):
     folder = tmp_path / "runs" / "best"
-    answers = {
+    predicted = {
         "val/shuffled": Predictions(torch.tensor([1, 2, 3]), torch.tensor([1, 9, 3]), 0.5),
         "test/original": Predictions(torch.tensor([0, 300]), torch.tensor([0, 300]), 0.0),
     }
-    checkpoint.save(folder, CONFIG, CLASSES, 4, METRICS, built(), answers)
+    checkpoint.save(folder, CONFIG, CLASSES, 4, METRICS, built(), predicted)
     return folder
 
 
@@ -58,14 +58,14 @@ def test_restore_gives_the_same_answers(saved):
 
 
 def test_the_predictions_file_holds_every_answer(saved):
-    answers = load_file(saved / "predictions.safetensors")
-    assert {name: answer.tolist() for name, answer in answers.items()} == {
+    predicted = load_file(saved / "predictions.safetensors")
+    assert {name: answer.tolist() for name, answer in predicted.items()} == {
         "val/shuffled": [1, 9, 3],
         "val/shuffled/label": [1, 2, 3],
         "test/original": [0, 300],
         "test/original/label": [0, 300],
     }
-    assert {answer.dtype for answer in answers.values()} == {torch.int16}
+    assert {answer.dtype for answer in predicted.values()} == {torch.int16}
 
 
 def test_the_predictions_file_names_the_classes(saved):

@@ -74,7 +74,7 @@ def test_the_challenge_is_told_in_words_numbers_and_a_picture(study, checkpoint,
             class_name, _, name = fooled[end].partition("/")
             assert class_name in result["classes"]
             assert name.startswith("test")
-        assert fooled["answer"] in result["classes"]
+        assert fooled["prediction"] in result["classes"]
     code, printed, _ = study("evaluate", checkpoint, "--challenge")
     assert "Background Challenge" in printed
     assert "pairs answered" in printed

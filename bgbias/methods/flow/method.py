@@ -24,7 +24,7 @@ from bgbias.data.encoded import encoded_dataset
 from bgbias.methods.flow.families import build_flow, flow_families
 from bgbias.methods.flow.module import FlowModule
 from bgbias.methods.flow.votes import Tally, Vote
-from bgbias.methods.method import CROSS_ENTROPY, Answers, Learner, Method, Notes, Stage
+from bgbias.methods.method import CROSS_ENTROPY, Learner, Method, Notes, SampledLogits, Stage
 from bgbias.models.model import Classifier
 from bgbias.randomness import stream
 from bgbias.types import Batch, Task
@@ -153,14 +153,16 @@ class FlowEmbedding(Method):
         log_probability = F.log_softmax(module.logits(moved), dim=1).view(n, module.places, -1)
         return F.nll_loss(log_probability.logsumexp(dim=1) - math.log(module.places), label)
 
-    def predict(self, learner: Learner, image: Tensor) -> Answers:
+    def predict(self, learner: Learner, image: Tensor) -> SampledLogits:
         own, features = flow_of(learner), features_of(learner, image)
         found = {0: own.logits(own.embed(features)).double()}
         tallies, samples = self.tallies(own, features, self.max_samples), int(own.samples)
         while samples not in found:
             tally = next(tallies)
             found[tally.count] = tally.logits(self.vote)
-        return Answers(found[samples], lambda: found | {tally.count: tally.logits(self.vote) for tally in tallies})
+        return SampledLogits(
+            found[samples], lambda: found | {tally.count: tally.logits(self.vote) for tally in tallies}
+        )
 
     def tallies(self, module: FlowModule, features: Tensor, samples: int) -> Iterator[Tally]:
         """One tally of all images, given their features [B, F], whenever it holds 1, 2, 4, ... up to `samples` samples.

@@ -10,8 +10,8 @@ from torch import nn
 from bgbias.data.compose import unit
 from bgbias.data.dataset import Variant
 from bgbias.evaluation.challenge import (
+    GRADIENT_TRIES,
     ROBUST,
-    STEEP,
     BackgroundChallenge,
     Verdict,
     challenge_of,
@@ -81,10 +81,10 @@ def test_the_verdict_is_that_of_every_pair(seed):
     assert torch.equal(verdict.robust, ~wrong.any(dim=1))
     assert 0 < verdict.robust.sum() < len(label)
     fooled = ~verdict.robust
-    by, answer = verdict.fooled_by[fooled], verdict.answer[fooled]
-    assert torch.equal(logits[fooled, by].argmax(dim=1), answer)
-    assert (answer != label[fooled]).all()
-    assert torch.equal(verdict.answer[verdict.robust], label[verdict.robust])
+    by, prediction = verdict.fooled_by[fooled], verdict.prediction[fooled]
+    assert torch.equal(logits[fooled, by].argmax(dim=1), prediction)
+    assert (prediction != label[fooled]).all()
+    assert torch.equal(verdict.prediction[verdict.robust], label[verdict.robust])
     asked = table.asked[1:]
     assert len(asked) == len(set(asked)) == verdict.passes
     assert verdict.fewest_passes(30) == 30 * int(verdict.robust.sum()) + int(fooled.sum()) <= verdict.passes
@@ -131,15 +131,15 @@ def test_what_shows_beside_an_object_is_found_along_the_gradient(monkeypatch):
     variant, expected = one_free_pixel(n, robust)
     verdict = finished(BackgroundChallenge(Erm(), learner_of(SumOfPixels()), variant))
     assert torch.equal(verdict.fooled_by, expected)
-    assert torch.equal(verdict.answer, (expected != ROBUST).long())
-    assert robust * n < verdict.passes < robust * n + (n - robust) * (STEEP.start + 2)
-    assert 0 < verdict.gradients < 2 * n + robust * len(STEEP)
+    assert torch.equal(verdict.prediction, (expected != ROBUST).long())
+    assert robust * n < verdict.passes < robust * n + (n - robust) * (GRADIENT_TRIES.start + 2)
+    assert 0 < verdict.gradients < 2 * n + robust * len(GRADIENT_TRIES)
 
 
 def test_stopping_amid_gradients_and_going_on_equals_never_stopping():
     variant, _ = one_free_pixel(150, 4)
     straight = BackgroundChallenge(Erm(), learner_of(SumOfPixels()), variant)
-    for _ in range(STEEP.start + 1):
+    for _ in range(GRADIENT_TRIES.start + 1):
         straight.round()
     state = {name: value.clone() for name, value in straight.state().items()}
     assert len(state["continued"]) == len(straight.undecided) > 4
@@ -156,11 +156,13 @@ def test_what_was_heard_is_tried_first_and_decides_nothing():
     logits[:, 77, 1] = 9.0
     variant = numbered(n, m, torch.zeros(n, dtype=torch.int64))
     shown = variant.assigned(torch.arange(n) * 3)
-    heard = Predictions(variant.foregrounds.label, torch.zeros(n), None, logits[torch.arange(n), torch.arange(n) * 3])
-    assert (heard.logits[:, 1] > 1).sum() == 0
-    shown.assignment[7], heard.logits[7] = 77, logits[7, 77]
+    observed = Predictions(
+        variant.foregrounds.label, torch.zeros(n), None, logits[torch.arange(n), torch.arange(n) * 3]
+    )
+    assert (observed.logits[:, 1] > 1).sum() == 0
+    shown.assignment[7], observed.logits[7] = 77, logits[7, 77]
     table = Table(logits)
-    found = {"original": heard, "mixed": heard}
+    found = {"original": observed, "mixed": observed}
     verdict = finished(challenge_of(Erm(), learner_of(table), {"original": variant, "mixed": shown}, found))
     assert (verdict.fooled_by == 77).all()
     assert verdict.passes == len(table.asked) - 1 == n
@@ -194,7 +196,7 @@ def test_accuracies_and_interval_of_a_verdict_worked_by_hand():
     verdict = Verdict(
         label=torch.tensor([0, 0, 1, 1]),
         fooled_by=torch.tensor([ROBUST, 2, 0, 2]),
-        answer=torch.tensor([0, 1, 0, 0]),
+        prediction=torch.tensor([0, 1, 0, 0]),
         passes=9,
         gradients=0,
     )
@@ -245,9 +247,9 @@ def test_it_agrees_with_brute_force_foreground_by_foreground(trained):
 def test_as_a_variant_it_is_measured_like_the_others(trained):
     found = evaluate(Erm(), trained.learner, trained.dataset, Evaluation(also="challenge").chosen())
     expected = brute_force(trained.learner, trained.dataset.test["original"])
-    answers = found.predictions["test/challenge"]
-    assert torch.equal(answers.prediction == answers.label, expected)
-    assert answers.loss is None
+    predicted = found.predictions["test/challenge"]
+    assert torch.equal(predicted.prediction == predicted.label, expected)
+    assert predicted.loss is None
     assert found.metrics["test/challenge/accuracy"] == expected.double().mean().item()
     assert "test/challenge/loss" not in found.metrics
     assert "test/challenge/worst_group_accuracy" not in found.metrics

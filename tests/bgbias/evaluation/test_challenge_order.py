@@ -6,7 +6,7 @@ from made_learners import foregrounds_of, learner_of
 from torch import nn
 
 from bgbias.data.dataset import Variant
-from bgbias.evaluation.challenge_order import additive_fit, continued, margins, slopes
+from bgbias.evaluation.challenge_order import additive_fit, extrapolated, margins, slopes
 from bgbias.methods.erm import Erm
 from bgbias.types import OWN_BACKGROUND, Backgrounds
 
@@ -62,7 +62,7 @@ def test_of_a_linear_model_the_continued_margin_is_the_margin_itself(beside):
     assert slope.flatten(1).tolist() == [[0.0, 3.0], [2.0, 0.0]]
     assert start.tolist() == [0.0, -1.75]
     # the backgrounds are 0, 0.5 and 1
-    assert continued(beside, slope, start).tolist() == [[0.0, 1.5, 3.0], [-1.75, -0.75, 0.25]]
+    assert extrapolated(beside, slope, start).tolist() == [[0.0, 1.5, 3.0], [-1.75, -0.75, 0.25]]
     assert not logits.requires_grad
     assert not slope.requires_grad
     assert not start.requires_grad
@@ -71,7 +71,7 @@ def test_of_a_linear_model_the_continued_margin_is_the_margin_itself(beside):
 def test_margins_are_continued_in_full_precision(beside):
     slope, start = torch.full((1, 1, 1, 2), 1 + 2**-12), torch.zeros(1)
     with torch.autocast("cpu", torch.bfloat16):
-        found = continued(beside, slope, start)
+        found = extrapolated(beside, slope, start)
     assert found.tolist() == [[0.0, 1 + 2**-12, 2 + 2**-11]]
 
 

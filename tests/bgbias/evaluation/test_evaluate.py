@@ -9,7 +9,7 @@ from bgbias.errors import SettingError
 from bgbias.evaluation.accuracy import predict
 from bgbias.evaluation.evaluate import Evaluation, evaluate
 from bgbias.methods.erm import Erm
-from bgbias.methods.method import Answers
+from bgbias.methods.method import SampledLogits
 from bgbias.table import Table
 
 ALWAYS = ["accuracy", "groups", "votes"]
@@ -52,7 +52,7 @@ def test_a_vote_is_measured_at_every_number_of_samples(dataset):
     class Voting(Erm):
         def predict(self, learner, image):
             logits = learner(image)
-            return Answers(logits, lambda: {0: -logits, 4: logits})
+            return SampledLogits(logits, lambda: {0: -logits, 4: logits})
 
     learner = classifier()
     found = evaluate(Voting(), learner, dataset, Evaluation().chosen())

@@ -34,19 +34,19 @@ def test_the_adjustment_favours_small_cells_and_lost_cells_stay_lost():
 
 
 def test_balancing_fills_what_kept_examples_lack():
-    count, answers = 10 * torch.eye(3), torch.eye(3)
-    found = balanced(count, answers, torch.ones(3, dtype=torch.bool), replaced=0.5)
+    count, predicted = 10 * torch.eye(3), torch.eye(3)
+    found = balanced(count, predicted, torch.ones(3, dtype=torch.bool), replaced=0.5)
     torch.testing.assert_close(found, (1 - torch.eye(3)) / 2)
-    found = balanced(count, answers, torch.ones(3, dtype=torch.bool), replaced=1.0)
+    found = balanced(count, predicted, torch.ones(3, dtype=torch.bool), replaced=1.0)
     torch.testing.assert_close(found, torch.full((3, 3), 1 / 3))
     kept, replaced = 0.2, 0.8
-    found = balanced(count, answers, torch.ones(3, dtype=torch.bool), replaced)
+    found = balanced(count, predicted, torch.ones(3, dtype=torch.bool), replaced)
     torch.testing.assert_close(kept * torch.eye(3) + replaced * found, torch.full((3, 3), 1 / 3))
 
 
 def test_balancing_is_uniform_where_backgrounds_say_nothing():
-    answers = torch.tensor([[1.0, 0, 0]]).expand(3, 3)
-    found = balanced(10 * torch.eye(3), answers, torch.tensor([True, True, False]), replaced=0.5)
+    predicted = torch.tensor([[1.0, 0, 0]]).expand(3, 3)
+    found = balanced(10 * torch.eye(3), predicted, torch.tensor([True, True, False]), replaced=0.5)
     torch.testing.assert_close(found, torch.tensor([[0.5, 0.5, 0.0]]).expand(3, 3))
 
 

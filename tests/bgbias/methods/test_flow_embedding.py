@@ -112,12 +112,12 @@ def test_a_prediction_is_the_curves_at_the_number_in_the_learner(digits):
     torch.testing.assert_close(curve[0].float(), module.logits(module.embed(features_of(learner, image))))
     for samples in curve:
         module.samples.fill_(samples)
-        answers = method.predict(learner, image)
-        torch.testing.assert_close(answers.logits, curve[samples])
+        predicted = method.predict(learner, image)
+        torch.testing.assert_close(predicted.logits, curve[samples])
         torch.testing.assert_close(logits_of(method, learner, image), curve[samples])
-        by_samples = answers.by_samples()
+        by_samples = predicted.by_samples()
         assert by_samples.keys() == curve.keys()
-        assert torch.equal(answers.logits, by_samples[samples])
+        assert torch.equal(predicted.logits, by_samples[samples])
         torch.testing.assert_close(by_samples, curve)
 
 

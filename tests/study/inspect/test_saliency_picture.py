@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from bgbias.data.dataset import Dataset
-from study.inspect.saliency import Examples, Maps, draw
+from study.inspect.saliency import Maps, SaliencyExamples, saliency_figure
 
 KINDS = ("input_gradient", "integrated_gradients")
 CLASSES = ("dog", "wheeled vehicle", "03_wheeled_vehicle")
@@ -22,7 +22,7 @@ def examples(checkpoints):
     mask[0, :, 2:4] = True
     share = torch.tensor([0.25, torch.nan])
     maps = Maps(torch.tensor([1, 3]), dict.fromkeys(KINDS, saliency), dict.fromkeys(KINDS, share))
-    return Examples(torch.rand(2, 3, 8, 8), mask, torch.tensor([1, 2]), [maps] * checkpoints)
+    return SaliencyExamples(torch.rand(2, 3, 8, 8), mask, torch.tensor([1, 2]), [maps] * checkpoints)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def panels(figure):
 
 
 def test_rows_are_examples_in_each_variant_and_columns_maps(dataset: Dataset):
-    figure = draw({"original": examples(2), "shuffled": examples(2)}, ["erm", "gradient_penalty"], dataset)
+    figure = saliency_figure({"original": examples(2), "shuffled": examples(2)}, ["erm", "gradient_penalty"], dataset)
     shown = panels(figure)
     assert len(shown) == 4 * 6
     assert [axes.get_ylabel() for axes in shown if axes.get_ylabel()] == ["original", "shuffled"] * 2
@@ -51,7 +51,7 @@ def test_rows_are_examples_in_each_variant_and_columns_maps(dataset: Dataset):
 
 
 def test_each_panel_tells_what_it_shows(dataset: Dataset):
-    shown = panels(draw({"original": examples(1)}, ["erm"], dataset))
+    shown = panels(saliency_figure({"original": examples(1)}, ["erm"], dataset))
     right, wrong = shown[2].xaxis.label, shown[6].xaxis.label
     assert (shown[0].get_xlabel(), shown[1].get_xlabel()) == ("label wheeled\nvehicle", "25.0 %")
     assert right.get_text() == "answer wheeled\nvehicle\n25.0 %"
@@ -62,7 +62,9 @@ def test_each_panel_tells_what_it_shows(dataset: Dataset):
 
 @pytest.mark.parametrize("methods", [["erm"], ["dynamic_replacement", "gradient_penalty_of_a_long_name"]])
 def test_nothing_that_is_written_is_cut(dataset: Dataset, methods):
-    figure = draw({"original": examples(len(methods)), "mixed_rand": examples(len(methods))}, methods, dataset)
+    figure = saliency_figure(
+        {"original": examples(len(methods)), "mixed_rand": examples(len(methods))}, methods, dataset
+    )
     FigureCanvasAgg(figure).draw()
     written = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
     assert len(written) > 20

@@ -79,7 +79,7 @@ def test_knowing_the_space_changes_nothing_that_tpe_draws(tmp_path, monkeypatch)
     """Past the 4 random trials, against Optuna's own way of finding the space in the trials."""
     ours = search(tmp_path / "ours", range(20))
     tpe = optuna.samplers.TPESampler
-    monkeypatch.setattr(proposing, "KnowingTPE", lambda _, seed, many: tpe(seed=seed, n_startup_trials=many))
+    monkeypatch.setattr(proposing, "FixedSpaceTPE", lambda _, seed, many: tpe(seed=seed, n_startup_trials=many))
     assert [t.config for t in search(tmp_path / "theirs", range(20))] == [t.config for t in ours]
 
 

@@ -15,7 +15,7 @@ PROBES = 64
 
 
 @torch.no_grad()
-def background_answers(learner: Learner, dataset: Dataset, rng: Generator) -> Tensor:
+def background_predictions(learner: Learner, dataset: Dataset, rng: Generator) -> Tensor:
     """Which share of the background pictures of each class is predicted as which: [P, K].
 
     Rows of classes that have no background are zero.
