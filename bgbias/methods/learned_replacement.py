@@ -23,8 +23,6 @@ from bgbias.types import Examples, Task
 
 DRAWS = 10
 """How many training pictures of a class are shown at level 0; at level s, (s + 1) times as many."""
-DECAY = 0.99
-"""Of the mean of squared gradients by which a step is divided."""
 FARTHEST = 5.0
 """The highest absolute logit."""
 AT_A_TIME = 256
@@ -34,7 +32,8 @@ class Chances(nn.Module):
     """
     p: [K] in [0, 1], the chance of replacement of each class
     level: [K] int64 >= 0, of the rule `cuda`
-    logit: [K]; square: [K] >= 0, the mean of its squared gradients, and steps: how many there were; of `bilevel`
+    logit: [K]; square: >= 0, the sum over all steps of the mean of the classes' squared gradients, and steps: how many
+        there were; of `bilevel`
     epochs: how many the run has
     """
 
@@ -52,7 +51,7 @@ class Chances(nn.Module):
         self.register_buffer("p", torch.full((k,), start))
         self.register_buffer("level", torch.zeros(k, dtype=torch.int64))
         self.register_buffer("logit", torch.full((k,), math.log(start / (1 - start))))
-        self.register_buffer("square", torch.zeros(k))
+        self.register_buffer("square", torch.zeros(()))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("epochs", torch.ones((), dtype=torch.int64))
 
@@ -75,7 +74,7 @@ class LearnedReplacement(Method):
         `cosine`: falling as half a cosine
     highest: in [0, 1], that no p_c exceeds
     start: in (0, 1), the sigmoid that `bilevel` begins with
-    rate: > 0, of `bilevel`: how far a logit moves in a batch, about
+    rate: > 0, of `bilevel`: the root mean square over the classes of how far the logits move in a batch, about
     levels: >= 1, of `cuda`
     threshold: in [0, 1], of `cuda`; published 0.6
 
@@ -90,8 +89,8 @@ class LearnedReplacement(Method):
 
     rule: Literal["heuristic", "cuda", "bilevel", "rising", "falling", "cosine"] = "bilevel"
     highest: Share = 1.0
-    start: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    rate: Positive = 0.05
+    start: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    rate: Positive = 0.01
     levels: Count = 10
     threshold: Share = 0.6
 
@@ -220,8 +219,12 @@ def chance_gradient(difference: Tensor, label: Tensor, classes: int) -> Tensor:
 
 
 def descend(own: Chances, gradient: Tensor, rate: float) -> None:
-    """A step of the logits down their gradient [K], divided by the root of the mean of its squares so far."""
+    """A step of the logits down their gradient [K], divided by the root mean square of all gradients so far.
+
+    One divisor for all classes and all steps keeps proportions: a class that gains more from replacement moves
+    farther, and nothing moves far once replacement gains nothing.
+    """
     own.steps += 1
-    own.square.mul_(DECAY).add_((1 - DECAY) * gradient.square())
-    scale = (own.square / (1 - DECAY ** int(own.steps))).sqrt()
+    own.square += gradient.square().mean()
+    scale = (own.square / own.steps).sqrt()
     own.logit.sub_(rate * gradient / scale.clamp(min=1e-12)).clamp_(-FARTHEST, FARTHEST)

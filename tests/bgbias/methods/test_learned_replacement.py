@@ -76,10 +76,13 @@ def test_the_gradient_is_that_of_a_step_of_softmax_regression_by_finite_differen
     assert found.tolist() == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
-def test_a_step_moves_each_logit_by_about_the_rate_down_its_gradient():
-    own = Chances(("a", "b", "c"), start=0.5)
-    descend(own, torch.tensor([1e-6, -3.0, 0.0]), rate=0.1)
-    assert own.logit.tolist() == pytest.approx([-0.1, 0.1, 0.0], abs=1e-6)
+def test_steps_keep_the_proportions_of_classes_and_of_steps():
+    """The root mean square of (4, -3, 0, 0) is 2.5; with (0, 0, 0, 1) after it, the mean of 6.25 and 0.25 is 3.25."""
+    own = Chances(("a", "b", "c", "d"), start=0.5)
+    descend(own, torch.tensor([4.0, -3.0, 0.0, 0.0]), rate=0.1)
+    assert own.logit.tolist() == pytest.approx([-0.16, 0.12, 0.0, 0.0])
+    descend(own, torch.tensor([0.0, 0.0, 0.0, 1.0]), rate=0.1)
+    assert own.logit.tolist() == pytest.approx([-0.16, 0.12, 0.0, -0.1 / 3.25**0.5])
 
 
 def learner_with(method, dataset, model=None):
@@ -126,7 +129,7 @@ def test_cuda_climbs_for_classes_that_are_right_at_every_strength(load):
 
 def test_bilevel_raises_p_where_the_background_decides(load):
     dataset = load("colored-digits").head(400)
-    method = LearnedReplacement(rule="bilevel", rate=0.1)
+    method = LearnedReplacement(rule="bilevel", start=0.5, rate=0.1)
     learner = learner_with(method, dataset)
     optimizer = torch.optim.Adam(learner.classifier.parameters(), 3e-3)
     for step in range(40):
