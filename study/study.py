@@ -38,7 +38,7 @@ from study.record.storage import Storage
 from study.report import write_report
 from study.report.note import experiment_note, study_note
 from study.report.tables import Report
-from study.search.stage import Stage
+from study.search.stage import SearchStage
 from study.space import SearchSpace, change_since, label, load_space
 from study.tracking.outbox import Outbox
 from study.tracking.recorded import report_all
@@ -121,11 +121,11 @@ def stages(study: Plan, config: StudyConfig, folder: StudyFolder) -> Iterator[Ca
     """The study's work in order: every space's search, then the fresh seeds of every winner, or of at most `CONFIRMED`
     members of every front, under the names of their trials."""
     for name, space in study.spaces.items():
-        yield partial(Stage(config, folder, SEARCH, name, study.objectives).search, space)
+        yield partial(SearchStage(config, folder, SEARCH, name, study.objectives).search, space)
     for name in study.spaces if config.confirm_seeds else ():
         for chosen in spread(front(folder.finished(SEARCH, name), study.objectives), CONFIRMED):
             label = chosen.name if len(study.objectives) > 1 else name
-            yield partial(Stage(config, folder, CONFIRM, label, study.objectives).confirm, chosen.config)
+            yield partial(SearchStage(config, folder, CONFIRM, label, study.objectives).confirm, chosen.config)
 
 
 def tidy(folder: StudyFolder, config: StudyConfig) -> None:
@@ -197,8 +197,8 @@ def say_changes(config: StudyConfig, recorded: Path | None) -> None:
     for name in config.spaces:
         change = change_since(name, recorded) if recorded else None
         if change is not None:
-            told = f"the space {name} {change}: the study goes on with the one it began with"
-            console.print(f"[yellow]{escape(told)}[/]", soft_wrap=True)
+            notice = f"the space {name} {change}: the study goes on with the one it began with"
+            console.print(f"[yellow]{escape(notice)}[/]", soft_wrap=True)
 
 
 def check_classes(config: StudyConfig, dataset: Dataset) -> None:

@@ -40,7 +40,7 @@ def parse_settings(given: Sequence[str]) -> dict[str, Any]:
             raise SettingError(f"'{key}' is not set by --set: give {value} as {CHOSEN[key]}")
         if key not in known_settings():
             suggest(field, key, value)
-        settings[key] = None if value.lower() == "none" else anchored(value)
+        settings[key] = None if value.lower() == "none" else absolute_path(value)
     return settings
 
 
@@ -72,6 +72,6 @@ def suggest(field: str, key: str, value: str) -> None:
     raise SettingError(f"no setting is called '{key}': did you mean {meant}?")
 
 
-def anchored(value: str) -> str:
+def absolute_path(value: str) -> str:
     """A value as it is, but the path of something here as an absolute one, since trials run elsewhere."""
     return str(Path(value).absolute()) if os.sep in value and Path(value).exists() else value

@@ -18,7 +18,7 @@ from study.record.objectives import objectives_of
 from study.record.selection import front, score
 from study.training.single import Trained
 
-SEED = 0
+FLOW_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def analyse(
     bar = progress_bar(variants.items(), "votes over samples", len(variants))
     curves = {name: sampling_curve(method, learner, variant, samples) for name, variant in bar}
     with tracked_by(progress_bar):
-        quality = measure(learner, trained.dataset, method.swaps, count, SEED)
+        quality = measure(learner, trained.dataset, method.swaps, count, FLOW_SEED)
     return FlowReport(
         method, trained.dataset.name, trained.dataset.classes, int(flow_of(learner).samples), quality, curves
     )

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from study.record import sqlite_uri
-from study.record.storage import anchored
+from study.record.storage import absolute_uri
 from study.space import compared
 
 LONGEST_NAME = 256
@@ -67,7 +67,7 @@ class StudyConfig:
         str, Field(description="space that the others are compared with; the first of the study if it is not in it")
     ] = field(default_factory=lambda: compared()[0])
     tracking_uri: Annotated[
-        Annotated[str, AfterValidator(sqlite_uri.anchored)] | None,
+        Annotated[str, AfterValidator(sqlite_uri.absolute_uri)] | None,
         Field(description="MLflow; a store in the output if left out"),
     ] = None
     experiment: Annotated[
@@ -76,7 +76,7 @@ class StudyConfig:
     ] = None
     address: Annotated[str | None, Field(description="of a Ray cluster; started here if left out")] = None
     storage: Annotated[
-        Annotated[str, AfterValidator(anchored)] | None,
+        Annotated[str, AfterValidator(absolute_uri)] | None,
         Field(description="path or URI that every node reaches, for checkpoints; the output if left out"),
     ] = None
     cpus_per_trial: Annotated[float, Field(gt=0, description="CPUs that each trial reserves")] = 1.0

@@ -23,7 +23,7 @@ def file_of(uri: str) -> Path | None:
     return Path(url.database) if url.get_backend_name() == SQLITE and url.database else None
 
 
-def anchored(uri: str) -> str:
+def absolute_uri(uri: str) -> str:
     """The URI with an SQLite file's path made absolute, so that it means the same from every folder."""
     file = file_of(uri)
     if file is None:

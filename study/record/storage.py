@@ -100,7 +100,7 @@ def opened(uri: str) -> tuple[fs.FileSystem, str]:
     return found
 
 
-def anchored(uri: str) -> str:
+def absolute_uri(uri: str) -> str:
     """The storage with a path made absolute, so that it means the same from every folder."""
     return uri if PLACE in uri else str(Path(uri).absolute())
 

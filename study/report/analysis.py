@@ -17,7 +17,7 @@ from study.report.tables import Report, SeedRow, searched_values, spans_decades
 
 FEWEST_TRIALS = 4
 """Below so many trials no importance is told."""
-SEED = 0
+IMPORTANCE_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def importance(trials: Sequence[Trial], metric: str) -> dict[str, float]:
     values = {trial.value for trial in study.trials}
     if len(judged) < FEWEST_TRIALS or len(values) < 2 or not study.trials[0].params:
         return {}
-    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=SEED)
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=IMPORTANCE_SEED)
     return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
 
 

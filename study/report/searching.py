@@ -67,7 +67,7 @@ def axis(label: str, values: Sequence[Any]) -> dict[str, Any]:
             "label": label,
             "values": places,
             "tickvals": list(range(len(names))),
-            "ticktext": [cut(n) for n in names],
+            "ticktext": [shortened(n) for n in names],
         }
     if spans_decades(values):
         logs = [math.log10(value) for value in values]
@@ -80,7 +80,7 @@ def axis(label: str, values: Sequence[Any]) -> dict[str, Any]:
     return {**found, "tickvals": sorted(set(values))} if whole else found
 
 
-def cut(name: str) -> str:
+def shortened(name: str) -> str:
     """A name that leaves room for its neighbours."""
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 

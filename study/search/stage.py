@@ -24,7 +24,7 @@ from study.space import SearchSpace
 
 
 @dataclass(frozen=True)
-class Stage:
+class SearchStage:
     """
     name: `search` or `confirm`
     space: the space's label; in `confirm` with several objectives, the name of the trial that is trained again

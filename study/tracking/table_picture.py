@@ -9,7 +9,7 @@ FIELD, LETTER, LINE = 34, 6, 14
 """Pixels of a field's side, a letter's width and a line's height."""
 SCALE = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
 """The colours of Matplotlib's viridis at 0, 1/4, 1/2, 3/4 and 1."""
-MISSING = (200, 200, 200)
+MISSING_COLOR = (200, 200, 200)
 
 
 def table_picture(table: Table) -> Image.Image:
@@ -41,5 +41,5 @@ def table_colors(table: Table) -> np.ndarray:
     share = (values - low) / (high - low or 1.0)
     places = np.linspace(0, 1, len(SCALE))
     colors = np.stack([np.interp(share, places, channel) for channel in np.array(SCALE).T], axis=-1).round()
-    colors[~np.isfinite(values)] = MISSING
+    colors[~np.isfinite(values)] = MISSING_COLOR
     return colors

@@ -153,10 +153,10 @@ def bits_per_dimension(module: FlowModule, known: Moves, held_out: Moves) -> dic
     """
     flow = module.log_density(held_out.own, held_out.moved, held_out.place)
     found = {"flow": flow.double().mean().item()}
-    told, seen = (numbers(module.context(part.own, part.place)) for part in (known, held_out))
+    context, seen = (numbers(module.context(part.own, part.place)) for part in (known, held_out))
     moved, seen_moved = (numbers(part.moved - part.own) for part in (known, held_out))
-    regression = LinearRegression().fit(told, moved)
-    left, seen_left = moved - regression.predict(told), seen_moved - regression.predict(seen)
+    regression = LinearRegression().fit(context, moved)
+    left, seen_left = moved - regression.predict(context), seen_moved - regression.predict(seen)
     for name, components in (("gaussian", 1), ("gaussian_mixture", MIXTURE)):
         mixture = GaussianMixture(components, random_state=0, reg_covar=1e-6, max_iter=300).fit(left)
         found[name] = float(mixture.score(seen_left))

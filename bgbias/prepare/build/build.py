@@ -15,16 +15,16 @@ from bgbias.data.photographs.imagenet9_classes import CLASSES
 from bgbias.errors import DataError
 from bgbias.prepare.build import plan
 from bgbias.prepare.build.cut import check
-from bgbias.prepare.build.folder import PARTS, BuildFolder, Manifest, Verdict
+from bgbias.prepare.build.cutting import cut_all
+from bgbias.prepare.build.folder import PARTS, BuildFolder, Manifest, SourceVerdict
 from bgbias.prepare.build.imagenet import imagenet9_folders
-from bgbias.prepare.build.judging import judge
 from bgbias.prepare.build.masks import oddities
 from bgbias.prepare.build.names import longest_name
 from bgbias.prepare.build.parallel import parallel
 from bgbias.prepare.build.settings import BuildSettings
 from bgbias.prepare.build.sources import NAMED, Listing, Source, find_sources, list_classes
 from bgbias.prepare.build.variants import Box
-from bgbias.prepare.build.writing import Kept, Work, Writer
+from bgbias.prepare.build.writing import KeptSource, Work, Writer
 
 
 class FaultySourcesError(DataError):
@@ -67,7 +67,7 @@ def build(settings: BuildSettings, out: Path, workers: int, skip_bad: bool) -> M
         return manifest
     cv2.setNumThreads(1)  # the workers are the parallelism
     with folder.begun(head):
-        verdicts = judge(listing.sources, folder, settings.size, settings.void, workers)
+        verdicts = cut_all(listing.sources, folder, settings.size, settings.void, workers)
         faults = {key: verdict["fault"] for key, verdict in verdicts.items() if "fault" in verdict}
         if faults and not skip_bad:
             raise FaultySourcesError(faults)
@@ -112,11 +112,11 @@ def unusable(sources: Sequence[Source], void: int | None, workers: int) -> dict[
     return {source.key: why for source, why in zip(sources, found, strict=True) if why is not None}
 
 
-def odd_masks(verdicts: Mapping[str, Verdict]) -> list[str]:
+def odd_masks(verdicts: Mapping[str, SourceVerdict]) -> list[str]:
     return oddities(verdict["odd"] for verdict in verdicts.values() if "odd" in verdict)
 
 
-def why_rejected(verdicts: Mapping[str, Verdict]) -> str:
+def why_rejected(verdicts: Mapping[str, SourceVerdict]) -> str:
     """How many pictures each rule rejected, and what is odd about the masks."""
     rules = Counter(verdict["rule"] for verdict in verdicts.values() if "rule" in verdict)
     counts = [f"rejected by the rule '{rule}': {n} of {len(verdicts)}" for rule, n in rules.items()]
@@ -127,11 +127,11 @@ def _plan(
     settings: BuildSettings,
     classes: Sequence[str],
     sources: Sequence[Source],
-    verdicts: Mapping[str, Verdict],
+    verdicts: Mapping[str, SourceVerdict],
     folder: BuildFolder,
 ) -> list[Work]:
     """Draw every kept picture's split and the backgrounds it is mixed with."""
-    kept = {s.name: Kept(s, Box(*verdicts[s.key]["box"])) for s in sources if "box" in verdicts[s.key]}
+    kept = {s.name: KeptSource(s, Box(*verdicts[s.key]["box"])) for s in sources if "box" in verdicts[s.key]}
     names: defaultdict[str, list[str]] = defaultdict(list)
     for name, found in kept.items():
         names[found.source.class_name].append(name)

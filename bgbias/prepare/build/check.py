@@ -13,7 +13,7 @@ from bgbias.data.photographs.imagenet9_classes import CLASSES
 from bgbias.errors import DataError
 from bgbias.prepare.build.folder import CHECKSUMS, MANIFEST
 from bgbias.prepare.build.parallel import parallel
-from bgbias.prepare.build.scan import PARTS, Classes, Seen, Tree, read_tree, see
+from bgbias.prepare.build.scan import REQUIRED_PARTS, Classes, Seen, Tree, read_tree, see
 
 TEST_OF_EACH, TRAIN_OF_EACH = 450, 5_045
 """Pictures of each class in ImageNet-9's released test set and in its training archives."""
@@ -46,7 +46,7 @@ class CheckReport:
         return not self.findings
 
 
-class Notes:
+class Findings:
     """Collects where each problem was seen, in the order the problems came up."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class Checker:
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self.findings, self.remarks = Notes(), Notes()
+        self.findings, self.remarks = Findings(), Findings()
         self.is_built = (tree.root / MANIFEST).is_file()
         self.classes = sorted({name for parts in tree.parts.values() for part in parts.values() for name in part})
         self.is_imagenet9 = tuple(self.classes) == CLASSES and not self.is_built
@@ -118,12 +118,12 @@ class Checker:
 
     def _check_folders(self) -> None:
         tree = self.tree
-        self.findings.add("does not belong here", map(tree.name, tree.strangers))
-        known = {*PARTS, layout.RELEASE, MANIFEST, CHECKSUMS}
+        self.findings.add("does not belong here", map(tree.name, tree.unexpected_files))
+        known = {*REQUIRED_PARTS, layout.RELEASE, MANIFEST, CHECKSUMS}
         others = [entry.name for entry in listing.entries(tree.root) if entry.name not in known]
         self.remarks.add("is no part of the layout", others)
         for split, parts in tree.parts.items():
-            needed = PARTS if self.is_built or split == layout.TEST else (layout.ORIGINAL,)
+            needed = REQUIRED_PARTS if self.is_built or split == layout.TEST else (layout.ORIGINAL,)
             self.findings.add("is missing", [self._folder(part, split) for part in needed if part not in parts])
             for part, classes in parts.items():
                 absent = [name for name in self.classes if not classes.get(name)]

@@ -34,7 +34,7 @@ PARTS = frozenset({*layout.VARIANTS, layout.FG_MASK, layout.RELEASE})
 RECORDS = frozenset({CHECKSUMS, f"{CHECKSUMS}.partial", f"{MANIFEST}.partial"})
 
 Manifest = dict[str, Any]
-Verdict = dict[str, Any]
+SourceVerdict = dict[str, Any]
 """`source` and, of a kept one, `box`; of a rejected one, `rule` and `value`; of one that cannot be used, `fault`.
 Of the first two also `odd`, what is odd about a given mask."""
 
@@ -67,9 +67,9 @@ class BuildFolder:
             return manifest
         if self._head.is_file():
             self._compare(_read_json(self._head), head)
-            self._refuse_strangers(self.parts | RECORDS)
+            self._refuse_unexpected_files(self.parts | RECORDS)
         elif self.root.exists():
-            self._refuse_strangers(frozenset())
+            self._refuse_unexpected_files(frozenset())
         return None
 
     def _compare(self, mine: Any, asked: Head) -> None:
@@ -82,7 +82,7 @@ class BuildFolder:
             "was asked for: give another --out, or remove this one"
         )
 
-    def _refuse_strangers(self, own: frozenset[str]) -> None:
+    def _refuse_unexpected_files(self, own: frozenset[str]) -> None:
         if not self.root.is_dir():
             raise SettingError(f"--out must be a folder, but {self.root} is a file: give another --out")
         for entry in listing.entries(self.root):
@@ -107,7 +107,7 @@ class BuildFolder:
         except Timeout:
             raise SettingError(f"another process is building in {self.root}: wait for its end") from None
 
-    def verdicts(self) -> dict[str, Verdict]:
+    def verdicts(self) -> dict[str, SourceVerdict]:
         """What was recorded of each source, by its key. A last line that was cut short is dropped."""
         if not self._verdicts.exists():
             return {}
@@ -116,11 +116,11 @@ class BuildFolder:
         return {verdict["source"]: verdict for verdict in map(json.loads, lines.splitlines())}
 
     @contextmanager
-    def recording(self) -> Iterator[Callable[[Verdict], None]]:
+    def recording(self) -> Iterator[Callable[[SourceVerdict], None]]:
         """Gives a function that records a verdict."""
         with self._verdicts.open("a", encoding="utf-8", buffering=1) as lines:
 
-            def record(verdict: Verdict) -> None:
+            def record(verdict: SourceVerdict) -> None:
                 lines.write(json.dumps(verdict) + "\n")
 
             yield record

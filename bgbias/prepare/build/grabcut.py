@@ -6,7 +6,7 @@ import numpy as np
 from bgbias.prepare.build.variants import Box, Image, Mask
 
 ITERATIONS = 5
-SEED = 0
+GRABCUT_SEED = 0
 """Of the clustering that GrabCut begins with: OpenCV keeps its random state between calls of a thread."""
 
 
@@ -22,7 +22,7 @@ def grabcut(image: Image, box: Box) -> Mask:
     Returns:
         [H, W] bool, False outside the box; all False where no object was found.
     """
-    cv2.setRNGSeed(SEED)
+    cv2.setRNGSeed(GRABCUT_SEED)
     cut = np.zeros(image.shape[:2], dtype=np.uint8)
     rectangle = (box.left, box.top, box.right - box.left, box.bottom - box.top)
     models = np.zeros((2, 1, 65))

@@ -33,9 +33,9 @@ def imagenet9_folders(folders: list[str], synsets: Path | None) -> dict[str, str
             f"ImageNet's {IMAGENET_CLASSES} synsets must be known to number them, but {where} names "
             f"{len({name for name in known if SYNSET.fullmatch(name)})}: give --synsets FILE with one on each line"
         )
-    strangers = sorted(set(folders) - set(known))
-    if strangers:
-        raise DataError(f"every folder must be one of ImageNet's synsets, but '{strangers[0]}' is not: move it away")
+    unknown = sorted(set(folders) - set(known))
+    if unknown:
+        raise DataError(f"every folder must be one of ImageNet's synsets, but '{unknown[0]}' is not: move it away")
     label_of = dict(zip(sorted(known), CLASS_OF_IMAGENET, strict=True))
     return {folder: CLASSES[label_of[folder]] for folder in folders if label_of[folder] != NO_CLASS}
 

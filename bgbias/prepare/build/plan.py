@@ -71,8 +71,8 @@ def check_enough(members: Mapping[str, Members], why: str) -> None:
         if len(names) < NEEDED
     ]
     if few:
-        told = f" ({why})" if why else ""
+        reason = f" ({why})" if why else ""
         raise DataError(
-            f"every class needs {NEEDED} kept pictures in each split to be mixed, but {', '.join(few)}{told}: "
+            f"every class needs {NEEDED} kept pictures in each split to be mixed, but {', '.join(few)}{reason}: "
             "give more pictures, or other --ratios and another --out"
         )

@@ -17,7 +17,7 @@ SAMPLED = 64
 """About how many rows and columns of a picture are looked at for its colours."""
 FEW_LEVELS = 8
 """Of 255."""
-PARTS = (*layout.VARIANTS, layout.FG_MASK)
+REQUIRED_PARTS = (*layout.VARIANTS, layout.FG_MASK)
 """The variants, and the masks."""
 
 Classes = dict[str, list[Path]]
@@ -29,12 +29,12 @@ class Tree:
     """The files of a dataset folder.
 
     parts:     by split and part, those there are
-    strangers: what does not belong into a part's folders
+    unexpected_files: what does not belong into a part's folders
     """
 
     root: Path
     parts: dict[str, dict[str, Classes]]
-    strangers: list[Path]
+    unexpected_files: list[Path]
 
     def files(self) -> Iterator[Path]:
         """Every picture and mask."""
@@ -52,7 +52,7 @@ def read_tree(root: Path) -> Tree:
     """List a dataset folder; hidden entries are passed over."""
     tree = Tree(root, {}, [])
     for split in layout.SPLITS:
-        parts = {part: layout.split_folder(root, part, split) for part in PARTS}
+        parts = {part: layout.split_folder(root, part, split) for part in REQUIRED_PARTS}
         found = {part: _classes(tree, part, folder) for part, folder in parts.items() if folder.is_dir()}
         if found:
             tree.parts[split] = found
@@ -62,10 +62,10 @@ def read_tree(root: Path) -> Tree:
 def _classes(tree: Tree, part: str, folder: Path) -> Classes:
     endings = {".npy"} if part == layout.FG_MASK else layout.PICTURE_ENDINGS
     classes: Classes = {}
-    tree.strangers.extend(listing.files(folder))
+    tree.unexpected_files.extend(listing.files(folder))
     for entry in listing.class_folders(folder):
         classes[entry.name] = [file for file in listing.files(entry) if file.suffix.lower() in endings]
-        tree.strangers.extend(sorted(set(listing.entries(entry)) - set(classes[entry.name])))
+        tree.unexpected_files.extend(sorted(set(listing.entries(entry)) - set(classes[entry.name])))
     return classes
 
 

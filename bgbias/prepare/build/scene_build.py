@@ -31,9 +31,9 @@ from bgbias.files import sha256
 from bgbias.prepare.build import scene_plan, variants
 from bgbias.prepare.build.build import FaultySourcesError, listed, odd_masks, unusable, why_rejected
 from bgbias.prepare.build.cut import cut_whole, whole
+from bgbias.prepare.build.cutting import cut_all
 from bgbias.prepare.build.files import jpeg, png, write
-from bgbias.prepare.build.folder import BuildFolder, Manifest, Verdict
-from bgbias.prepare.build.judging import judge
+from bgbias.prepare.build.folder import BuildFolder, Manifest, SourceVerdict
 from bgbias.prepare.build.names import longest_name
 from bgbias.prepare.build.parallel import parallel
 from bgbias.prepare.build.settings import SceneSettings
@@ -84,7 +84,7 @@ def build_scenes(settings: SceneSettings, out: Path, workers: int, skip_bad: boo
         return manifest
     cv2.setNumThreads(1)  # the workers are the parallelism
     with folder.begun(head):
-        verdicts = judge(listing_.sources, folder, settings.size, settings.void, workers, cut_whole)
+        verdicts = cut_all(listing_.sources, folder, settings.size, settings.void, workers, cut_whole)
         faults = {key: verdict["fault"] for key, verdict in verdicts.items() if "fault" in verdict}
         if faults and not skip_bad:
             raise FaultySourcesError(faults)
@@ -151,7 +151,7 @@ def _plan(
     scenes: scene_plan.Scenes,
     home: Mapping[str, str],
     confounding: Mapping[str, float],
-    verdicts: Mapping[str, Verdict],
+    verdicts: Mapping[str, SourceVerdict],
 ) -> Iterator[Scene]:
     """Every picture to write, by class, name and place."""
     for class_name, at_home in home.items():

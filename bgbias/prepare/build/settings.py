@@ -54,8 +54,8 @@ class BuildSettings:
         if self.void is not None and self.masks is None:
             raise SettingError(f"a void value is one of masks, but void={self.void} was given with boxes: leave it out")
         if min(self.ratios) < 0 or abs(sum(self.ratios) - 1) > 1e-6:
-            told = ",".join(f"{share:g}" for share in self.ratios)
-            raise SettingError(f"the ratios of train, val and test must be >= 0 and have the sum 1, but got {told}")
+            ratios = ",".join(f"{share:g}" for share in self.ratios)
+            raise SettingError(f"the ratios of train, val and test must be >= 0 and have the sum 1, but got {ratios}")
         if self.synsets is not None and not self.imagenet9:
             raise SettingError("synsets are for ImageNet-9, but imagenet9 was not asked for: give both or neither")
 

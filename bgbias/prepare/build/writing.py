@@ -17,7 +17,7 @@ PLAIN = (layout.ORIGINAL, layout.ONLY_FG, layout.NO_FG, layout.ONLY_BG_B, layout
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptSource:
     """A source that is kept, and the box of its object in the crop."""
 
     source: Source
@@ -33,10 +33,10 @@ class Work:
     donors: whose background it is mixed with, by variant
     """
 
-    kept: Kept
+    kept: KeptSource
     mask: Path
     split: str
-    donors: dict[str, Kept]
+    donors: dict[str, KeptSource]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Writer:
             pictures[variant] = variants.mixed(image, mask, variants.only_bg_t(self._crop(donor), donor.box))
         return pictures
 
-    def _crop(self, kept: Kept) -> Image:
+    def _crop(self, kept: KeptSource) -> Image:
         try:
             return crop(kept.source, self.size)
         except DataError as error:

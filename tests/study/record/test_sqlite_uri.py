@@ -18,12 +18,12 @@ def test_a_store_lies_where_its_path_says(tmp_path, name):
     assert (folder / "mlflow.db").is_file()
     assert uri.startswith("sqlite:///") or "%" in uri
     assert sqlite_uri.file_of(uri) == folder / "mlflow.db"
-    assert sqlite_uri.anchored(uri) == uri
+    assert sqlite_uri.absolute_uri(uri) == uri
 
 
 def test_a_relative_file_is_anchored_and_what_is_no_file_stays(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert sqlite_uri.file_of(sqlite_uri.anchored("sqlite:///runs.db")) == tmp_path / "runs.db"
+    assert sqlite_uri.file_of(sqlite_uri.absolute_uri("sqlite:///runs.db")) == tmp_path / "runs.db"
     for uri in ("http://host:5000", "postgresql://me@host/runs", "sqlite://", "sqlite:runs.db", "databricks"):
-        assert sqlite_uri.anchored(uri) == uri
+        assert sqlite_uri.absolute_uri(uri) == uri
         assert sqlite_uri.file_of(uri) is None

@@ -10,7 +10,7 @@ from bgbias.config import RunConfig
 from bgbias.errors import CheckpointError, SettingError
 from bgbias.files import CHECKSUMS, write_checksums
 from study.errors import StorageError
-from study.record.storage import Storage, anchored, joined
+from study.record.storage import Storage, absolute_uri, joined
 from study.training import trial_store
 from study.training.run import Run
 from study.training.trial_store import TrialStore, with_retries
@@ -79,8 +79,8 @@ def test_places_that_nothing_opens_or_that_hold_a_password_are_refused(tmp_path,
         Storage("s3://somebody:hunter2@bucket/folder")
     assert "hunter2" not in str(refused.value)
     monkeypatch.chdir(tmp_path)
-    assert anchored("here") == str(tmp_path / "here")
-    assert anchored("s3://bucket") == "s3://bucket"
+    assert absolute_uri("here") == str(tmp_path / "here")
+    assert absolute_uri("s3://bucket") == "s3://bucket"
 
 
 def test_a_part_of_a_uri_lies_in_its_path():

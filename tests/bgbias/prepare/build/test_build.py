@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from bgbias.data.datasets.imagenet9 import Imagenet9
 from bgbias.data.photographs import layout
 from bgbias.errors import DataError, SettingError
-from bgbias.prepare.build import judging, variants, writing
+from bgbias.prepare.build import cutting, variants, writing
 from bgbias.prepare.build.build import FaultySourcesError, build
 from bgbias.prepare.build.check import check as check_folder
 from bgbias.prepare.build.cut import Cut, cut
@@ -203,7 +203,7 @@ class StoppedError(Exception):
 
 @pytest.mark.parametrize(
     ("module", "name", "after"),
-    [(judging, "cut", 0), (judging, "cut", 7), (writing, "crop", 0), (writing, "crop", 7), (writing, "crop", 20)],
+    [(cutting, "cut", 0), (cutting, "cut", 7), (writing, "crop", 0), (writing, "crop", 7), (writing, "crop", 20)],
 )
 def test_a_stopped_build_goes_on_and_ends_the_same(built, source_folder, tmp_path, monkeypatch, module, name, after):
     """A source is cut once; of a kept one its own crop and three backgrounds are read once, and then not again."""
@@ -228,7 +228,7 @@ def test_a_stopped_build_goes_on_and_ends_the_same(built, source_folder, tmp_pat
     monkeypatch.setattr(module, name, lambda source, *how: called.append(source.key) or real(source, *how))
     made(source_folder, out, workers=1)
     assert contents(out) == contents(built[0])
-    assert len(called) == (18 - after if module is judging else 4 * (18 - after // 4))
+    assert len(called) == (18 - after if module is cutting else 4 * (18 - after // 4))
 
 
 def test_a_whole_build_is_left_alone(source_folder, tmp_path):
@@ -422,7 +422,7 @@ def test_a_void_value_is_left_out_of_the_objects(sources, tmp_path):
 
 
 def test_a_picture_that_vanishes_meanwhile_is_named(sources, tmp_path, monkeypatch):
-    real = judging.cut
+    real = cutting.cut
 
     def vanish(source, *how):
         found = real(source, *how)
@@ -430,7 +430,7 @@ def test_a_picture_that_vanishes_meanwhile_is_named(sources, tmp_path, monkeypat
             source.picture.unlink()
         return found
 
-    monkeypatch.setattr(judging, "cut", vanish)
+    monkeypatch.setattr(cutting, "cut", vanish)
     with pytest.raises(DataError, match=r"ant_1\.png: it cannot be read .*, though it could be a moment ago"):
         made(sources, tmp_path / "out")
 

@@ -1,4 +1,4 @@
-"""The first half of a build: every source is cut and judged, and the masks of the kept ones are put aside."""
+"""The first half of a build: cut every source, keep or reject it, and write the masks of the kept ones."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bgbias.errors import DataError
 from bgbias.prepare.build.cut import Cut, cut
 from bgbias.prepare.build.files import npy, write
-from bgbias.prepare.build.folder import BuildFolder, Verdict
+from bgbias.prepare.build.folder import BuildFolder, SourceVerdict
 from bgbias.prepare.build.parallel import parallel
 from bgbias.prepare.build.rules import Rejection
 from bgbias.prepare.build.sources import Source
@@ -16,8 +16,8 @@ Cutter = Callable[[Source, int, int | None], Cut | Rejection]
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Judges a source at a size in pixels, and keeps its mask in the folder.
+class SourceCutter:
+    """Cuts the object out of a source at a size in pixels, and writes its mask into the folder.
 
     void: the value of masks that is neither object nor background
     cutter: how a source is cut; None for the centre crop
@@ -28,7 +28,7 @@ class Judge:
     void: int | None
     cutter: Cutter | None = None
 
-    def __call__(self, source: Source) -> Verdict:
+    def __call__(self, source: Source) -> SourceVerdict:
         try:
             found = (self.cutter or cut)(source, self.size, self.void)
         except DataError as error:
@@ -39,24 +39,24 @@ class Judge:
         return {"source": source.key, "box": list(found.box), "odd": found.odd}
 
 
-def judge(
+def cut_all(
     sources: Sequence[Source],
     folder: BuildFolder,
     size: int,
     void: int | None,
     workers: int,
     cutter: Cutter | None = None,
-) -> dict[str, Verdict]:
+) -> dict[str, SourceVerdict]:
     """The verdict on every source, by its key and in the order of the sources.
 
-    Those that were recorded are not judged again; those that cannot be used are not recorded, as they may be mended.
+    Those that were recorded are not cut again; those that cannot be used are not recorded, as they may be mended.
     """
     known = folder.verdicts()
     todo = [source for source in sources if source.key not in known]
     for kept in {folder.mask(source).parent for source in todo}:
         kept.mkdir(parents=True, exist_ok=True)
     with folder.recording() as record:
-        for verdict in parallel(Judge(folder, size, void, cutter), todo, workers, "cutting out objects"):
+        for verdict in parallel(SourceCutter(folder, size, void, cutter), todo, workers, "cutting out objects"):
             known[verdict["source"]] = verdict
             if "fault" not in verdict:
                 record(verdict)
