@@ -19,6 +19,7 @@ class Training:
 
     epochs: >= 1
     batch_size: images, >= 1; an epoch's last batch may be smaller
+    shuffle: whether each epoch has the examples in a new random order; else in the dataset's own, always
     optimizer: `adam`, `adamw`, or `sgd` with momentum 0.9
     learning_rate: > 0, at the start
     schedule: `constant`; `cosine` down to 0 over all epochs, one step an epoch; or `steps`, times 0.1 after each
@@ -34,6 +35,7 @@ class Training:
 
     epochs: Count = 10
     batch_size: Count = 64
+    shuffle: bool = True
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: Positive = 1e-3
     schedule: Literal["constant", "cosine", "steps"] = "constant"

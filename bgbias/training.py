@@ -100,7 +100,7 @@ class Trainer:
         return self._view_of(self.schedule.stage_at(max(0, self.epoch - 1)))
 
     def train_epoch(self) -> dict[str, float]:
-        """Train on every example once, in random order.
+        """Train on every example once, in the order that the settings ask for.
 
         Returns:
             `train/loss/<term>`: the mean over the epoch's examples; `train/images_per_second`.
@@ -109,7 +109,7 @@ class Trainer:
             self._enter(self.stage)
         view = self._view_of(self.stage)
         n = len(view.train)
-        order = torch.randperm(n, generator=stream(self.seed, "order", self.epoch)).to(self.device)
+        order = self.order(n).to(self.device)
         draws = stream(self.seed, "draws", self.epoch, self.device)
         factor = self.training.rate_factor(*self.schedule.progress_at(self.epoch))
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
@@ -126,6 +126,12 @@ class Trainer:
         seconds = time.perf_counter() - started
         self.epoch += 1
         return {**losses, IMAGES_PER_SECOND: n / seconds}
+
+    def order(self, examples: int) -> Tensor:
+        """The order in which the next epoch trains on the examples: [examples] int64."""
+        if not self.training.shuffle:
+            return torch.arange(examples)
+        return torch.randperm(examples, generator=stream(self.seed, "order", self.epoch))
 
     def notes(self) -> Notes:
         """What the method reports after an epoch; it may choose on validation data what predicting needs."""

@@ -33,6 +33,7 @@ class GradientPenalty(Method):
         picture (black paper around a digit) separates it from its background
     smoothing: pixels, >= 0, of `aggregated` alone: sum over windows of this radius; None sums over the whole
         background at once
+    lit_only: whether only background pixels that are not black are penalised, as in the 2022 study's one-pixel digits
     dimming: in [0, 1]; each time an example is seen, its background's brightness is multiplied by a factor drawn
         from [1 - dimming, 1], so that the answer is held still along the path to black and not at one point alone;
         the colour still tells the class, so dimming without a penalty mends nothing
@@ -58,6 +59,7 @@ class GradientPenalty(Method):
     weight: NonNegative = 0.01
     dilation: Pixels = 0
     smoothing: Pixels | None = None
+    lit_only: bool = False
     dimming: Share = 0.0
 
     differentiates_input: ClassVar[bool] = True
@@ -70,9 +72,10 @@ class GradientPenalty(Method):
 
     def penalties(self, learner: Learner, batch: Batch, output: Output, rng: Generator) -> dict[str, Tensor]:
         gradient = input_gradient(self.differentiated(output, batch.label, rng).sum(), batch.image)
+        mask = batch.mask | is_black(batch.image) if self.lit_only else batch.mask
         return {
-            BACKGROUND_GRADIENT: self.weight * self.energy(gradient, batch.mask),
-            RAW: squared_sum(gradient.detach(), batch.mask),
+            BACKGROUND_GRADIENT: self.weight * self.energy(gradient, mask),
+            RAW: squared_sum(gradient.detach(), mask),
         }
 
     def differentiated(self, output: Output, label: Tensor, rng: Generator) -> Tensor:
@@ -102,6 +105,11 @@ def lead(logits: Tensor, label: Tensor) -> Tensor:
     """
     own = logits.gather(1, label[:, None])
     return own[:, 0] - logits.scatter(1, label[:, None], -torch.inf).amax(dim=1)
+
+
+def is_black(image: Tensor) -> Tensor:
+    """Where all channels of images [B, C, H, W] are 0: [B, 1, H, W] bool."""
+    return (image == 0).all(dim=1, keepdim=True)
 
 
 def dim_backgrounds(batch: Batch, dimming: float, generator: Generator) -> Batch:

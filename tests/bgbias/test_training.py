@@ -124,7 +124,8 @@ def test_the_reported_loss_weighs_every_example_alike():
     assert run.train_epoch()["train/loss/cross_entropy"] == pytest.approx(losses.mean(), rel=1e-6)
 
 
-def test_each_epoch_sees_every_example_once_in_a_new_order():
+def batches_seen(**training):
+    """The numbers of the examples in each batch of two epochs."""
     seen = []
 
     class Watching(Erm):
@@ -132,9 +133,19 @@ def test_each_epoch_sees_every_example_once_in_a_new_order():
             seen.append(batch.image[:, 0, 0, 0])
             return batch
 
-    run = Trainer(Watching(), Softmax(), dataset_of(many_examples()), Training(batch_size=30), seed=0, device=CPU)
+    settings = Training(batch_size=30, **training)
+    run = Trainer(Watching(), Softmax(), dataset_of(many_examples()), settings, seed=0, device=CPU)
     for _ in range(2):
         run.train_epoch()
+    return seen
+
+
+def test_without_shuffling_every_epoch_has_the_datasets_own_order():
+    assert torch.cat(batches_seen(shuffle=False)).tolist() == list(range(100)) * 2
+
+
+def test_each_epoch_sees_every_example_once_in_a_new_order():
+    seen = batches_seen()
     assert [len(batch) for batch in seen] == [30, 30, 30, 10] * 2
     first, second = torch.cat(seen[:4]), torch.cat(seen[4:])
     assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(100))

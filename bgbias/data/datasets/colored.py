@@ -9,7 +9,7 @@ from typing import Literal
 
 from bgbias.components import Seed, component
 from bgbias.data.dataset import Dataset, DatasetSpec
-from bgbias.data.digits.biases import BiasStrength, biased_dataset, colored_backgrounds, ink_mask
+from bgbias.data.digits.biases import Bias, BiasStrength, biased_dataset, colored_backgrounds, ink_mask
 from bgbias.data.digits.sources import DigitSplits, embedded, mnist
 
 
@@ -20,11 +20,13 @@ class ColoredMnist(DatasetSpec):
     bias_strength: share of training images that carry the bias, in [0, 1]; or ten shares with commas between, one
         for each class, such as 0.5,0.55,0.6,0.65,0.7,0.75,0.8,0.85,0.9,1.0
     palette: the ten colours, `reproduced` or `separated` (`bgbias.data.digits.biases.PALETTES`)
+    last_class: whether `shuffled` draws the last class too; the 2022 study's `randint(0, 9)` never does
     split_seed: of the validation cut and of all assignments
     """
 
     bias_strength: BiasStrength = 1.0
     palette: Literal["reproduced", "separated"] = "reproduced"
+    last_class: bool = True
     split_seed: Seed = 0
 
     def load(self, folder: Path | None) -> Dataset:
@@ -33,7 +35,8 @@ class ColoredMnist(DatasetSpec):
     def biased(self, digits: DigitSplits) -> Dataset:
         """The digits on their colours."""
         backgrounds = colored_backgrounds(self.palette)
-        return biased_dataset(self.name(), digits, ink_mask, backgrounds, self.bias_strength, self.split_seed)
+        bias = Bias(self.bias_strength, self.last_class, self.split_seed)
+        return biased_dataset(self.name(), digits, ink_mask, backgrounds, bias)
 
 
 @component

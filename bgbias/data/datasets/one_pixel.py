@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bgbias.components import Positive, Seed, component
 from bgbias.data.dataset import Dataset, DatasetSpec
-from bgbias.data.digits.biases import BiasStrength, biased_dataset, one_pixel_backgrounds, one_pixel_mask
+from bgbias.data.digits.biases import Bias, BiasStrength, biased_dataset, one_pixel_backgrounds, one_pixel_mask
 from bgbias.data.digits.sources import SIDE, DigitSplits, embedded, mnist
 
 
@@ -19,11 +19,13 @@ class OnePixelMnist(DatasetSpec):
     bias_strength: share of training images that carry the bias, in [0, 1]; or ten shares with commas between, one
         for each class, such as 0.5,0.55,0.6,0.65,0.7,0.75,0.8,0.85,0.9,1.0
     intensity: of the lit pixel, > 0, where 1 is the ink's full brightness
+    last_class: whether `shuffled` draws the last class too; the 2022 study's `randint(0, 9)` never does
     split_seed: of the validation cut and of all assignments
     """
 
     bias_strength: BiasStrength = 1.0
     intensity: Positive = 12.0
+    last_class: bool = True
     split_seed: Seed = 0
 
     def load(self, folder: Path | None) -> Dataset:
@@ -32,7 +34,8 @@ class OnePixelMnist(DatasetSpec):
     def biased(self, digits: DigitSplits) -> Dataset:
         """The digits with their lit pixel."""
         backgrounds = one_pixel_backgrounds(SIDE, SIDE, self.intensity)
-        return biased_dataset(self.name(), digits, one_pixel_mask, backgrounds, self.bias_strength, self.split_seed)
+        bias = Bias(self.bias_strength, self.last_class, self.split_seed)
+        return biased_dataset(self.name(), digits, one_pixel_mask, backgrounds, bias)
 
 
 @component

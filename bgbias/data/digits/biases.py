@@ -1,6 +1,7 @@
 """Turning plain digits into a dataset whose background gives the class away."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
@@ -77,41 +78,49 @@ def colored_backgrounds(palette: str) -> Backgrounds:
     return Backgrounds(colors[:, :, None, None] / 255, torch.arange(len(CLASSES)), len(CLASSES))
 
 
+@dataclass(frozen=True)
+class Bias:
+    """How digits meet their backgrounds.
+
+    strength: share of training images on their own class's background, as `checked_bias_strength` gives it
+    last_class: whether `shuffled` draws the last class too
+    seed: of the assignments, so that every run is evaluated on the same pictures
+    """
+
+    strength: float | str
+    last_class: bool
+    seed: int
+
+
 def biased_dataset(
-    name: str,
-    digits: DigitSplits,
-    mask: Callable[[Tensor], Tensor],
-    backgrounds: Backgrounds,
-    bias_strength: float | str,
-    seed: int,
+    name: str, digits: DigitSplits, mask: Callable[[Tensor], Tensor], backgrounds: Backgrounds, bias: Bias
 ) -> Dataset:
-    """Train with the bias at `bias_strength`; validate and test on `original`, `shuffled` and `removed`.
+    """Train with the bias at its strength; validate and test on `original`, `shuffled` and `removed`.
 
     Args:
         mask: images [N, 1, H, W] uint8 to foreground masks [N, 1, H, W] bool.
-        bias_strength: share of training images on their own class's background, as `checked_bias_strength` gives it.
-        seed: of the assignments, so that every run is judged on the same pictures.
     """
 
     def cut(part: Digits) -> Foregrounds:
         return Foregrounds(part.image, mask(part.image), part.label, part.source, place=part.label)
 
-    front = cut(digits.train)
-    bias = assignment.biased(front.label, backgrounds.place, bias_strengths(bias_strength), stream(seed, "train bias"))
+    front, strengths = cut(digits.train), bias_strengths(bias.strength)
+    behind = assignment.biased(front.label, backgrounds.place, strengths, stream(bias.seed, "train bias"))
     return Dataset(
         name=name,
         classes=CLASSES,
         places=CLASSES,
-        train=Variant(front, backgrounds, bias),
-        validation=_variants(cut(digits.validation), backgrounds, seed, "validation"),
-        test=_variants(cut(digits.test), backgrounds, seed, "test"),
+        train=Variant(front, backgrounds, behind),
+        validation=_variants(cut(digits.validation), backgrounds, bias, "validation"),
+        test=_variants(cut(digits.test), backgrounds, bias, "test"),
     )
 
 
-def _variants(front: Foregrounds, back: Backgrounds, seed: int, split: str) -> dict[str, Variant]:
+def _variants(front: Foregrounds, back: Backgrounds, bias: Bias, split: str) -> dict[str, Variant]:
+    drawn = back.place if bias.last_class else back.place[back.place < len(CLASSES) - 1]
     assignments = {
-        ORIGINAL: assignment.biased(front.label, back.place, 1.0, stream(seed, f"{split} {ORIGINAL}")),
-        SHUFFLED: assignment.of_random_class(len(front), back.place, stream(seed, f"{split} {SHUFFLED}")),
+        ORIGINAL: assignment.biased(front.label, back.place, 1.0, stream(bias.seed, f"{split} {ORIGINAL}")),
+        SHUFFLED: assignment.of_random_class(len(front), drawn, stream(bias.seed, f"{split} {SHUFFLED}")),
         REMOVED: assignment.none(len(front)),
     }
     return {name: Variant(front, back, chosen) for name, chosen in assignments.items()}

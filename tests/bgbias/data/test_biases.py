@@ -107,6 +107,15 @@ def test_evaluation_does_not_depend_on_the_training_bias(load, split):
         assert torch.equal(weak[name].batch(everything).image, strong[name].batch(everything).image)
 
 
+@pytest.mark.parametrize("name", ["colored-digits", "one-pixel-digits"])
+def test_the_shuffled_variant_draws_the_last_class_or_not(load, name):
+    for last_class, drawn in ((True, set(range(10))), (False, set(range(9)))):
+        found = load(name, last_class=last_class)
+        places = {name: found.test[name].assignment % 10 for name in ("shuffled", "original")}
+        assert set(places["shuffled"].tolist()) == drawn
+        assert set(places["original"].tolist()) == set(range(10))
+
+
 def test_validation_and_test_are_shuffled_apart(load):
     dataset = load("colored-digits")
     assert not torch.equal(dataset.validation["shuffled"].assignment, dataset.test["shuffled"].assignment)

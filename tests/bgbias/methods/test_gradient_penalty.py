@@ -1,5 +1,7 @@
 """The penalty against hand-worked sums, plain numpy and finite differences, in float64."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -117,13 +119,13 @@ def random_batch(size=3, channels=2, side=3, classes=4):
     return batch_of(image, mask, torch.randint(classes, (size,), generator=generator))
 
 
-def penalty(case, net, batch, seed=0, weight=1.0):
+def penalty(case, net, batch, seed=0, **options):
     """The mean over the examples, as it is minimised."""
-    return terms_of(case, net, batch, seed, weight)["background_gradient"].mean()
+    return terms_of(case, net, batch, seed, **options)["background_gradient"].mean()
 
 
-def terms_of(case, net, batch, seed=0, weight=1.0):
-    return GradientPenalty(weight=weight, **CASES[case]).loss(learner_of(net), batch, stream(seed, "v"))
+def terms_of(case, net, batch, seed=0, weight=1.0, **options):
+    return GradientPenalty(weight=weight, **CASES[case], **options).loss(learner_of(net), batch, stream(seed, "v"))
 
 
 def log_probabilities(net, image):
@@ -384,6 +386,17 @@ def test_the_gradient_of_summed_log_probabilities_of_a_linear_net():
 def test_the_lead_is_over_the_best_other_class():
     logits = torch.tensor([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0]])
     assert lead(logits, torch.tensor([0, 1])).tolist() == [1, -2]
+
+
+def test_lit_only_leaves_out_black_background_pixels():
+    batch = replace(random_batch(), image=torch.zeros_like(random_batch().image))
+    batch.image[:, :, 0, 2] = 0.5
+    lit = torch.ones_like(batch.mask)
+    lit[:, :, 0, 2] = False
+    net = smooth_net()
+    found = penalty("reproduced", net, replace(batch, mask=torch.zeros_like(batch.mask)), lit_only=True)
+    assert found.item() == pytest.approx(penalty("reproduced", net, replace(batch, mask=lit)).item(), rel=1e-12)
+    assert found.item() > 0
 
 
 @every_case
