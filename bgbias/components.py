@@ -6,6 +6,7 @@ snake case. A new file in the package is all it takes to add one.
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
@@ -57,8 +58,11 @@ C = TypeVar("C", bound=Component)
 
 
 class Registry(Mapping[str, type[C]]):
-    """The components of one kind by name, sorted: every subclass of `base` that a module of `package` defines and that
-    is not abstract."""
+    """The components of one kind by name, sorted.
+
+    Found are the subclasses of `base` that are not abstract and that a module of `package` defines; a component with
+    many parts is a folder there, and its module called as the kind, such as `flow/method.py`, defines the class.
+    """
 
     def __init__(self, kind: str, package: str, base: type[C]) -> None:
         """
@@ -72,8 +76,11 @@ class Registry(Mapping[str, type[C]]):
     def _found(self) -> dict[str, type[C]]:
         found: dict[str, type[C]] = {}
         package = importlib.import_module(self._package)
-        for info in pkgutil.walk_packages(package.__path__, f"{self._package}."):
-            module = importlib.import_module(info.name)
+        for info in pkgutil.iter_modules(package.__path__, f"{self._package}."):
+            place = f"{info.name}.{self._kind}" if info.ispkg else info.name
+            if info.ispkg and importlib.util.find_spec(place) is None:
+                continue
+            module = importlib.import_module(place)
             for item in vars(module).values():
                 if isinstance(item, type) and issubclass(item, self._base) and item.__module__ == module.__name__:
                     self._add(found, item)

@@ -12,10 +12,9 @@ def command() -> None:
     from study import stopping
 
     stopping.install()
-    from study.cli.main import main  # takes seconds
+    from study.cli.main import main
     from study.cluster.process import exit_process
 
-    stopping.orderly(True)
     try:
         main()
     except SystemExit as ended:

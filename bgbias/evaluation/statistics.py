@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import binomtest
 
 CONFIDENCE, SIGNIFICANT = 0.95, 0.05
 
@@ -13,6 +12,8 @@ def wilson_interval(right: int, total: int) -> tuple[float, float]:
 
     Source: E. B. Wilson, 1927; scipy's `BinomTestResult.proportion_ci`.
     """
+    from scipy.stats import binomtest
+
     found = binomtest(right, total).proportion_ci(CONFIDENCE, method="wilson")
     return float(found.low), float(found.high)
 

@@ -2,10 +2,9 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
@@ -18,6 +17,9 @@ from bgbias.methods.method import Learner, Notes, Stage
 from bgbias.models.model import Classifier
 from bgbias.optimization import Training
 from bgbias.types import Task
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 INVERSE_STRENGTHS = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01)
 """The paper's choices of C, the inverse strength of the L1 penalty."""
@@ -129,8 +131,11 @@ def mean_fit(
     return torch.stack(weights).mean(dim=0), torch.stack(biases).mean(dim=0)
 
 
-def fit(features: Tensor, label: Tensor, c: float, generator: Generator) -> LogisticRegression:
+def fit(features: Tensor, label: Tensor, c: float, generator: Generator) -> "LogisticRegression":
     """Logistic regression with an L1 penalty on features [n, F] of labels [n] int64, two classes at least."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     solver = "liblinear" if len(label.unique()) == 2 else "saga"
     seed = int(torch.randint(1 << 31, (), generator=generator))
     made = LogisticRegression(C=c, l1_ratio=1.0, solver=solver, max_iter=PASSES, tol=TOLERANCE, random_state=seed)
@@ -139,7 +144,7 @@ def fit(features: Tensor, label: Tensor, c: float, generator: Generator) -> Logi
         return made.fit(features.numpy(), label.numpy())
 
 
-def head_of(fitted: LogisticRegression) -> tuple[Tensor, Tensor]:
+def head_of(fitted: "LogisticRegression") -> tuple[Tensor, Tensor]:
     """Its weights [K, F] and biases [K]; two classes share one row, half of it each, of opposite signs."""
     weight, bias = (torch.from_numpy(array).float() for array in (fitted.coef_, fitted.intercept_))
     if len(fitted.classes_) == 2:

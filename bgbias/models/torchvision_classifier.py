@@ -13,8 +13,6 @@ from pydantic import field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision import models
-from torchvision.models import get_model, get_model_weights, list_models
 
 from bgbias.components import component
 from bgbias.data.photographs.imagenet9_classes import CLASS_OF_IMAGENET, CLASSES
@@ -25,8 +23,8 @@ from bgbias.types import Task
 IMAGENET9_STATISTICS = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
 IMAGENET_STATISTICS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DOWNLOAD = "imagenet"
-ARCHITECTURES = frozenset(list_models(models)) - {"googlenet", "inception_v3"}
-"""All that give one row of logits per picture, in training too."""
+SEVERAL_OUTPUTS = frozenset({"googlenet", "inception_v3"})
+"""Architectures that give more than one row of logits per picture in training."""
 
 
 @component
@@ -49,13 +47,17 @@ class TorchvisionClassifier(Model):
     @field_validator("architecture")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in ARCHITECTURES:
+        from torchvision import models
+
+        if name not in set(models.list_models(models)) - SEVERAL_OUTPUTS:
             raise ValueError("must be a classifier of torchvision.models, such as resnet18 or resnet50")
         return name
 
     def build(self, task: Task) -> Classifier:
         outputs = len(CLASS_OF_IMAGENET) if self.scores == "imagenet" else len(task.classes)
         statistics = IMAGENET9_STATISTICS if self.weights is None else IMAGENET_STATISTICS
+        from torchvision.models import get_model
+
         network = get_model(self.architecture, num_classes=outputs)
         head = take_head(network)
         if self.scores == "imagenet":
@@ -143,6 +145,8 @@ def downloaded(architecture: str) -> dict[str, Tensor]:
     Raises:
         DataError: they cannot be fetched.
     """
+    from torchvision.models import get_model_weights
+
     entry = get_model_weights(architecture).DEFAULT
     try:
         found: dict[str, Tensor] = torch.hub.load_state_dict_from_url(

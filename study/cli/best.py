@@ -29,7 +29,7 @@ def best(
     space: Annotated[str | None, typer.Option(help="only among this space's trials")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The checkpoint with the highest validation accuracy on a variant; without one, that of the search's objectives.
+    """Find the checkpoint that is best on validation data, for a variant or the objectives.
 
     With several objectives, --prefer chooses from the front: the checkpoints that no other beats on all objectives.
     """

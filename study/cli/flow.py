@@ -27,7 +27,7 @@ def flow(
     threads: Threads = 1,
     as_json: AsJson = False,
 ) -> None:
-    """How well a flow knows where embeddings go, and what votes over its samples are worth."""
+    """Measure a flow's fit to true moves of embeddings, and its votes."""
     from study.cluster import process
     from study.inspect import flow as flows
     from study.inspect.flow_picture import flow_figure

@@ -24,7 +24,7 @@ def rules(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What every selection rule would have reported of a finished search, and what each costs against the oracle.
+    """Compare selection rules on a finished search, and their cost against the oracle.
 
     Rules read validation data; `oracle-<metric>` reads test data and is no result.
     """

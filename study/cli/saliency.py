@@ -25,7 +25,7 @@ def saliency(
     threads: Threads = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Where a checkpoint looks: the share of its saliency that lies on the object, and a picture of the maps.
+    """Measure the share of saliency on the object, and draw the maps.
 
     A share means something beside the object's share of the picture's area, which a map without structure would have.
     """

@@ -6,8 +6,6 @@ import os
 import sys
 from typing import NoReturn
 
-import torch
-
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
 """Parameters of glibc's `mallopt`."""
 KEPT_BYTES = 1 << 30
@@ -19,6 +17,8 @@ def set_up(threads: int) -> None:
     Sums may differ in their last bits with another number of threads. By itself glibc returns every large block to the
     system, which clears it again page by page: a quarter of the time that a batch of photographs takes.
     """
+    import torch
+
     torch.set_num_threads(threads)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

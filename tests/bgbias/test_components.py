@@ -36,14 +36,14 @@ def test_a_new_file_is_found_and_two_components_of_one_name_are_refused(tmp_path
         "from bgbias.components import Component, component\n\n\n"
         "@component\nclass WorstOfThree(Component):\n    k: int = 3\n"
     )
-    (package / "deeper" / "one.py").write_text(text)
+    (package / "deeper" / "thing.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
     found = Registry("thing", "made_components", Component)
     assert {name: cls().k for name, cls in found.items()} == {"worst_of_three": 3}
     (package / "two.py").write_text(text)
     with pytest.raises(
         SettingError,
-        match=r"^two thing components are called 'worst_of_three', in made_components.deeper.one and "
+        match=r"^two thing components are called 'worst_of_three', in made_components.deeper.thing and "
         r"made_components.two: rename one class$",
     ):
         Registry("thing", "made_components", Component).find("worst_of_three")

@@ -14,7 +14,6 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from sklearn.model_selection import train_test_split
 
 from bgbias.components import Seed, Share, component
 from bgbias.data import assignment
@@ -143,6 +142,8 @@ def hold_out(photos: PhotoSplit, share: float, seed: int) -> tuple[PhotoSplit, P
     Raises:
         DataError: a class would be empty on one side.
     """
+    from sklearn.model_selection import train_test_split
+
     try:
         kept, held_out = train_test_split(
             np.arange(photos.masked), test_size=share, stratify=photos.label[: photos.masked].numpy(), random_state=seed

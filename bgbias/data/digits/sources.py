@@ -9,10 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Tensor
-from torchvision.datasets import MNIST
 
 from bgbias.errors import DataError
 
@@ -71,6 +68,8 @@ def embedded(split_seed: int) -> DigitSplits:
     1,197 for training, 300 for validation, 300 for test, stratified by class.
     Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI (its test part).
     """
+    from sklearn.datasets import load_digits
+
     raw = load_digits()
     small = torch.from_numpy(raw.images).float()[:, None] / 16 * 255
     large = F.interpolate(small, size=(SIDE - 8, SIDE - 8), mode="bilinear", align_corners=False)
@@ -82,6 +81,8 @@ def embedded(split_seed: int) -> DigitSplits:
 
 
 def _cut(digits: Digits, held_out: int, split_seed: int) -> tuple[Digits, Digits]:
+    from sklearn.model_selection import train_test_split
+
     kept, cut = train_test_split(
         np.arange(len(digits.label)),
         test_size=held_out,
@@ -92,6 +93,8 @@ def _cut(digits: Digits, held_out: int, split_seed: int) -> tuple[Digits, Digits
 
 
 def _mnist_folder(folder: Path | None) -> Path:
+    from torchvision.datasets import MNIST
+
     if folder is None:
         try:
             MNIST(MNIST_CACHE, download=True)

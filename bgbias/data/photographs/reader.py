@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from scipy import ndimage
 from torch import Tensor
 
 from bgbias.data.photographs import layout, listing
@@ -255,6 +254,7 @@ def class_names(root: Path) -> tuple[str, ...]:
 
 def decode_only_fg(size: int) -> Decode:
     """A decoder of only_fg pictures to their masks, packed: what is brighter than noise, without holes or specks."""
+    from scipy import ndimage
 
     def decode(path: Path) -> Bytes:
         picture = np.asarray(centre(read_picture(path), size, Image.Resampling.BICUBIC))

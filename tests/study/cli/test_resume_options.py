@@ -7,7 +7,7 @@ import pytest
 from made import recorded
 
 from bgbias.errors import SettingError
-from study.cli.main import CHANGEABLE
+from study.cli.run import CHANGEABLE
 from study.record.config import StudyConfig
 from study.record.folder import CONFIRM, REPLACED, SEARCH, StudyFolder
 from study.record.selection import same_settings

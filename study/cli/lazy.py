@@ -1,0 +1,59 @@
+"""A group of commands that imports a command's module when the command is run."""
+
+import sys
+from importlib import import_module
+from typing import Any, Literal
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+
+def help_style() -> Literal["rich"] | None:
+    """Boxes and colours for a terminal, plain text for files, pipes and screen readers behind them."""
+    return "rich" if sys.stdout.isatty() else None
+
+
+class LazyCommand(TyperCommand):
+    """A command's name and help, without its module."""
+
+    def __init__(self, name: str, place: str, help_: str) -> None:
+        """Describe a command.
+
+        Args:
+            name: the word users type.
+            place: `<module>:<function>`, or `<module>:<app>` for a `typer.Typer` of its own.
+            help_: the line that the group's help shows.
+        """
+        super().__init__(name, callback=None, help=help_, rich_markup_mode=help_style())
+        self._place = place
+
+    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002
+        """The whole line: the group's help wraps it instead of cutting it."""
+        return self.help or ""
+
+    def load(self) -> Any:
+        """Import the command's module and build the command with all its options."""
+        module, _, attribute = self._place.partition(":")
+        found = getattr(import_module(module), attribute)
+        if not isinstance(found, typer.Typer):
+            app = typer.Typer(add_completion=False)
+            app.command(self.name)(found)
+            found = app
+        found.rich_markup_mode = help_style()
+        command = get_command(found)
+        command.name = self.name
+        return command
+
+
+class LazyGroup(TyperGroup):
+    """A group whose help and completion of names need no command's module."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find the command that the arguments name, and load it.
+
+        Raises:
+            UsageError: there is none.
+        """
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command.load() if isinstance(command, LazyCommand) else command, rest

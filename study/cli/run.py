@@ -1,0 +1,122 @@
+"""`study run`, `study resume` and `study report`: a study, and what came of it."""
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from bgbias.components import make
+from study import stopping
+from study.cli.options import AsJson, Folder, Settings, options_of
+from study.cli.overrides import parse_settings
+from study.cli.printing import show_report
+from study.display import command_line, console
+from study.errors import ReportsMissingError
+from study.record.config import StudyConfig
+from study.record.folder import StudyFolder
+from study.record.lock import new_folder
+
+CHANGEABLE = (
+    "trials", "data", "tracking_uri", "experiment", "address", "storage", "cpus_per_trial", "gpus_per_trial",
+    "max_concurrent", "device",
+)  # fmt: skip
+"""The options that `study resume` takes too."""
+
+
+@options_of(StudyConfig)
+def run(
+    given: dict[str, Any],
+    spaces: Annotated[list[str] | None, typer.Argument(metavar="[SPACE]...", help="names or .py files")] = None,
+    settings: Settings = None,
+    output: Annotated[Path | None, typer.Option(help="folder for everything the study makes")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search every method's hyper-parameters and show which wins on each variant."""
+    from study import study as tuner  # Ray and torch take seconds to import, which other commands need not wait for
+
+    chosen = {"spaces": tuple(spaces)} if spaces else {}
+    config = make(StudyConfig, {**given, **chosen, "settings": parse_settings(settings or [])}, "study")
+    plan = tuner.plan(config)
+    config = dataclasses.replace(config, classes=plan.classes, objectives=plan.objectives)
+    folder = StudyFolder(output or new_folder(config.dataset))
+    with folder.begun(config), _study_output(folder, as_json):
+        tuner.run(plan, config, folder)
+
+
+@options_of(StudyConfig, *CHANGEABLE, required=False)
+def resume(given: dict[str, Any], folder: Folder, as_json: AsJson = False) -> None:
+    """Continue a study that was stopped, or extend it to more trials.
+
+    Options say where its data, its cluster and its stores are now, on what it runs, and how many trials each space has
+    in all; `none` is what leaving the option out of `study run` is. What is left out here stays as it was.
+    """
+    from study import study as tuner
+
+    study = StudyFolder(folder)
+    before = study.read_config()
+    changed = {name: None if str(value).lower() == "none" else value for name, value in given.items()}
+    config = make(StudyConfig, {**vars_of(before), **changed}, "study")
+    with study.locked():
+        study.check_trials(config)
+        recorded = study.spaces()
+        plan = tuner.plan(config, recorded)
+        study.check_data(plan.data)
+        tuner.say_changes(config, recorded)
+        with _study_output(study, as_json):
+            study.write_config(config)
+            tuner.run(plan, study.settled(config), study)
+
+
+def vars_of(config: StudyConfig) -> dict[str, Any]:
+    """A study's options by name."""
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+
+
+@contextlib.contextmanager
+def _study_output(folder: StudyFolder, as_json: bool) -> Iterator[None]:
+    """What a study prints: its results alone on standard output, and how to go on if it is stopped."""
+    stopping.on_stop(f"`{command_line('resume', folder.root)}` goes on")
+    from study.report.tables import make_report  # takes a while: a stop meanwhile must say how to go on
+
+    missing = None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except ReportsMissingError as error:
+        missing = error
+    show_report(make_report(folder), folder, as_json)
+    if missing is not None:
+        raise missing
+
+
+def report(
+    folder: Folder,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="folder for the figures; the study's own")] = None,
+    send: Annotated[bool, typer.Option("--send", help="send all that the study recorded to MLflow again")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a study's tables and draw its figures."""
+    from study.report import draw_report, finished_report
+
+    study = StudyFolder(folder)
+    if send:
+        from study import study as tuner
+
+        config = study.read_config()
+        with study.locked(), _study_output(study, as_json):
+            tuner.send(study.settled(config), study)
+        return
+    found = finished_report(study)
+    try:
+        draw_report(found, out or study.report)
+    except OSError as error:
+        if out is not None:
+            raise
+        why = f"{study.report} cannot be written ({error.strerror}): give --out DIR"
+        console.print(f"[yellow]the figures are left out, since {escape(why)}[/]", soft_wrap=True)
+    show_report(found, study, as_json, out)

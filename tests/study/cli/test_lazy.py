@@ -1,0 +1,78 @@
+"""The command's help answers at once, since a command's module is imported only when it is run."""
+
+import inspect
+import os
+import subprocess
+import sys
+
+import pytest
+from typer.exceptions import TyperException
+from typer.main import get_command
+
+from study.cli.lazy import LazyCommand
+from study.cli.main import COMMANDS, app
+
+LARGE = ("torch", "ray", "scipy", "sklearn", "torchvision", "mlflow", "optuna", "matplotlib", "plotly", "pydantic")
+AFTERWARDS = """
+import sys
+sys.argv = ["study", *{arguments!r}]
+from study.__main__ import command, isolate
+from study.cli.main import app
+app(standalone_mode=False)
+print("imported:", *sorted(set({large!r}) & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def run(arguments, **environment):
+    """A command in a process of its own; the large packages it imported."""
+    program = AFTERWARDS.format(arguments=arguments, large=LARGE)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ | environment
+    )
+    return ended.stdout, ended.stderr.split("imported:")[1].split()
+
+
+def test_help_imports_no_large_package_and_names_every_command():
+    printed, imported = run(["--help"], NO_COLOR="1", COLUMNS="80")
+    assert imported == []
+    assert all(f"\n  {name} " in printed for name in COMMANDS)
+    assert max(map(len, printed.splitlines())) <= 80
+    assert printed.isascii(), "no box characters where the output is no terminal"
+
+
+def test_the_lists_of_spaces_and_datasets_import_torch_alone_to_compute():
+    for arguments in (["spaces"], ["datasets"]):
+        printed, imported = run(arguments)
+        assert printed
+        assert set(imported) <= {"torch", "optuna", "pydantic"}
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    group = get_command(app)
+    assert all(isinstance(command, LazyCommand) for command in group.commands.values())
+    return {name: command.load() for name, command in group.commands.items()}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_groups_help_says_what_the_commands_own_help_begins_with(loaded, name):
+    command = loaded[name]
+    assert command.name == name
+    assert inspect.cleandoc(command.help).split("\n\n")[0].replace("\n", " ") == COMMANDS[name][1]
+
+
+def test_an_unknown_command_is_answered_with_a_near_name():
+    with pytest.raises(TyperException, match="'resume'"):
+        app(["resum"], standalone_mode=False)
+
+
+def test_the_shell_completes_the_names_of_commands():
+    environment = {"_STUDY_COMPLETE": "complete_bash", "COMP_WORDS": "study re", "COMP_CWORD": "1"}
+    ended = subprocess.run(
+        [sys.executable, "-c", "from study.cli.main import app; app(prog_name='study')"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+    )
+    assert ended.stdout.split() == ["resume", "report"]
