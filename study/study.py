@@ -14,7 +14,7 @@ from torch import nn
 
 from bgbias import pretraining
 from bgbias.config import RunConfig
-from bgbias.data.dataset import Dataset, DatasetSpec
+from bgbias.data.dataset import RIM, Dataset, DatasetSpec
 from bgbias.data.fingerprint import fingerprint
 from bgbias.errors import SettingError
 from bgbias.evaluation.evaluate import evaluate
@@ -30,6 +30,7 @@ from study.cluster.ray_session import ray_session
 from study.display import command_line, console
 from study.errors import OutboxError, ReportsMissingError, TrialsFailedError
 from study.record.config import StudyConfig
+from study.record.family import check_family
 from study.record.folder import CONFIRM, REPLACED, SEARCH, StudyEnd, StudyFolder
 from study.record.objectives import check_known, check_objectives, metric_of, objectives_of
 from study.record.provenance import now, origin
@@ -186,6 +187,7 @@ def plan(config: StudyConfig, recorded: Path | None = None) -> Plan:
     check_classes(config, sample)
     for run in runs.values():
         pretraining.check(run, sample.classes)
+    check_family(config.family, spaces, [*sample.validation, *(f"{name}{RIM}" for name in sample.validation)])
     objectives = choose_objectives(spaces, config)
     for name, space in spaces.items():
         check_known(name, objectives, known_metrics(space, runs[name], sample))

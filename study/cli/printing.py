@@ -22,7 +22,7 @@ def show_report(found: "Report", folder: StudyFolder, as_json: bool, figures: Pa
     Args:
         figures: their folder, if it is not the study's own.
     """
-    from study.report import text
+    from study.report import statistics, text
     from study.report.layout import laid_out
 
     if as_json:
@@ -37,6 +37,8 @@ def show_report(found: "Report", folder: StudyFolder, as_json: bool, figures: Pa
         show_table(laid_out(text.seed_table(found)))
     if found.comparisons:
         show_table(laid_out(text.comparison_table(found)))
+        for line in statistics.units(found.comparisons):
+            results.print(escape(line), soft_wrap=True)
     lines = f"outputs: {folder.root}\nfigures: {figures or folder.report}\ndashboard: {command_line('ui', folder.root)}"
     results.print(escape(lines), soft_wrap=True)
 

@@ -66,6 +66,13 @@ class StudyConfig:
     baseline: Annotated[
         str, Field(description="space that the others are compared with; the first of the study if it is not in it")
     ] = field(default_factory=lambda: compared()[0])
+    family: Annotated[
+        tuple[str, ...],
+        Field(
+            description="SPACE:VARIANT, comparisons with the baseline whose p values are corrected together, such as "
+            "'*:shuffled'; may be repeated; all if left out"
+        ),
+    ] = ()
     tracking_uri: Annotated[
         Annotated[str, AfterValidator(sqlite_uri.absolute_uri)] | None,
         Field(description="MLflow; a store in the output if left out"),

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from bgbias.evaluation.statistics import SIGNIFICANT
 from bgbias.metrics import label_of, on_test
-from study.display import in_percent, measured, points, with_spread
+from study.display import counted, in_percent, measured, points, with_spread
 from study.report import analysis
 from study.report.analysis import Ranked, Trade
 from study.report.drawing import (
@@ -22,7 +21,7 @@ from study.report.drawing import (
     winner_text,
     with_unit,
 )
-from study.report.statistics import Comparison
+from study.report.statistics import Comparison, PairedTest
 from study.report.tables import Report
 from study.report.text import front_cell
 
@@ -88,8 +87,8 @@ def _seeds_text(ranked: Ranked) -> str:
 
 
 def differences(report: Report) -> go.Figure | None:
-    """Intervals: by how many points each space's fresh seeds are above the baseline's on each variant; filled marks are
-    significant after Holm's correction. None without comparisons."""
+    """Intervals: by how many points each space's fresh seeds are above the baseline's on each variant. A full circle is
+    significant over seeds, a dotted one over images alone, an open one is not. None without comparisons."""
     rows = report.comparisons
     if not rows:
         return None
@@ -104,7 +103,7 @@ def differences(report: Report) -> go.Figure | None:
             mode="markers",
             marker={
                 "size": 10,
-                "symbol": ["circle" if row.holm < SIGNIFICANT else "circle-open" for row in mine],
+                "symbol": [_symbol(row) for row in mine],
                 "color": [colors[row.space] for row in mine],
             },
             error_x={
@@ -123,11 +122,25 @@ def differences(report: Report) -> go.Figure | None:
     return figure
 
 
+def _symbol(row: Comparison) -> str:
+    return "circle" if row.by_seeds.significant else "circle-dot" if row.by_images.significant else "circle-open"
+
+
 def _difference_text(row: Comparison) -> str:
-    return (
-        f"<b>{row.space}</b> - {row.baseline}: {points(row.difference)} points"
-        f"<br>95 % interval {points(row.low)} to {points(row.high)}<br>p = {row.holm:.2g} after Holm"
+    tests = {"seeds": row.by_seeds, "images, networks fixed": row.by_images}
+    p = [f"p over {unit}: {test.p:.2g}{_after(test)}" for unit, test in tests.items() if test.p is not None]
+    return "<br>".join(
+        [
+            f"<b>{row.space}</b> - {row.baseline}: {points(row.difference)} points on {counted(row.seeds, 'seed')}",
+            f"95 % over seeds and images: {points(row.low)} to {points(row.high)}",
+            *p,
+            f"rank-biserial effect over seeds {row.effect:+.2f}",
+        ]
     )
+
+
+def _after(test: PairedTest) -> str:
+    return "" if test.holm is None else f", {test.holm:.2g} after Holm"
 
 
 def trade_off(report: Report) -> go.Figure:

@@ -10,12 +10,12 @@ from plotly import io
 from plotly.offline import get_plotlyjs
 from rich.markup import escape as escape_markup
 
-from bgbias.evaluation.statistics import SIGNIFICANT
 from bgbias.metrics import label_of
 from study.display import console
 from study.record.objectives import is_plain
 from study.report import comparing, searching, training
 from study.report.drawing import spaces
+from study.report.statistics import units
 from study.report.tables import Report
 from study.report.text import front_title
 
@@ -115,9 +115,12 @@ def sections(report: Report) -> list[Section]:
     differences = comparing.differences(report)
     if differences is not None:
         baseline = report.comparisons[0].baseline
-        text = (
-            f"Test accuracy on fresh seeds, points above {baseline}, and 95 % intervals over images. Filled: p < "
-            f"{SIGNIFICANT} after Holm's correction."
+        text = " ".join(
+            [
+                f"Test accuracy on fresh seeds, points above {baseline}, and 95 % intervals over seeds and images.",
+                "Full circle (*): significant over seeds; dotted (°): over images alone; open: not.",
+                *(f"{line[0].upper()}{line[1:]}." for line in units(report.comparisons)),
+            ]
         )
         found.insert(1, Section("differences", f"Differences to {baseline}", text, [("", differences)]))
     tables = training.tables(report)

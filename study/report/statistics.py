@@ -1,103 +1,191 @@
-"""Whether methods differ by more than chance, from the answers kept for every image."""
+"""Whether methods differ by more than chance, from the predictions kept for every image and seed."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from bgbias.checkpoint import read_right
-from bgbias.evaluation.statistics import CONFIDENCE, holm
+from bgbias.evaluation.statistics import SIGNIFICANT, holm
 from bgbias.metrics import TEST
+from study.display import counted
+from study.record.family import member
 from study.record.folder import CONFIRM, StudyFolder
 from study.record.selection import Trial, each_ones_best
+from study.report.significance import (
+    FEWEST_SEEDS,
+    Array,
+    Interval,
+    over_both,
+    over_images,
+    rank_biserial,
+    seeds_needed,
+    smallest_p,
+    student,
+    wilcoxon,
+)
 
-RESAMPLES, SEED = 9999, 0
+Right = Mapping[int, Array]
+"""By seed, which of N images one configuration predicted correctly: [N] of 0 and 1."""
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+
+@dataclass(frozen=True)
+class PairedTest:
+    """One test of a comparison.
+
+    p: two-sided; None where no number of this size of sample could be below 0.05
+    holm: after Holm's correction over the declared family; None outside of it
+    """
+
+    p: float | None
+    holm: float | None = None
+
+    @property
+    def significant(self) -> bool:
+        """Whether it is, after the correction."""
+        return self.holm is not None and self.holm < SIGNIFICANT
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A space's winner against the baseline's on one test variant, over fresh seeds.
+    """A space's winner against the baseline's on one test variant, over fresh seeds that both have.
 
-    difference: of accuracies, each averaged over seeds, in [-1, 1]; low, high: its 95 % bootstrap interval
-    p: that images tell the two apart by chance alone, by a paired permutation test; holm: the same after Holm's
-        correction for all spaces compared on this variant
-
-    Both resample images and hold the seeds' networks fixed.
+    seeds: how many pairs of networks; images: how many images each
+    difference: of the mean accuracies, in [-1, 1]
+    both, over_seeds, over_images: 95 % intervals of it, for other seeds and images, for other seeds (None of a single
+        one), and for other images with these networks
+    by_seeds: exact paired Wilcoxon test, None below `FEWEST_SEEDS`
+    by_images: paired permutation test with the networks fixed
+    effect: matched-pairs rank-biserial correlation over seeds, in [-1, 1]: 1 where every seed is better
+    standardised: mean difference over seeds in units of its standard deviation; None of a single or of equal ones
+    declared: whether it belongs to the family that the study declared
     """
 
     variant: str
     space: str
     baseline: str
+    seeds: int
+    images: int
     difference: float
-    low: float
-    high: float
-    p: float
-    holm: float
+    both: Interval
+    over_seeds: Interval | None
+    over_images: Interval
+    by_seeds: PairedTest
+    by_images: PairedTest
+    effect: float
+    standardised: float | None
+    declared: bool = True
+
+    @property
+    def low(self) -> float:
+        """The lower bound of the default interval, over seeds and images."""
+        return self.both.low
+
+    @property
+    def high(self) -> float:
+        """The upper bound of the default interval, over seeds and images."""
+        return self.both.high
 
 
-def compare(folder: StudyFolder, trials: Sequence[Trial], baseline: str) -> list[Comparison]:
+def compare(folder: StudyFolder, trials: Sequence[Trial], baseline: str, family: Sequence[str]) -> list[Comparison]:
     """Every space against the baseline, or where that is missing against the first, on every variant that both have.
 
     With several objectives it is every trial on a front that was trained again, against the baseline's first one.
+
+    Args:
+        trials: on fresh seeds; family: patterns of the comparisons whose p values are corrected together.
     """
-    right = right_predictions(folder, trials)
-    spaces = dict.fromkeys(trial.space for trial in trials)
+    return compared(right_predictions(folder, trials), baseline, family)
+
+
+def compared(right: Mapping[tuple[str, str], Right], baseline: str, family: Sequence[str]) -> list[Comparison]:
+    """The same from what each (space, variant) predicted correctly."""
+    spaces = list(dict.fromkeys(space for space, _ in right))
     if len(spaces) < 2:
         return []
     own = [space for space in spaces if baseline in (space, space.rpartition("-")[0])]
-    baseline = next(iter([*own, *spaces]))
-    variants = dict.fromkeys(variant for _, variant in right)
-    return [
-        comparison
-        for variant in variants
-        if (baseline, variant) in right
-        for comparison in against(
-            variant,
-            baseline,
-            right[baseline, variant],
-            {space: right[space, variant] for space in spaces if space != baseline and (space, variant) in right},
-        )
+    base = next(iter([*own, *spaces]))
+    found = [
+        against(variant, space, base, right[space, variant], right[base, variant], member(family, space, variant))
+        for variant in dict.fromkeys(variant for _, variant in right)
+        for space in spaces
+        if space != base and {(space, variant), (base, variant)} <= right.keys()
+        if right[space, variant].keys() & right[base, variant].keys()
     ]
+    return corrected(found)
 
 
-def right_predictions(folder: StudyFolder, trials: Sequence[Trial]) -> dict[tuple[str, str], Array]:
-    """By space and variant the share of seeds that answer each image rightly: [N] in [0, 1]."""
-    each: dict[tuple[str, str], list[Array]] = {}
+def right_predictions(folder: StudyFolder, trials: Sequence[Trial]) -> dict[tuple[str, str], dict[int, Array]]:
+    """By space and variant, which images each seed predicted correctly at its epoch chosen on validation data."""
+    found: dict[tuple[str, str], dict[int, Array]] = defaultdict(dict)
     for row in each_ones_best(trials):
-        found = read_right(folder.checkpoint(row, CONFIRM), f"{TEST}/{row.variant}")
-        each.setdefault((row.space, row.variant), []).append(found.double().numpy())
-    return {key: np.mean(seeds, axis=0) for key, seeds in each.items()}
-
-
-def against(variant: str, baseline: str, base: Array, others: Mapping[str, Array]) -> list[Comparison]:
-    """Each of the others against the baseline, image by image."""
-    tests = {space: paired(right, base) for space, right in others.items()}
-    corrected = holm([p for *_, p in tests.values()])
-    return [
-        Comparison(variant, space, baseline, *tests[space], adjusted)
-        for space, adjusted in zip(tests, corrected, strict=True)
-    ]
-
-
-def paired(one: Array, other: Array) -> tuple[float, float, float, float]:
-    """The mean difference of two paired samples, the bounds of its interval, and the chance of one so large."""
-    change = one - other
-    if not change.any():
-        return 0.0, 0.0, 0.0, 1.0
-    interval = stats.bootstrap(
-        (change,), np.mean, confidence_level=CONFIDENCE, n_resamples=RESAMPLES, method="percentile", rng=SEED
-    ).confidence_interval
-    test = stats.permutation_test(
-        (one, other), mean_difference, permutation_type="samples", n_resamples=RESAMPLES, vectorized=True, rng=SEED
-    )
-    return float(change.mean()), float(interval.low), float(interval.high), float(test.pvalue)
-
-
-def mean_difference(one: Array, other: Array, axis: int) -> Array:
-    """mean(one) - mean(other) along an axis."""
-    found: Array = np.mean(one - other, axis=axis)
+        right = read_right(folder.checkpoint(row, CONFIRM), f"{TEST}/{row.variant}")
+        found[row.space, row.variant][row.config["seed"]] = right.double().numpy()
     return found
+
+
+def against(variant: str, space: str, baseline: str, right: Right, base: Right, declared: bool = True) -> Comparison:
+    """One configuration against another on one variant, seed by seed and image by image; nothing is corrected."""
+    seeds = sorted(right.keys() & base.keys())
+    differences = np.stack([right[seed] - base[seed] for seed in seeds])
+    each = differences.mean(axis=1)
+    spread = float(each.std(ddof=1)) if len(seeds) > 1 else 0.0
+    images, p = over_images(differences)
+    return Comparison(
+        variant=variant,
+        space=space,
+        baseline=baseline,
+        seeds=len(seeds),
+        images=differences.shape[1],
+        difference=float(each.mean()),
+        both=over_both(differences),
+        over_seeds=student(each.tolist()),
+        over_images=images,
+        by_seeds=PairedTest(wilcoxon(each.tolist()) if len(seeds) >= FEWEST_SEEDS else None),
+        by_images=PairedTest(p),
+        effect=rank_biserial(each.tolist()),
+        standardised=float(each.mean()) / spread if spread else None,
+        declared=declared,
+    )
+
+
+def corrected(rows: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with Holm's correction over all declared ones together, each test by itself."""
+    by_seeds = adjusted([row.by_seeds for row in rows if row.declared])
+    by_images = adjusted([row.by_images for row in rows if row.declared])
+    return [replace(row, by_seeds=next(by_seeds), by_images=next(by_images)) if row.declared else row for row in rows]
+
+
+def adjusted(family: Sequence[PairedTest]) -> Iterator[PairedTest]:
+    """A family's tests with Holm's correction. One that cannot reach 0.05 is counted among them all the same."""
+    after = holm([1.0 if test.p is None else test.p for test in family])
+    for test, p in zip(family, after, strict=True):
+        yield test if test.p is None else PairedTest(test.p, p)
+
+
+def units(rows: Sequence[Comparison]) -> list[str]:
+    """What the marks of a table of comparisons mean, what they rest on, and what cannot be told."""
+    declared = [row for row in rows if row.declared]
+    seeds = min((row.seeds for row in declared), default=0)
+    of = f"Holm over the declared family of {counted(len(declared), 'comparison')}"
+    lines = []
+    if any(row.by_seeds.p is not None for row in declared):
+        lines.append(f"* p < {SIGNIFICANT} over seeds (exact paired Wilcoxon, {of})")
+    if declared and seeds < FEWEST_SEEDS:
+        lines.append(
+            f"{counted(seeds, 'fresh seed')}: no test over seeds can reach {SIGNIFICANT} (the smallest p of {seeds} is "
+            f"{smallest_p(seeds):.2g}); {FEWEST_SEEDS} can, and {seeds_needed(len(declared))} after {of}"
+        )
+    elif declared and smallest_p(seeds) * len(declared) >= SIGNIFICANT:
+        lines.append(
+            f"{seeds} fresh seeds: the smallest p after {of} is {min(1.0, smallest_p(seeds) * len(declared)):.2g}; "
+            f"{seeds_needed(len(declared))} seeds can reach {SIGNIFICANT}"
+        )
+    lines.append(
+        f"° p < {SIGNIFICANT} over images alone (paired permutation, {of}): the networks are fixed, so it says nothing "
+        "of other seeds"
+    )
+    if len(declared) < len(rows):
+        lines.append("in brackets: outside the declared family, without a test")
+    return lines

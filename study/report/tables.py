@@ -153,7 +153,7 @@ def make_report(folder: StudyFolder) -> Report:
         rows=winners(trials),
         seed_rows=seed_rows(confirmed, variants),
         quantity_rows=quantity_rows(confirmed, datasets.find(config.dataset).gaps, objectives),
-        comparisons=compare(folder, confirmed, config.baseline),
+        comparisons=compare(folder, confirmed, config.baseline, config.family),
         trials=trials,
         objectives=objectives,
         front=front(trials, objectives),

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from bgbias.evaluation.statistics import SIGNIFICANT
 from bgbias.metrics import is_share, label_of, on_test
 from study.display import counted, in_percent, measured, points, with_spread
 from study.record.selection import Candidate
 from study.report.choosing import RuleRow
 from study.report.layout import Grid
+from study.report.statistics import Comparison
 from study.report.tables import QuantityRow, Report, SeedRow
 
 MISSING = "-"
@@ -97,20 +97,27 @@ def seed_table(report: Report) -> Grid:
 
 
 def comparison_table(report: Report) -> Grid:
-    """Methods x variants: the difference to the baseline in points, with a star where it is significant."""
+    """Methods x variants: the difference to the baseline in points, with a mark where it is significant."""
     found = {(row.space, row.variant): row for row in report.comparisons}
-    baseline = report.comparisons[0].baseline
-
-    def cell(space: str, variant: str) -> str:
-        row = found.get((space, variant))
-        if row is None:
-            return MISSING
-        star = "*" if row.holm < SIGNIFICANT else ""
-        return f"{points(row.difference)}{star} ({points(row.low)}, {points(row.high)})"
-
-    title = f"difference to {baseline} in points (95 % interval); * p < {SIGNIFICANT} after Holm, paired over images"
+    first = report.comparisons[0]
+    over = "seeds and images" if first.seeds > 1 else "images"
+    title = f"difference to {first.baseline} in points (95 % interval over {over})"
     spaces = dict.fromkeys(row.space for row in report.comparisons)
-    return Grid(title, report.variants, {space: [cell(space, v) for v in report.variants] for space in spaces})
+    return Grid(
+        title,
+        report.variants,
+        {space: [difference_cell(found.get((space, v))) for v in report.variants] for space in spaces},
+    )
+
+
+def difference_cell(row: Comparison | None) -> str:
+    """A difference in points with its interval, a mark for what is significant over seeds or over images alone, and in
+    brackets outside the declared family."""
+    if row is None:
+        return MISSING
+    mark = "*" if row.by_seeds.significant else "°" if row.by_images.significant else ""
+    shown = f"{points(row.difference)}{mark} ({points(row.low)}, {points(row.high)})"
+    return shown if row.declared else f"[{shown}]"
 
 
 def rule_tables(rows: Sequence[RuleRow]) -> list[Grid]:

@@ -7,6 +7,8 @@ from study.record.epoch import EpochReport
 from study.record.folder import SEARCH, StudyEnd, StudyFolder
 from study.record.provenance import now
 from study.record.selection import Trial, winners
+from study.report.significance import Interval
+from study.report.statistics import Comparison, PairedTest
 
 
 def epoch(**accuracies):
@@ -28,6 +30,16 @@ def trial(name, history, space="erm", stage="search", number=1, **config):
         epochs=[EpochReport(number, metrics) for number, metrics in enumerate(history, start=1)],
         finished=True,
     )
+
+
+def comparison(variant, space, baseline, difference, both, by_seeds=None, by_images=1.0, **more):
+    """A comparison on three seeds with an interval and corrected p values."""
+    interval, seeds = Interval(*both), 6 if by_seeds is not None else 3
+    found = {"seeds": seeds, "images": 100, "effect": 0.0, "standardised": None} | more
+    return Comparison(
+        variant, space, baseline, difference=difference, both=interval, over_seeds=interval, over_images=interval,
+        by_seeds=PairedTest(by_seeds, by_seeds), by_images=PairedTest(by_images, by_images), **found,
+    )  # fmt: skip
 
 
 def recorded(root, **config):

@@ -7,12 +7,11 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from made import epoch, trial
+from made import comparison, epoch, trial
 from test_analysis import report
 
 from bgbias.table import Table
 from study.report import comparing, page, searching, text, training
-from study.report.statistics import Comparison
 
 
 class Loads(HTMLParser):
@@ -92,9 +91,9 @@ def compared():
         for i, space in enumerate(("erm", "mine", "other"))
     ]
     rows = [
-        Comparison("original", "mine", "erm", difference=-0.02, low=-0.05, high=0.01, p=0.2, holm=0.2),
-        Comparison("original", "other", "erm", difference=0.03, low=0.01, high=0.05, p=0.01, holm=0.02),
-        Comparison("shuffled", "mine", "erm", difference=0.10, low=0.06, high=0.14, p=0.001, holm=0.001),
+        comparison("original", "mine", "erm", -0.02, (-0.05, 0.01), by_seeds=0.2, by_images=0.2),
+        comparison("original", "other", "erm", 0.03, (0.01, 0.05), by_seeds=0.2, by_images=0.02),
+        comparison("shuffled", "mine", "erm", 0.10, (0.06, 0.14), by_seeds=0.03, by_images=0.001),
     ]
     return dataclasses.replace(report(trials), comparisons=rows)
 
@@ -110,9 +109,9 @@ def test_differences_are_drawn_in_points_with_their_intervals(compared):
     assert [title.text for title in figure.layout.annotations] == ["original", "shuffled"]
 
 
-def test_only_significant_marks_are_full(compared):
+def test_only_marks_that_are_significant_over_seeds_are_full(compared):
     original, shuffled = comparing.differences(compared).data
-    assert original.marker.symbol == ("circle-open", "circle")
+    assert original.marker.symbol == ("circle-open", "circle-dot")
     assert shuffled.marker.symbol == ("circle",)
 
 
@@ -263,6 +262,6 @@ def test_settings_are_compared_on_every_objective_too(several):
 
 
 def test_differences_of_members_of_a_front_have_colours_of_their_own(several):
-    row = Comparison("original", "erm-0002", "erm-0001", difference=0.1, low=0.0, high=0.2, p=0.2, holm=0.2)
+    row = comparison("original", "erm-0002", "erm-0001", 0.1, (0.0, 0.2))
     (points,) = comparing.differences(dataclasses.replace(several, comparisons=[row])).data
     assert (list(points.y), list(points.x)) == (["erm-0002"], [10.0])

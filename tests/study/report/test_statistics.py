@@ -1,35 +1,106 @@
+"""Comparisons with the baseline: pairs, families, and what is said of them."""
+
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from made import comparison
 
-from study.report.statistics import against, paired
-
-
-def test_the_paired_test_of_right_and_wrong_answers_is_the_sign_test_on_those_that_differ():
-    one = np.array([1.0] * 60 + [0.0] * 20 + [1.0] * 15 + [0.0] * 5)
-    other = np.array([1.0] * 60 + [0.0] * 20 + [0.0] * 15 + [1.0] * 5)
-    difference, low, high, p = paired(one, other)
-    assert difference == pytest.approx(0.10)
-    assert p == pytest.approx(binomtest(15, 20).pvalue, abs=0.01)
-    # the standard error of the mean of 15 ones, 5 minus ones and 80 zeros is sqrt((.2 - .01) / 100)
-    spread = 1.96 * np.sqrt(0.19 / 100)
-    assert (low, high) == pytest.approx((0.10 - spread, 0.10 + spread), abs=0.012)
+from bgbias.errors import SettingError
+from study.record.family import check_family, member
+from study.report.statistics import PairedTest, compared, corrected, units
+from study.report.text import difference_cell
 
 
-def test_alike_answers_do_not_differ():
-    same = np.array([1.0, 0.0, 1.0])
-    assert paired(same, same) == (0.0, 0.0, 0.0, 1.0)
+def right(rng, share, seeds, images=400):
+    return {seed: (rng.random(images) < share).astype(float) for seed in seeds}
 
 
-def test_each_is_compared_with_the_baseline_and_corrected_for_all():
+def predictions(seeds=range(1, 7)):
     rng = np.random.default_rng(0)
-    base = (rng.random(400) < 0.5).astype(float)
-    better = np.maximum(base, rng.random(400) < 0.2)
-    shuffled = rng.permutation(base)
-    found = {row.space: row for row in against("mixed_rand", "erm", base, {"better": better, "same": shuffled})}
-    assert found["better"].difference > 0.05
-    assert found["better"].low > 0
-    assert found["better"].holm < 0.01
-    assert found["better"].holm == pytest.approx(2 * found["better"].p)
-    assert found["same"].holm > 0.05
-    assert found["same"].baseline == "erm"
+    return {
+        ("erm", "shuffled"): right(rng, 0.4, seeds),
+        ("erm", "original"): right(rng, 0.9, seeds),
+        ("mine", "shuffled"): right(rng, 0.6, seeds),
+        ("mine", "original"): right(rng, 0.9, [*seeds, 99]),
+    }
+
+
+def test_methods_are_compared_on_the_seeds_and_the_variants_that_both_have():
+    found = {row.variant: row for row in compared(predictions(), "erm", ())}
+    assert set(found) == {"shuffled", "original"}
+    row, data = found["shuffled"], predictions()
+    means = [data["mine", "shuffled"][s].mean() - data["erm", "shuffled"][s].mean() for s in range(1, 7)]
+    assert (row.space, row.baseline, row.seeds, row.images) == ("mine", "erm", 6, 400)
+    assert row.difference == pytest.approx(np.mean(means))
+    assert row.standardised == pytest.approx(np.mean(means) / np.std(means, ddof=1))
+    assert row.effect == 1
+    assert found["original"].seeds == 6
+    assert row.by_seeds.p == pytest.approx(2**-5)
+    assert row.by_seeds.holm == pytest.approx(2 * 2**-5)
+
+
+def test_below_six_seeds_there_is_no_p_over_seeds_and_the_line_says_that_none_can_reach_5_percent():
+    rows = compared(predictions(range(1, 4)), "erm", ())
+    assert {row.by_seeds for row in rows} == {PairedTest(None, None)}
+    said = units(rows)
+    assert said[0].startswith("3 fresh seeds: no test over seeds can reach 0.05 (the smallest p of 3 is 0.25)")
+    assert "6 can, and 7 after Holm over the declared family of 2 comparisons" in said[0]
+    assert "over images alone" in said[1]
+    assert not any(line.startswith("*") for line in said)
+
+
+def test_six_seeds_of_a_large_family_are_said_to_be_too_few():
+    rows = corrected([comparison(f"v{n}", "mine", "erm", 0.1, (0, 0.2), by_seeds=0.03125) for n in range(4)])
+    assert [row.by_seeds.holm for row in rows] == [0.125] * 4
+    assert "the smallest p after Holm over the declared family of 4 comparisons is 0.12; 8 seeds" in units(rows)[1]
+
+
+def test_only_declared_comparisons_are_tested_together():
+    rows = {row.variant: row for row in compared(predictions(), "erm", ["*:shuffled"])}
+    assert rows["shuffled"].by_seeds == PairedTest(2**-5, 2**-5)
+    assert rows["original"].declared is False
+    assert rows["original"].by_seeds.holm is None
+    assert rows["original"].by_images.significant is False
+    assert units(list(rows.values()))[-1] == "in brackets: outside the declared family, without a test"
+
+
+def test_a_baseline_that_is_missing_is_the_first_and_one_method_is_compared_with_nothing():
+    data = predictions()
+    assert {row.baseline for row in compared(data, "elsewhere", ())} == {"erm"}
+    assert compared({key: data[key] for key in data if key[0] == "erm"}, "erm", ()) == []
+    apart = {
+        ("erm", "v"): right(np.random.default_rng(0), 0.5, [1]),
+        ("b", "v"): right(np.random.default_rng(0), 0.5, [2]),
+    }
+    assert compared(apart, "erm", ()) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        (comparison("v", "a", "b", 0.1, (0.05, 0.15), by_seeds=0.01), "+10.00* (+5.00, +15.00)"),
+        (comparison("v", "a", "b", 0.1, (0.05, 0.15), by_seeds=0.2, by_images=0.001), "+10.00° (+5.00, +15.00)"),
+        (comparison("v", "a", "b", 0.1, (-0.05, 0.15)), "+10.00 (-5.00, +15.00)"),
+        (comparison("v", "a", "b", 0.1, (-0.05, 0.15), declared=False), "[+10.00 (-5.00, +15.00)]"),
+        (None, "-"),
+    ],
+)
+def test_marks_tell_over_what_a_difference_is_significant(row, shown):
+    assert difference_cell(row) == shown
+
+
+def test_members_of_a_family():
+    assert member((), "erm", "original")
+    assert member(["*:shuffled"], "jtt", "shuffled")
+    assert not member(["*:shuffled"], "jtt", "original")
+    assert member(["group_dro:*", "jtt:removed"], "jtt", "removed")
+    assert not member(["group_dro:*", "jtt:removed"], "jtt", "original")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [("shuffled", r"give '\*:shuffled'"), ("jtt:original", "fit a space"), ("erm:shufled", "fit a variant")],
+)
+def test_a_family_that_fits_nothing_is_refused(pattern, why):
+    check_family(["*:shuffled", "erm:*"], ["erm"], ["shuffled"])
+    with pytest.raises(SettingError, match=why):
+        check_family([pattern], ["erm"], ["shuffled"])
