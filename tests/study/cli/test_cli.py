@@ -26,7 +26,7 @@ SPACE = SearchSpace(method=Erm, params={"training/learning_rate": FloatDistribut
         (["run", "erm", "--set", "training/batch_size=many"], "training/batch_size: input should be a valid integer"),
         (["run", "gradient_penalty", "--set", "weight=-1"], "method/weight: input should be greater than or equal"),
         (["run", "erm", "--set", "training/epochs=5"], "'training/epochs' is the same for all trials"),
-        (["run", "erm", "--set", "dataset/name=one-pixel-digits"], "'dataset/name' is the same for all trials"),
+        (["run", "erm", "--set", "dataset/name=one-pixel-digits"], "give one-pixel-digits as --dataset"),
         (["run", "erm", "--objective", "shuffled_rim"], "unknown variant of erm 'shuffled_rim'"),
         (["run", "erm", "--objective", "test/shuffled/accuracy"], "give 'val/shuffled/accuracy'"),
         (["run", "erm", "--objective", "val/shuffled/los"], "did you mean 'val/shuffled/loss'?"),
