@@ -1,14 +1,17 @@
 """How any method is optimised: the settings of a run's training."""
 
 import math
-from collections.abc import Iterable
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.optim import Optimizer
 
-from bgbias.components import Count, NonNegative, Positive, component
+from bgbias.components import Count, NonNegative, Positive, Share, component
+
+BODY = "classifier.body"
+"""The name of a learner's part that turns pictures into features."""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -25,6 +28,14 @@ class Training:
     schedule: `constant`; `cosine` down to 0 over all epochs, one step an epoch; or `steps`, times 0.1 after each
         quarter of the epochs. It multiplies every parameter group's own initial rate, and begins anew where a method
         restarts
+    body_rate: in [0, 1], the rate of the classifier's body as a share of `learning_rate`, which the head and what the
+        method learns beside it have. At 0 the body is frozen: it stays in evaluation mode, batch normalisation's
+        statistics too
+    feature_views: with a frozen body, how many augmented views of each training picture are made into features once and
+        drawn from at random; 1 is the picture without augmentation, 0 makes the features of every batch anew. Methods
+        that need pixels have pictures in any case
+    feature_swaps: >= 1, with a frozen body, on how many backgrounds of each place a training object is made into
+        features once, where a method puts it on others than its own: these stand for all backgrounds of their place
     weight_decay: >= 0; with `adamw` apart from the gradient, else added to it
     precision: `float32`, or `bfloat16` for the matrix products of training and evaluation
     channels_last: whether pictures and weights lie in memory pixel by pixel instead of plane by plane
@@ -39,6 +50,9 @@ class Training:
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: Positive = 1e-3
     schedule: Literal["constant", "cosine", "steps"] = "constant"
+    body_rate: Share = 1.0
+    feature_views: Annotated[int, Field(ge=0)] = 1
+    feature_swaps: Count = 4
     weight_decay: NonNegative = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = False
@@ -52,14 +66,37 @@ class Training:
             return float(0.1 ** (4 * epoch // epochs))
         return (1 + math.cos(math.pi * epoch / epochs)) / 2
 
-    def make_optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        """A fresh optimiser over those of the parameters that are not frozen."""
+    @property
+    def is_body_frozen(self) -> bool:
+        """Whether the classifier's body stays as it is."""
+        return self.body_rate == 0
+
+    @property
+    def uses_features(self) -> bool:
+        """Whether a frozen body's features are computed once."""
+        return self.is_body_frozen and self.feature_views > 0
+
+    def make_optimizer(self, learner: nn.Module) -> Optimizer:
+        """A fresh optimiser over those of a learner's parameters that are not frozen, the body at its own rate."""
         shared: dict[str, Any] = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
-        learning = [parameter for parameter in parameters if parameter.requires_grad]
+        groups = [{"params": parameters, "lr": rate} for parameters, rate in self._rates(learner) if parameters]
         if self.optimizer == "sgd":
-            return torch.optim.SGD(learning, momentum=0.9, **shared)
+            return torch.optim.SGD(groups, momentum=0.9, **shared)
         adam = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
-        return adam(learning, **shared)
+        return adam(groups, **shared)
+
+    def _rates(self, learner: nn.Module) -> list[tuple[list[nn.Parameter], float]]:
+        """The parameters that are not frozen, divided by their learning rates."""
+        learning = {name: parameter for name, parameter in learner.named_parameters() if parameter.requires_grad}
+        own = [name for name in learning if name.startswith(f"{BODY}.")] if self.body_rate < 1 else []
+        slow, rest = [learning[name] for name in own], [learning[name] for name in learning if name not in own]
+        return [(rest, self.learning_rate), (slow, self.learning_rate * self.body_rate)]
+
+    def set_modes(self, learner: nn.Module) -> None:
+        """Put a learner in training mode, a frozen body in evaluation mode."""
+        learner.train()
+        if self.is_body_frozen:
+            learner.get_submodule(BODY).eval()
 
     def arithmetic(self, device: torch.device) -> torch.autocast:
         """The precision to compute in, as a context."""
@@ -69,6 +106,8 @@ class Training:
         """The learner on the device, laid out and compiled as set."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         placed: M = learner.to(device).to(memory_format=layout)
+        if self.is_body_frozen:
+            placed.get_submodule(BODY).requires_grad_(False)
         if self.compile:
-            placed.get_submodule("classifier.body").compile()
+            placed.get_submodule(BODY).compile()
         return placed

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from bgbias.data.dataset import Dataset
 from bgbias.errors import DataError, SettingError
+from bgbias.methods.frozen import frozen_view
 from bgbias.methods.method import Learner, Method, Notes, Stage, build_learner
 from bgbias.metrics import IMAGES_PER_SECOND, train_loss
 from bgbias.models.model import Classifier, Model
@@ -70,6 +71,7 @@ class Trainer:
         self.dataset = method.prepare(dataset, stream(seed, "prepare")).to(device)
         if not len(self.dataset.train):
             raise DataError(f"{dataset.name} has no training pictures here: it can only be evaluated on")
+        check_masks(method, dataset)
         self._model, self._pretrained = model, pretrained
         self.learner = training.place(make_learner(method, model, dataset, seed, pretrained=True), device)
         self.schedule = Schedule(method, training.epochs)
@@ -115,7 +117,7 @@ class Trainer:
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["lr"] = group["initial_lr"] * factor
         totals: dict[str, Tensor] = {}
-        self.learner.train()
+        self.training.set_modes(self.learner)
         started = time.perf_counter()
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(derive(self.seed, "module", self.epoch))
@@ -182,17 +184,25 @@ class Trainer:
                 raise SettingError(f"a backbone trained by '{before.by}' must be given, but there is none")
             classifier.load_state_dict(self._pretrained(before))
         with self.training.arithmetic(self.device):
-            self.method.enter(number, self.learner, self.dataset, stream(self.seed, "enter", number))
+            self.method.enter(number, self.learner, self._seen, stream(self.seed, "enter", number))
         if stages[number].restart:
             fresh = make_classifier(self._model, self.dataset, self.seed, pretrained=True)
             classifier.load_state_dict(fresh.state_dict())
             self.optimizers = self._make_optimizers()
 
+    @property
+    def _seen(self) -> Dataset:
+        """The prepared dataset, as features where the body is frozen and the method needs no pixels."""
+        training = self.training
+        if not training.uses_features or self.method.needs_pixels:
+            return self.dataset
+        return frozen_view(self.learner.classifier, self.dataset, training.feature_views, training.feature_swaps)
+
     def _view_of(self, number: int) -> Dataset:
         number = self.schedule.view_of(number)
         if self._view is None or self._viewed != number:
             with self.training.arithmetic(self.device):
-                self._view = self.method.view(number, self.learner, self.dataset, stream(self.seed, "encode"))
+                self._view = self.method.view(number, self.learner, self._seen, stream(self.seed, "encode"))
             self._viewed = number
         return self._view
 
@@ -247,6 +257,18 @@ class Schedule:
         since = max([0, *(start for start in restarts if start <= epoch)])
         until = min([self.epochs, *(start for start in restarts if start > epoch)])
         return epoch - since, until - since
+
+
+def check_masks(method: Method, dataset: Dataset) -> None:
+    """
+    Raises:
+        SettingError: the method needs masks and the dataset has none.
+    """
+    if method.needs_masks and not dataset.has_masks:
+        raise SettingError(
+            f"{method.name()} needs the masks of the objects, but {dataset.name} has none: set dataset/masks to a "
+            "folder of masks, or choose a method that needs none, such as erm, group_dro or dfr"
+        )
 
 
 def mean_of(term: Tensor, weight: Tensor | None) -> Tensor:

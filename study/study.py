@@ -23,7 +23,7 @@ from bgbias.methods.method import Learner
 from bgbias.metrics import VALIDATION
 from bgbias.models.model import Classifier
 from bgbias.randomness import stream
-from bgbias.training import choose_device
+from bgbias.training import check_masks, choose_device
 from study import stopping
 from study.cluster.nodes import check_nodes
 from study.cluster.ray_session import ray_session
@@ -187,6 +187,7 @@ def plan(config: StudyConfig, recorded: Path | None = None) -> Plan:
     check_classes(config, sample)
     for run in runs.values():
         pretraining.check(run, sample.classes)
+        check_masks(run.method, sample)
     check_family(config.family, spaces, [*sample.validation, *(f"{name}{RIM}" for name in sample.validation)])
     objectives = choose_objectives(spaces, config)
     for name, space in spaces.items():

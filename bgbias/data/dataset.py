@@ -240,6 +240,8 @@ class Dataset:
         None where both are the same
     training_groups: [K, P + 1] int64, how many training examples each (class, place) cell has, no background last;
         counted in `train` where it is left out, and kept when a method changes `train`
+    has_masks: whether it is known which pixels are object
+    home: the folder where what was computed of the pictures may be kept; None where there is none
     """
 
     name: str
@@ -254,6 +256,8 @@ class Dataset:
     test_background_names: tuple[str, ...] = ()
     body_train: Variant | None = None
     training_groups: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.int64))
+    has_masks: bool = True
+    home: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.training_groups.numel():

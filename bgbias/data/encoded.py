@@ -9,12 +9,10 @@ import torch
 from torch import Generator, Tensor
 
 from bgbias.data.assignment import of_random_class
-from bgbias.data.dataset import Dataset, ReadForegrounds, Variant, batches
-from bgbias.errors import DataError
-from bgbias.types import Batch
+from bgbias.data.dataset import Dataset, ReadForegrounds, Released, Variant, batches
+from bgbias.data.features import Encoder
+from bgbias.types import OWN_BACKGROUND, Batch
 
-Encoder = Callable[[Tensor], Tensor]
-"""Images [B, C, H, W] to features [B, F]."""
 Compose = Callable[[Tensor, Tensor], Batch]
 """Indices and backgrounds, [B] int64 each, to a batch."""
 
@@ -69,40 +67,76 @@ class EncodedCopies(Variant):
         return self.features[index]
 
 
-def encoded(variant: Variant, encode: Encoder, compose: Compose | None = None) -> Encoded:
+def encoded(variant: Variant, encode: Encoder, compose: Compose | None = None, how: object = None) -> Encoded:
     """A variant with its features.
 
     compose: makes a batch of examples on given backgrounds; None is the variant's own way
-
-    Raises:
-        DataError: some are not finite.
-    """
-    found = [
-        encode((compose(index, variant.assignment[index]) if compose else variant.batch(index)).image)
-        for index in batches(variant)
-    ]
-    features = _checked(torch.cat(found))
-    return Encoded(variant.foregrounds, variant.backgrounds, variant.assignment, variant, features)
-
-
-def encoded_copies(
-    variant: Variant, copies: int, encode: Encoder, generator: Generator, compose: Compose | None = None
-) -> EncodedCopies:
-    """A variant with the features of its examples, and of `copies` (>= 1) of each on backgrounds of random classes.
-
-    compose: makes a batch of examples on given backgrounds; None is the variant's own way
+    how: what tells `compose` from other ways
 
     Raises:
         DataError: some features are not finite.
     """
-    n, device, make = len(variant), variant.assignment.device, compose or variant.batch
+
+    def features(index: Tensor) -> Tensor:
+        return encode((compose(index, variant.assignment[index]) if compose else variant.batch(index)).image)
+
+    found = encode.rows((parts(variant), how), list(batches(variant)), features)
+    return Encoded(
+        variant.foregrounds, variant.backgrounds, variant.assignment, variant, found.to(variant.assignment.device)
+    )
+
+
+def parts(variant: Variant) -> tuple[object, ...]:
+    """All that a variant's pictures are made from."""
+    front = variant.foregrounds
+    if isinstance(variant, Released):
+        return (variant.pictures,)
+    if (variant.assignment == OWN_BACKGROUND).all():
+        return (front.image,)
+    return front.image, front.mask, variant.backgrounds.image, variant.assignment
+
+
+def features_on(
+    variant: Variant, assignment: Tensor, encode: Encoder, compose: Compose | None = None, how: object = None
+) -> Tensor:
+    """The features of a variant's examples on several backgrounds each: [N, n, F].
+
+    Args:
+        assignment: [N, n] int64.
+        compose, how: as in `encoded`.
+
+    Raises:
+        DataError: some features are not finite.
+    """
+    make, front = compose or variant.batch, variant.foregrounds
+
+    def features(index: Tensor) -> Tensor:
+        return torch.stack([encode(make(index, behind).image) for behind in assignment[index].unbind(1)], dim=1)
+
+    made_from = (front.image, front.mask, variant.backgrounds.image, assignment, how)
+    return encode.rows(made_from, list(batches(variant)), features)
+
+
+def encoded_copies(
+    variant: Variant,
+    copies: int,
+    encode: Encoder,
+    generator: Generator,
+    compose: Compose | None = None,
+    how: object = None,
+) -> EncodedCopies:
+    """A variant with the features of its examples, and of `copies` (>= 1) of each on backgrounds of random classes.
+
+    compose, how: as in `encoded`
+
+    Raises:
+        DataError: some features are not finite.
+    """
+    n, device = len(variant), variant.assignment.device
     drawn = of_random_class(n * copies, variant.backgrounds.place.cpu(), generator).to(device).view(n, copies)
     assignment = torch.cat([variant.assignment[:, None], drawn], dim=1)
-    features = [
-        torch.stack([encode(make(index, behind).image) for behind in assignment[index].unbind(1)], dim=1)
-        for index in batches(variant)
-    ]
-    return EncodedCopies(variant.foregrounds, variant.backgrounds, assignment, _checked(torch.cat(features)))
+    features = features_on(variant, assignment, encode, compose, how).to(device)
+    return EncodedCopies(variant.foregrounds, variant.backgrounds, assignment, features)
 
 
 def encoded_dataset(dataset: Dataset, copies: int, encode: Encoder, generator: Generator) -> Dataset:
@@ -114,30 +148,41 @@ def encoded_dataset(dataset: Dataset, copies: int, encode: Encoder, generator: G
         DataError: some features are not finite.
     """
     seed = int(torch.randint(1 << 62, (), generator=generator))
-    draws = torch.Generator(dataset.train.assignment.device).manual_seed(seed)
-
-    def augmented(index: Tensor, background: Tensor) -> Batch:
-        return dataset.training_examples(index, draws).on(background)
-
+    augmented, how = augmented_by(dataset, seed)
+    train = dataset.train
     return replace(
-        dataset,
+        evaluated(dataset, encode),
         train=(
-            encoded_copies(dataset.train, copies, encode, generator, augmented)
+            encoded_copies(train, copies, encode, generator, augmented, how)
             if copies
-            else encoded(dataset.train, encode, augmented)
+            else encoded(train, encode, augmented, how)
         ),
-        validation={name: encoded(variant, encode) for name, variant in dataset.validation.items()},
-        test={name: encoded(variant, encode) for name, variant in dataset.test.items()},
-        body_train=None if dataset.body_train is None else encoded(dataset.body_train, encode),
         augmentation=None,
     )
 
 
-def _checked(features: Tensor) -> Tensor:
-    broken = int((~features.isfinite()).any(dim=-1).sum())
-    if broken:
-        raise DataError(
-            f"a backbone's features must be finite, but {broken} of {features[..., 0].numel()} are not: "
-            "give another backbone, or train it with a lower learning rate"
-        )
-    return features
+def augmented_by(dataset: Dataset, seed: int) -> tuple[Compose | None, object]:
+    """How a dataset composes and augments training examples, with draws from one seed, and what tells that way from
+    others."""
+    if dataset.augmentation is None:
+        return None, None
+    draws = Generator(dataset.train.assignment.device).manual_seed(seed)
+
+    def augmented(index: Tensor, background: Tensor) -> Batch:
+        return dataset.training_examples(index, draws).on(background)
+
+    return augmented, (dataset.augmentation, seed)
+
+
+def evaluated(dataset: Dataset, encode: Encoder) -> Dataset:
+    """A dataset with the features of all that is not trained on.
+
+    Raises:
+        DataError: some features are not finite.
+    """
+    return replace(
+        dataset,
+        validation={name: encoded(variant, encode) for name, variant in dataset.validation.items()},
+        test={name: encoded(variant, encode) for name, variant in dataset.test.items()},
+        body_train=None if dataset.body_train is None else encoded(dataset.body_train, encode),
+    )

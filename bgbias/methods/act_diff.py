@@ -1,5 +1,7 @@
 """ActDiff: features must not change when the pixels of the background are shuffled."""
 
+from typing import ClassVar
+
 import torch
 from torch import Generator, Tensor
 
@@ -26,6 +28,9 @@ class ActDiff(Method):
     Source: J. Viviano et al., "Saliency is a Possible Red Herring When Diagnosing Poor Generalization", 2021
     (arXiv 1910.00199).
     """
+
+    needs_pixels: ClassVar[bool] = True
+    needs_masks: ClassVar[bool] = True
 
     difference_weight: NonNegative = 0.1
 

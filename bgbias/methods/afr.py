@@ -10,7 +10,8 @@ from torch import Generator, Tensor, nn
 
 from bgbias.components import NonNegative, component
 from bgbias.data.dataset import Dataset
-from bgbias.methods.last_layer import LastLayer, features_of, with_features
+from bgbias.methods.frozen import with_features
+from bgbias.methods.last_layer import LastLayer, features_of
 from bgbias.methods.method import Learner, Output
 from bgbias.models.model import Classifier
 from bgbias.types import Batch, Task

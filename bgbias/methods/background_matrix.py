@@ -1,7 +1,7 @@
 """A matrix of classes and background classes: how often each class is shown on each background."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -67,6 +67,8 @@ class BackgroundMatrix(Method):
     Robust Neural Networks for Group Shifts", 2020 (arXiv 1911.08731), for `adversarial`; the aim of `balancing` is
     that of FG-CCDB (arXiv 2505.06831), there reached by weights of real pictures, here by composed ones.
     """
+
+    needs_masks: ClassVar[bool] = True
 
     rule: Literal["adversarial", "balancing"] = "adversarial"
     replaced: Share = 0.5

@@ -1,5 +1,7 @@
 """Noise on the background (CoRM): the cheap control that every gradient penalty must beat."""
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -23,6 +25,9 @@ class BackgroundNoise(Method):
     Sources: S. Singla et al., "Core Risk Minimization using Salient ImageNet", 2022 (arXiv 2203.15566); form as in
     J. Heo et al., "Use Perturbations when Learning from Explanations", 2023 (arXiv 2303.06419).
     """
+
+    needs_pixels: ClassVar[bool] = True
+    needs_masks: ClassVar[bool] = True
 
     noise: Positive = 0.3
     noise_weight: NonNegative = 1.0

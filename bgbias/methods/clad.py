@@ -1,5 +1,7 @@
 """CLAD: contrastive learning with the background as the negative."""
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
@@ -67,6 +69,8 @@ class Clad(Method):
     Source: K. Wang et al., "Clad: A Contrastive Learning based Approach for Background Debiasing", 2022
     (arXiv 2210.02748).
     """
+
+    needs_masks: ClassVar[bool] = True
 
     contrast_weight: NonNegative = 1.0
     temperature: Positive = 0.2

@@ -145,7 +145,8 @@ def combined(kinds: tuple[type[Method], ...]) -> type[Combined]:
         for field in dataclasses.fields(kind):  # type: ignore[arg-type]
             body["__annotations__"][field.name] = hints[field.name]
             body[field.name] = field.default
-    body["differentiates_input"] = any(kind.differentiates_input for kind in kinds)
+    for trait in ("differentiates_input", "needs_pixels", "needs_masks"):
+        body[trait] = any(getattr(kind, trait) for kind in kinds)
     return component(type("Combined", (Combined,), body))
 
 

@@ -1,7 +1,7 @@
 """Counterfactual agreement: predictions for one object on two backgrounds must agree."""
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -29,6 +29,8 @@ class Counterfactual(Method):
     Generation", 2021 (arXiv 2106.01127), for counterfactual backgrounds; D. Hendrycks et al., "AugMix", 2020
     (arXiv 1912.02781), equation 1, for the Jensen-Shannon distance of predictions.
     """
+
+    needs_masks: ClassVar[bool] = True
 
     agreement: NonNegative = 1.0
     distance: Literal["jensen_shannon", "squared_logits"] = "jensen_shannon"

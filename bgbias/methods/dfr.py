@@ -12,7 +12,8 @@ from bgbias.components import Count, component
 from bgbias.data.dataset import Dataset, Variant
 from bgbias.errors import DataError, SettingError
 from bgbias.methods.balanced import balanced_draw
-from bgbias.methods.last_layer import LastLayer, features_of, with_features
+from bgbias.methods.frozen import with_features
+from bgbias.methods.last_layer import LastLayer, features_of
 from bgbias.methods.method import Learner, Notes, Stage
 from bgbias.models.model import Classifier
 from bgbias.optimization import Training

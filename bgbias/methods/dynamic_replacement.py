@@ -1,5 +1,7 @@
 """Dynamic background replacement: each time an example is seen, its background is redrawn with chance p."""
 
+from typing import ClassVar
+
 import torch
 from torch import Generator, Tensor
 
@@ -16,6 +18,8 @@ class DynamicReplacement(Method):
 
     Source: "Mitigating image background bias in DNN" (2022), dynamic mixed_rand.
     """
+
+    needs_masks: ClassVar[bool] = True
 
     p: Share = 0.5
 

@@ -55,6 +55,9 @@ class GradientPenalty(Method):
     (arXiv 1906.10670), for gradients along a path from a baseline.
     """
 
+    needs_pixels: ClassVar[bool] = True
+    needs_masks: ClassVar[bool] = True
+
     form: Literal["plain", "reproduced", "log_probability", "aggregated", "rrr", "gradmask"] = "aggregated"
     weight: NonNegative = 0.01
     dilation: Pixels = 0

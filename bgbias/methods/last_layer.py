@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Annotated, Literal
 
 import torch
@@ -12,10 +11,10 @@ from torch import Generator, Tensor, nn
 
 from bgbias.components import Count, component
 from bgbias.data.dataset import Dataset, Variant, held_out
-from bgbias.data.encoded import Encoded, encoded_dataset
+from bgbias.data.encoded import Encoded
+from bgbias.methods.frozen import with_features
 from bgbias.methods.method import Learner, Method, Stage
 from bgbias.models.model import Classifier
-from bgbias.randomness import stream
 from bgbias.types import Batch, Task
 
 
@@ -90,25 +89,6 @@ def for_head_of_validation(dataset: Dataset, share: float) -> Dataset:
 def picked(variant: Variant, chosen: Tensor) -> Variant:
     """The examples that are chosen ([N] bool)."""
     return variant.at(chosen.nonzero()[:, 0])
-
-
-def with_features(classifier: Classifier, dataset: Dataset) -> Dataset:
-    """A dataset whose pictures, without augmentation, are replaced by the features of a classifier's body.
-
-    Raises:
-        DataError: some features are not finite.
-    """
-    versions = tuple(tensor._version for tensor in classifier.body.state_dict().values())
-    return _with_features(classifier, dataset, versions)
-
-
-@lru_cache(maxsize=1)
-@torch.no_grad()
-def _with_features(classifier: Classifier, dataset: Dataset, versions: tuple[int, ...]) -> Dataset:  # noqa: ARG001
-    """The last result of this process is kept, as long as the body's weights do not change (`versions`)."""
-    classifier.eval()
-    plain = replace(dataset, augmentation=None)
-    return encoded_dataset(plain, 0, lambda image: classifier.features(image).float(), stream(0, "unaugmented"))
 
 
 def features_of(variant: Variant) -> Tensor:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -86,6 +86,8 @@ class LearnedReplacement(Method):
     et al., "ForAug", 2025 (arXiv 2503.09399), for the schedules. `bilevel` is our own: the exact derivative of one step
     of gradient descent.
     """
+
+    needs_masks: ClassVar[bool] = True
 
     rule: Literal["heuristic", "cuda", "bilevel", "rising", "falling", "cosine"] = "bilevel"
     highest: Share = 1.0

@@ -116,9 +116,14 @@ class Method(Component):
     """A way to train. Its fields are its hyper-parameters; what it learns lives in the learner.
 
     differentiates_input: whether `penalties` takes gradients with respect to `batch.image`
+    needs_pixels: whether it reads or changes pixels or masks itself, beside composing and classifying examples. Other
+        methods have features in the place of pictures where the body is frozen
+    needs_masks: whether it has no meaning for pictures without masks
     """
 
     differentiates_input: ClassVar[bool] = False
+    needs_pixels: ClassVar[bool] = False
+    needs_masks: ClassVar[bool] = False
 
     def prepare(self, dataset: Dataset, rng: Generator) -> Dataset:
         """Once, before training: the dataset to train and evaluate on."""
@@ -168,7 +173,7 @@ class Method(Component):
 
     def optimizers(self, learner: Learner, training: Training) -> Sequence[Optimizer]:
         """At the start and at each restart: what updates the learner."""
-        return [training.make_optimizer(learner.parameters())]
+        return [training.make_optimizer(learner)]
 
     def predict(self, learner: Learner, image: Tensor) -> Tensor | SampledLogits:
         """Logits [B, K] of images [B, C, H, W], or of their features [B, F], for evaluation."""

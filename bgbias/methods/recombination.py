@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +37,8 @@ class Recombination(DynamicReplacement):
     Sources: AutoBackSwap, 2026 (arXiv 2606.32018), which also in-paints and learns its masks; T. Nauen et al.,
     "ForAug", 2025 (arXiv 2503.09399).
     """
+
+    needs_pixels: ClassVar[bool] = True
 
     p: Share = 0.8
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.5

@@ -1,6 +1,7 @@
 """Static background replacement: one random assignment of backgrounds, fixed before training."""
 
 from dataclasses import replace
+from typing import ClassVar
 
 from torch import Generator
 
@@ -16,6 +17,8 @@ class StaticReplacement(Method):
 
     Source: K. Xiao et al., "Noise or Signal", 2020 (arXiv 2006.09994), section 4.
     """
+
+    needs_masks: ClassVar[bool] = True
 
     def prepare(self, dataset: Dataset, rng: Generator) -> Dataset:
         train = dataset.train

@@ -1,6 +1,6 @@
 """Worst of k backgrounds: some examples stand on the one of k random backgrounds that the classifier is worst on."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,8 @@ class WorstOfK(Method):
     Source: C. Gong et al., "MaxUp: Lightweight Adversarial Training with Data Augmentation Improves Neural Network
     Training", 2021 (arXiv 2002.09024), equation 2.
     """
+
+    needs_masks: ClassVar[bool] = True
 
     k: Count = 4
     mix: Share = 0.5

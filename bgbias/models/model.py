@@ -52,3 +52,11 @@ class Model(Component):
         Raises:
             DataError: they cannot be had or do not fit.
         """
+
+    def checksum(self) -> str | None:
+        """The SHA-256 of the weights that `initialise` puts in, in hexadecimal; None where there are none.
+
+        Raises:
+            DataError: they cannot be had.
+        """
+        return None

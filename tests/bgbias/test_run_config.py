@@ -33,11 +33,13 @@ def test_what_is_left_out_takes_its_default():
 
 def test_the_flat_form_is_complete():
     assert set(RunConfig.from_flat(LEAST).to_flat()) == {
-        *("dataset/name", "dataset/bias_strength", "dataset/palette", "dataset/split_seed"),
-        *("method/name", "method/form", "method/weight", "method/dilation", "method/smoothing", "method/dimming"),
+        *("dataset/name", "dataset/bias_strength", "dataset/palette", "dataset/last_class", "dataset/split_seed"),
+        *("method/name", "method/form", "method/weight", "method/dilation", "method/smoothing", "method/lit_only"),
+        *("method/dimming", "training/shuffle"),
         *("model/name", "seed", "data"),
         *("training/epochs", "training/batch_size", "training/optimizer"),
         *("training/learning_rate", "training/schedule", "training/weight_decay"),
+        *("training/body_rate", "training/feature_views", "training/feature_swaps"),
         *("training/precision", "training/channels_last", "training/compile"),
         *("evaluation/every", "evaluation/test", "evaluation/also"),
     }
@@ -66,11 +68,12 @@ def test_a_key_of_no_section_is_answered_with_the_sections(key):
 @pytest.mark.parametrize(
     ("key", "valid"),
     [
-        ("method/wieght", "form, weight, dilation, smoothing, dimming"),
-        ("dataset/color", "bias_strength, palette, split_seed"),
+        ("method/wieght", "form, weight, dilation, smoothing, lit_only, dimming"),
+        ("dataset/color", "bias_strength, palette, last_class, split_seed"),
         (
             "training/lr",
-            "epochs, batch_size, optimizer, learning_rate, schedule, weight_decay, precision, channels_last, compile",
+            "epochs, batch_size, shuffle, optimizer, learning_rate, schedule, body_rate, feature_views, feature_swaps, "
+            "weight_decay, precision, channels_last, compile",
         ),
     ],
 )

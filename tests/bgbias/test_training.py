@@ -9,6 +9,7 @@ from torch import nn
 
 from bgbias.data.dataset import Dataset, Variant
 from bgbias.errors import SettingError
+from bgbias.methods.dynamic_replacement import DynamicReplacement
 from bgbias.methods.erm import Erm
 from bgbias.methods.method import Stage
 from bgbias.models.model import Classifier, Model
@@ -26,6 +27,15 @@ class Softmax(Model):
 class Noisy(Model):
     def build(self, task):
         return Classifier(nn.Identity(), nn.Sequential(Softmax().build(task).head, nn.Dropout(0.5)))
+
+
+class Normalising(Model):
+    """A body with batch normalisation and two features."""
+
+    def build(self, task):
+        return Classifier(
+            nn.Sequential(nn.Flatten(), nn.Linear(4, 2), nn.BatchNorm1d(2)), nn.Linear(2, len(task.classes))
+        )
 
 
 def five_examples():
@@ -108,7 +118,7 @@ def test_the_schedule_multiplies_each_groups_own_initial_rate():
         def optimizers(self, learner, training):
             head = learner.classifier.head
             groups = [{"params": [head.weight], "lr": 0.4}, {"params": [head.bias]}]
-            return [torch.optim.SGD(groups, lr=0.2), training.make_optimizer(nn.Linear(1, 1).parameters())]
+            return [torch.optim.SGD(groups, lr=0.2), training.make_optimizer(nn.Linear(1, 1))]
 
     settings = Training(epochs=4, schedule="cosine", learning_rate=0.1)
     run = Trainer(TwoRates(), Softmax(), five_examples(), settings, seed=0, device=CPU)
@@ -116,6 +126,49 @@ def test_the_schedule_multiplies_each_groups_own_initial_rate():
         run.train_epoch()
         rates = [group["lr"] for optimizer in run.optimizers for group in optimizer.param_groups]
         assert rates == pytest.approx([0.4 * factor, 0.2 * factor, 0.1 * factor])
+
+
+def body_of(run):
+    return {name: value.clone() for name, value in run.learner.classifier.body.state_dict().items()}
+
+
+def test_the_body_has_its_share_of_the_rate_under_every_schedule():
+    run = trainer(Normalising, body_rate=0.25, schedule="cosine", learning_rate=0.1, epochs=3)
+    for factor in (1.0, 0.75, 0.25):
+        run.train_epoch()
+        [optimizer] = run.optimizers
+        head, body = optimizer.param_groups
+        assert [parameter.shape[0] for parameter in head["params"]] == [3, 3]
+        assert [parameter.shape[0] for parameter in body["params"]] == [2, 2, 2, 2]
+        assert (head["lr"], body["lr"]) == pytest.approx((0.1 * factor, 0.025 * factor))
+
+
+@pytest.mark.parametrize("views", [0, 1])
+def test_a_frozen_body_keeps_its_weights_and_its_statistics(views):
+    run = trainer(Normalising, body_rate=0.0, feature_views=views)
+    moving = trainer(Normalising, body_rate=1e-9)
+    before, head = body_of(run), run.learner.classifier.head.weight.clone()
+    for trained in (run, moving):
+        trained.train_epoch()
+    torch.testing.assert_close(body_of(run), before, rtol=0, atol=0)
+    assert not torch.equal(run.learner.classifier.head.weight, head)
+    assert not torch.equal(body_of(moving)["2.running_mean"], before["2.running_mean"])
+
+
+def test_features_of_a_frozen_body_teach_as_its_pictures_do():
+    features, pictures = (trainer(Normalising, body_rate=0.0, feature_views=views) for views in (1, 0))
+    for _ in range(3):
+        assert features.train_epoch()["train/loss/cross_entropy"] == pytest.approx(
+            pictures.train_epoch()["train/loss/cross_entropy"], abs=1e-6
+        )
+    torch.testing.assert_close(features.learner.state_dict(), pictures.learner.state_dict())
+    assert features.view.train.features.shape == (5, 2)
+
+
+def test_a_method_without_meaning_for_pictures_without_masks_is_refused():
+    dataset = dataclasses.replace(five_examples(), has_masks=False)
+    with pytest.raises(SettingError, match=r"dynamic_replacement needs the masks .* dataset/masks"):
+        Trainer(DynamicReplacement(), Softmax(), dataset, Training(), 0, CPU)
 
 
 def test_the_reported_loss_weighs_every_example_alike():

@@ -87,7 +87,8 @@ def few(digits):
 def trainer(name, fields, dataset, seed=0, **training):
     method = KINDS[name](**fields)
     settings = Training(**{"epochs": 3, "batch_size": 64, "schedule": "cosine", **training})
-    config = RunConfig.from_flat({"dataset/name": dataset.name, "method/name": "erm", "seed": seed})
+    fixed = {f"training/{field}": value for field, value in training.items()}
+    config = RunConfig.from_flat({"dataset/name": dataset.name, "method/name": "erm", "seed": seed, **fixed})
 
     def weights(stage):
         short = dataclasses.replace(stage, epochs=min(2, stage.epochs))
@@ -124,6 +125,21 @@ def test_it_learns(name, fields, digits):
     assert run.done
     found = predict(run.method, run.learner, run.view.validation["original"])
     assert accuracy(found) > 0.7
+
+
+@every_method
+def test_on_a_frozen_body_the_rest_learns_from_features_alone(method, few):
+    run = trainer(method.name(), {}, few, learning_rate=1e-2, epochs=2, body_rate=0.0, feature_swaps=1)
+    body, head = ({n: v.clone() for n, v in part.state_dict().items()} for part in run.learner.classifier.children())
+    for _ in range(run.epochs):
+        metrics, _ = epoch(run)
+        assert all(torch.tensor(value).isfinite() for value in metrics.values())
+        assert not run.learner.classifier.body.training
+    torch.testing.assert_close(run.learner.classifier.body.state_dict(), body, rtol=0, atol=0)
+    learned = not torch.equal(run.learner.classifier.head.state_dict()["weight"], head["weight"])
+    assert learned or any(parameter.grad is not None for parameter in run.learner.own.parameters())
+    shown = run.batch(torch.arange(5), stream(0, "draws")).image
+    assert shown.ndim == 4 if method.needs_pixels and method.name() != "flow_embedding" else shown.ndim < 4
 
 
 @every_case

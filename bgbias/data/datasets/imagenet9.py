@@ -21,6 +21,7 @@ from bgbias.data.bias_strength import BiasStrength, of_classes
 from bgbias.data.dataset import Dataset, DatasetSpec, Variant
 from bgbias.data.photographs import layout
 from bgbias.data.photographs.augmentation import Augmentation
+from bgbias.data.photographs.bank import bank_home
 from bgbias.data.photographs.mixing import composed, original, released
 from bgbias.data.photographs.reader import PhotoSplit, Reader
 from bgbias.errors import DataError
@@ -88,6 +89,7 @@ class Imagenet9(DatasetSpec):
             augmentation=Augmentation(self.min_scale, MAX_RATIO, FLIP, self.jitter),
             source_names=reader.source_names,
             test_background_names=photos.names,
+            home=bank_home(reader.root),
         )
 
     def _train_and_validation(self, reader: Reader) -> tuple[Variant, dict[str, Variant]]:

@@ -10,8 +10,7 @@ background, so here moves start from every background that an object was seen on
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +23,7 @@ from bgbias.data.encoded import encoded_dataset
 from bgbias.methods.flow.families import build_flow, flow_families
 from bgbias.methods.flow.module import FlowModule
 from bgbias.methods.flow.votes import Tally, Vote
+from bgbias.methods.frozen import encoder_of
 from bgbias.methods.method import CROSS_ENTROPY, Learner, Method, Notes, SampledLogits, Stage
 from bgbias.models.model import Classifier
 from bgbias.randomness import stream
@@ -67,6 +67,9 @@ class FlowEmbedding(Method):
 
     Source: "Mitigating image background bias in DNN" (2022), flow-based background embedding manipulation.
     """
+
+    needs_pixels: ClassVar[bool] = True
+    needs_masks: ClassVar[bool] = True
 
     backbone: str | None = "dynamic_replacement"
     backbone_epochs: Count = 10
@@ -117,8 +120,7 @@ class FlowEmbedding(Method):
 
     @torch.no_grad()
     def view(self, stage: int, learner: Learner, dataset: Dataset, rng: Generator) -> Dataset:
-        learner.classifier.eval()
-        return encoded_dataset(dataset, self.swaps, partial(features_of, learner), rng)
+        return encoded_dataset(dataset, self.swaps, encoder_of(learner.classifier, dataset), rng)
 
     def loss(self, learner: Learner, batch: Batch, rng: Generator) -> dict[str, Tensor]:
         own = flow_of(learner)

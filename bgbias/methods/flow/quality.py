@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bgbias.data.dataset import ORIGINAL, Dataset, Variant, batches
 from bgbias.data.encoded import EncodedCopies, encoded_copies
+from bgbias.data.features import Encoder
 from bgbias.methods.flow.method import FlowEmbedding, features_of, flow_of
 from bgbias.methods.flow.module import FlowModule
 from bgbias.methods.flow.two_sample import (
@@ -134,7 +135,7 @@ def measure(learner: Learner, dataset: Dataset, swaps: int, count: int, seed: in
 def moves(learner: Learner, variant: Variant, swaps: int, generator: torch.Generator) -> Moves:
     """The moves of a variant's examples from each of `swaps` random backgrounds to another: a test image may stand on
     any."""
-    copies: EncodedCopies = encoded_copies(variant, 1 + swaps, partial(features_of, learner), generator)
+    copies: EncodedCopies = encoded_copies(variant, 1 + swaps, Encoder(partial(features_of, learner)), generator)
     batch = copies.batch(torch.arange(len(variant), device=variant.assignment.device))
     embedding = flow_of(learner).embed(batch.image.flatten(0, 1)).unflatten(0, (len(variant), -1))
     return Moves(

@@ -2,14 +2,13 @@ import pytest
 import torch
 
 from bgbias.data.encoded import encoded, encoded_copies, encoded_dataset
+from bgbias.data.features import Encoder
 from bgbias.errors import DataError
 from bgbias.randomness import stream
 from bgbias.types import NO_BACKGROUND, OWN_BACKGROUND, Backgrounds
 
-
-def mean_color(image):
-    """A stand-in for a backbone: the mean of every channel, [B, C]."""
-    return image.mean(dim=(2, 3))
+mean_color = Encoder(lambda image: image.mean(dim=(2, 3)))
+"""A stand-in for a backbone: the mean of every channel, [B, C]."""
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +79,7 @@ def test_features_that_are_not_finite_are_refused_with_their_number(digits):
         return mean_color(image) / (image.sum(dim=(1, 2, 3)) > 300)[:, None]
 
     with pytest.raises(DataError, match=r"a backbone's features must be finite, but \d+ of 300 are not: give another"):
-        encoded(digits.test["removed"], broken)
+        encoded(digits.test["removed"], Encoder(broken))
 
 
 def test_places_of_assignments():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bgbias.methods.afr import Afr, Before
-from bgbias.methods.last_layer import with_features
+from bgbias.methods.frozen import with_features
 from bgbias.methods.method import Output
 from bgbias.models.compact_cnn import CompactCnn
 from bgbias.randomness import stream

@@ -18,7 +18,7 @@ from bgbias.methods.dfr import (
     mean_fit,
     statistics,
 )
-from bgbias.methods.last_layer import with_features
+from bgbias.methods.frozen import with_features
 from bgbias.models.compact_cnn import CompactCnn
 from bgbias.optimization import Training
 from bgbias.randomness import stream

@@ -7,6 +7,7 @@ from made_learners import learner_of, task_of
 from torch import nn
 
 from bgbias.data.encoded import encoded_dataset
+from bgbias.data.features import Encoder
 from bgbias.errors import SettingError
 from bgbias.evaluation.accuracy import predict
 from bgbias.methods.flow import method as flow_embedding
@@ -125,7 +126,9 @@ def test_features_are_answered_as_their_images(digits):
     method = FlowEmbedding(max_samples=8)
     learner = built(method)
     learner.own.samples.fill_(8)
-    dataset = encoded_dataset(digits, 1, lambda image: features_of(learner, image).detach(), stream(0, "encode"))
+    dataset = encoded_dataset(
+        digits, 1, Encoder(lambda image: features_of(learner, image).detach()), stream(0, "encode")
+    )
     seen, pictures = (predict(method, learner, part.test["shuffled"]) for part in (dataset, digits))
     assert torch.equal(seen.prediction, pictures.prediction)
     assert seen.loss == pictures.loss

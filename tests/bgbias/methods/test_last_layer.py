@@ -6,7 +6,8 @@ from bgbias.data.dataset import held_out
 from bgbias.errors import SettingError
 from bgbias.methods import methods
 from bgbias.methods.cb_last_layer import CbLastLayer
-from bgbias.methods.last_layer import LastLayer, with_features
+from bgbias.methods.frozen import with_features
+from bgbias.methods.last_layer import LastLayer
 from bgbias.methods.method import Stage
 from bgbias.models.compact_cnn import CompactCnn
 from bgbias.optimization import Training

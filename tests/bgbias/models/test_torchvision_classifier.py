@@ -5,7 +5,8 @@ from torchvision.models import get_model
 
 from bgbias.components import make
 from bgbias.errors import DataError, SettingError
-from bgbias.models.torchvision_classifier import ImageNet9Scores, Normalise, TorchvisionClassifier, whole
+from bgbias.models.backbone import ImageNet9Scores, Normalise, whole
+from bgbias.models.torchvision_classifier import TorchvisionClassifier
 from bgbias.types import Task
 
 SHAPE = (3, 32, 32)
