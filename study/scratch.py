@@ -15,13 +15,14 @@ _own: set[Path] = set()
 
 
 class Scratch:
-    """A folder that belongs to this process, which holds a lock on it: the lock ends with the process.
+    """A temporary folder with a lock that this process holds until it ends.
 
-    It gets its final name once it is locked, so that `sweep` never meets one without a lock that is in use.
+    It gets its final name once it is locked, so that `sweep` never finds a folder in use without a lock.
     """
 
     def __init__(self, place: Path | None = None) -> None:
-        """
+        """Make the folder and lock it.
+
         Args:
             place: the folder to make it in; None takes the system's for temporary files.
         """
@@ -49,13 +50,13 @@ def scratch(place: Path | None = None) -> Iterator[Path]:
 
 
 def remove_own() -> None:
-    """Remove every scratch folder of this process, which is about to end at once."""
+    """Remove every scratch folder of this process, just before it ends."""
     for folder in list(_own):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(*places: Path) -> None:
-    """Remove the scratch folders whose processes are gone, in the system's folder for temporary files and in others."""
+    """Remove the scratch folders of ended processes, in the system's temporary folder and in `places`."""
     for place in {Path(tempfile.gettempdir()), *places}:
         for folder in place.glob(f"{PREFIX}*"):
             with contextlib.suppress(OSError):
@@ -63,7 +64,8 @@ def sweep(*places: Path) -> None:
 
 
 def _remove_unlocked(folder: Path) -> None:
-    """
+    """Remove a scratch folder that no process has locked.
+
     Raises:
         OSError: it is locked, gone, or another user's.
     """

@@ -53,7 +53,7 @@ class SearchSpace:
                 self.check({**self.fixed, name: value})
 
     def check(self, settings: Mapping[str, Any]) -> RunConfig:
-        """The settings as a configuration of this space's method.
+        """Make a configuration of this space's method from flat settings.
 
         Raises:
             SettingError: a name is no setting, or a value breaks its rule.
@@ -61,14 +61,16 @@ class SearchSpace:
         return RunConfig.from_flat({"dataset/name": self.dataset, METHOD_NAME: self.method.name(), **settings})
 
     def examples(self) -> list[dict[str, Any]]:
-        """Settings of all that is searched which together hold every choice and both ends of every range: everything at
-        its first or lowest value, then at its second, until everything is at its last or highest."""
+        """List settings that together hold every choice and both ends of every range.
+
+        The first has every setting at its first or lowest value, the next at its second, and so on.
+        """
         values = {name: _extremes(distribution) for name, distribution in self.params.items()}
         count = max((len(found) for found in values.values()), default=1)
         return [{name: found[min(at, len(found) - 1)] for name, found in values.items()} for at in range(count)]
 
     def pinned(self, settings: Mapping[str, Any], dataset: str | None = None) -> "SearchSpace":
-        """The same space on a dataset, with settings fixed instead of searched; those of other methods are left out."""
+        """Fix settings instead of searching them, on a dataset; settings of other methods are ignored."""
         own = {f"method/{name}" for name in field_names(self.method)}
         mine = {name: value for name, value in settings.items() if not name.startswith("method/") or name in own}
         return replace(
@@ -80,26 +82,27 @@ class SearchSpace:
 
 
 def space_names() -> list[str]:
-    """The spaces under `search_spaces`, sorted."""
+    """List the spaces under `search_spaces`, sorted."""
     return sorted(info.name for info in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__))
 
 
 def compared() -> tuple[str, ...]:
-    """The spaces of a study that names none; the first is the baseline of the comparison."""
+    """The default spaces of a study; the first is the baseline of the comparison."""
     names: tuple[str, ...] = importlib.import_module(PACKAGE).COMPARED
     return names
 
 
 def load_space(name: str, recorded: Path | None = None) -> SearchSpace:
-    """A space by its name under `search_spaces`, by several names with `+` between, or by the path of a Python file
-    that defines `SPACE`.
+    """Load a space.
 
     Args:
+        name: of a file under `search_spaces`, several of these with `+` between, or the path of a Python file that
+            defines `SPACE`.
         recorded: folder of the files that a study recorded when it began, which are loaded instead.
 
     Raises:
         UnknownNameError: there is no such space or file.
-        SettingError: the file defines no SPACE, or one that does not hold.
+        SettingError: the file defines no SPACE, or an invalid one.
     """
     path = Path(name)
     if path.suffix != ".py" and SEPARATOR in name:

@@ -1,8 +1,8 @@
 """Signals that stop a command: one line, exit code 128 + the signal's number, within 10 seconds, no process left.
 
-The first signal is raised as KeyboardInterrupt in the main thread, so that what runs can put itself in order. A thread
-ends the process when that takes too long, or at a second signal. This module needs the standard library alone: it is
-set up before the imports that take seconds.
+The first signal is raised as KeyboardInterrupt in the main thread, so that running code can clean up. A thread ends the
+process when that takes too long, or at a second signal. This module imports the standard library only: it is set up
+before the imports that take seconds.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ from study.scratch import remove_own, sweep
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_SECONDS, LATE_SECONDS, REPEAT_SECONDS = 8.0, 5.0, 1.0
-"""After the first signal: when the process ends whatever it does, when it waits for nothing more, and from when on
-another signal ends it at once. Some programs send the same signal twice."""
+"""After the first signal: when the process is ended, when it stops waiting for other processes, and from when on another
+signal ends it at once. Some programs send the same signal twice."""
 
 END_SECONDS = 1.0
 """How long a killed process may take to end."""
@@ -40,8 +40,10 @@ class _State:
 
 
 def install() -> None:
-    """Handle the signals, but those that are ignored, as under `nohup`. Processes whose parents end become this one's
-    children, so that none is missed at the end."""
+    """Handle the signals, except ignored ones, as under `nohup`.
+
+    Orphaned processes become this one's children, so that all of them are ended with it.
+    """
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)

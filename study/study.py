@@ -1,4 +1,4 @@
-"""A study as one straight line: a search per space, then fresh seeds for the winners, then what they won."""
+"""A study as one straight line: a search per space, then fresh seeds for the winners, then the report."""
 
 import math
 import time
@@ -119,8 +119,10 @@ def send(config: StudyConfig, folder: StudyFolder) -> None:
 
 
 def stages(study: Plan, config: StudyConfig, folder: StudyFolder) -> Iterator[Callable[[], None]]:
-    """The study's work in order: every space's search, then the fresh seeds of every winner, or of at most `CONFIRMED`
-    members of every front, under the names of their trials."""
+    """Yield the study's work in order: every space's search, then fresh seeds for every winner.
+
+    With several objectives, at most `CONFIRMED` members of every front get fresh seeds, under their trials' names.
+    """
     for name, space in study.spaces.items():
         yield partial(SearchStage(config, folder, SEARCH, name, study.objectives).search, space)
     for name in study.spaces if config.confirm_seeds else ():
@@ -162,13 +164,14 @@ def behind(error: BaseException, *kinds: type[Exception]) -> BaseException:
 
 
 def plan(config: StudyConfig, recorded: Path | None = None) -> Plan:
-    """Find everything that can be wrong with a study before its first trial starts.
+    """Check a study before its first trial starts.
 
     Args:
-        recorded: folder of the spaces that a study which has begun recorded.
+        config: the study's options.
+        recorded: folder of the recorded spaces, if the study has begun.
 
     Raises:
-        BgbiasError: what is wrong.
+        BgbiasError: an option, a space or the data is wrong.
     """
     loaded = {label(name): load_space(name, recorded) for name in config.spaces}
     spaces = {name: space.pinned(config.settings, config.dataset) for name, space in loaded.items()}
@@ -196,16 +199,17 @@ def plan(config: StudyConfig, recorded: Path | None = None) -> Plan:
 
 
 def say_changes(config: StudyConfig, recorded: Path | None) -> None:
-    """Say which spaces are no longer what a study recorded of them."""
+    """Print which spaces have changed since the study recorded them."""
     for name in config.spaces:
         change = change_since(name, recorded) if recorded else None
         if change is not None:
-            notice = f"the space {name} {change}: the study goes on with the one it began with"
+            notice = f"the space {name} {change}: the study continues with the recorded one"
             console.print(f"[yellow]{escape(notice)}[/]", soft_wrap=True)
 
 
 def check_classes(config: StudyConfig, dataset: Dataset) -> None:
-    """
+    """Check that the data has the classes that the study recorded.
+
     Raises:
         SettingError: a study that has begun has other classes than its data.
     """
@@ -245,9 +249,11 @@ def check_space(space: SearchSpace, config: StudyConfig) -> RunConfig:
 
 
 def known_metrics(space: SearchSpace, run: RunConfig, sample: Dataset) -> list[str]:
-    """The validation metrics that some trial of the space has: those of an untrained linear classifier.
+    """List the validation metrics that some trial of the space has, by evaluating an untrained linear classifier.
 
     Args:
+        space: with every choice of its settings.
+        run: the settings that all trials share.
         sample: the dataset with a few pictures of each variant.
     """
     head = nn.Linear(math.prod(sample.image_shape), len(sample.classes))
@@ -262,11 +268,12 @@ def known_metrics(space: SearchSpace, run: RunConfig, sample: Dataset) -> list[s
 
 @contextmanager
 def sending(config: StudyConfig, folder: StudyFolder, *, beside_trials: bool = True) -> Iterator[Sender]:
-    """Send what is reported to MLflow while the study runs; what is left is sent at the end. What an earlier run left
-    unsent is forgotten: the study's record holds it.
+    """Send reports to MLflow while the study runs, and the rest at the end.
+
+    Unsent reports of an earlier run are dropped: the study's record holds them.
 
     Raises:
-        ReportsMissingError: at the end, where nothing else went wrong: MLflow lacks some reports.
+        ReportsMissingError: at the end, if nothing else failed: MLflow lacks some reports.
     """
     if config.tracking_uri is None:
         relocate(folder.store, folder.own_artifacts)
@@ -318,8 +325,10 @@ def reporting(config: StudyConfig, folder: StudyFolder) -> Iterator[Reporter]:
 
 
 def publish(folder: StudyFolder, reporter: Reporter, dataset: str) -> None:
-    """Keep the report and every winner's checkpoint in MLflow, register the best of each variant under the dataset's
-    name, and describe it all where it is looked at."""
+    """Upload the report and every winner's checkpoint to MLflow.
+
+    The best checkpoint of each variant is registered as a model under the dataset's name, and notes describe the runs.
+    """
     rows = winners(folder.finished(SEARCH))
     for row in rows:
         reporter.trial_artifacts(row.trial, folder.checkpoint(row), f"best/{row.variant}")

@@ -287,7 +287,7 @@ class StudyFolder:
         self._trial(trial_id).mkdir(parents=True, exist_ok=True)
         self._write(trial_id, TrialRecord(number, space, stage, config, started=now(), origin=origin()))
 
-    def mend_trial(self, trial_id: str) -> None:
+    def repair_trial(self, trial_id: str) -> None:
         """Drop a last line of a trial's history that was cut short when the process was killed."""
         lines = self._trial(trial_id) / "history.jsonl"
         if lines.exists():

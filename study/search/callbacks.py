@@ -1,6 +1,6 @@
-"""What the driver does at each of a trial's events: record it, keep its checkpoints, report it, show it.
+"""Callbacks at a trial's events, in the driver: record it, keep its checkpoints, report it, show it.
 
-Ray pickles callbacks, so what they open is opened in `setup`.
+Ray pickles callbacks, so `setup` opens their files.
 """
 
 import json
@@ -29,7 +29,7 @@ from study.tracking.reporter import Reporter
 from study.training.trial_store import TrialStore
 
 FAILURES = 3
-"""How often in a row a trial is tried again without one more epoch."""
+"""Attempts in a row without a new epoch, after which a trial has failed."""
 
 
 class Recorder(Callback):  # type: ignore[misc]
@@ -44,6 +44,7 @@ class Recorder(Callback):  # type: ignore[misc]
         return {"_given": self._given}
 
     def setup(self, **info: object) -> None:  # noqa: ARG002
+        """Open the folder and the outbox."""
         root, self._stage, self._space, self._objectives, experiment, study_id = self._given
         self._folder = StudyFolder(root)
         self._reporter = Reporter(self._folder.outbox, experiment, study_id)
@@ -53,12 +54,14 @@ class Recorder(Callback):  # type: ignore[misc]
         self._aside = ThreadPoolExecutor(1)
 
     def on_trial_start(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
+        """Repair the trial's record after an interruption, and report its start."""
         name = trial.config[TRIAL]
-        self._folder.mend_trial(name)
+        self._folder.repair_trial(name)
         self._running[name] = self._folder.trial(name)
         report_trial(self._reporter, self._folder.name, self._running[name])
 
     def on_trial_result(self, trial: RayTrial, result: Result, **info: object) -> None:  # noqa: ARG002
+        """Record and report a new epoch."""
         name, report = trial.config[TRIAL], EpochReport.from_json(str(result[REPORT]))
         record = self._running[name]
         if report.epoch <= len(record.epochs):
@@ -70,11 +73,13 @@ class Recorder(Callback):  # type: ignore[misc]
         self._failures[name] = 0
 
     def on_trial_recover(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
+        """Let Ray try again, up to `FAILURES` times without a new epoch."""
         name = trial.config[TRIAL]
         self._failures[name] = self._failures.get(name, 0) + 1
         try_again(trial, self._failures[name] < FAILURES)
 
     def on_trial_complete(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
+        """Keep the trial's checkpoints where they are best, and report its end."""
         record = self._running.pop(trial.config[TRIAL])
         rivals = [*self._keeping, record]
         kept = self._kept(rivals)
@@ -92,11 +97,13 @@ class Recorder(Callback):  # type: ignore[misc]
         self._aside.submit(store.delete)  # what cannot be deleted does no harm, and goes at the study's end
 
     def on_trial_error(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
+        """Record and report a failure."""
         if trial.config[TRIAL] not in self._running:
             self.on_trial_start(trial)  # it failed before it could start
         self._fail(trial.config[TRIAL], Path(trial.error_file).read_text())
 
     def on_experiment_end(self, trials: list[RayTrial], **info: object) -> None:  # noqa: ARG002
+        """Report trials that are still running as stopped, and close the outbox."""
         for trial in trials:
             if trial.config[TRIAL] in self._running and not trial.is_finished():
                 self._reporter.end_trial(trial.config[TRIAL], "KILLED")
@@ -104,7 +111,7 @@ class Recorder(Callback):  # type: ignore[misc]
         self._aside.shutdown()
 
     def _kept(self, rivals: Sequence[Trial]) -> set[Kept]:
-        """A search keeps what is best of all its trials, a confirmation what is best of each."""
+        """In a search the best checkpoints of all trials, in a confirmation the best of each trial."""
         if self._stage == SEARCH:
             return worth_keeping(rivals, self._objectives)
         return {kept for rival in rivals for kept in worth_keeping([rival], self._objectives)}
@@ -115,7 +122,7 @@ class Recorder(Callback):  # type: ignore[misc]
 
 
 class Watcher(Callback):  # type: ignore[misc]
-    """Shows how far the trials are, and each one's values of the objectives."""
+    """Shows a progress bar, and each finished trial's objectives in one line."""
 
     def __init__(
         self, root: Path, stage: str, space: str, objectives: Sequence[str], trials: int, searched: tuple[str, ...]
@@ -126,6 +133,7 @@ class Watcher(Callback):  # type: ignore[misc]
         return {"_given": self._given}
 
     def setup(self, **info: object) -> None:  # noqa: ARG002
+        """Start the progress bar at the trials finished so far."""
         root, stage, space, self._objectives, total, self._searched = self._given
         self._folder = StudyFolder(root)
         self._title = f"{stage} {space}"
@@ -139,10 +147,12 @@ class Watcher(Callback):  # type: ignore[misc]
         self._progress.start()
 
     def on_trial_result(self, trial: RayTrial, result: Result, **info: object) -> None:  # noqa: ARG002
+        """Show the trial's epoch."""
         self._running[trial.trial_id] = int(result[EPOCH])
         self._show()
 
     def on_trial_complete(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
+        """Print the trial's objectives, epochs and searched settings."""
         settings, result = json.loads(trial.config[SETTINGS]), trial.last_result
         values = json.loads(result[VALUES])
         self._found.append(values)
@@ -157,6 +167,7 @@ class Watcher(Callback):  # type: ignore[misc]
         self._end(trial)
 
     def on_trial_error(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
+        """Print why the trial failed."""
         reason = Path(trial.error_file).read_text().strip().splitlines()[-1]
         self._progress.console.print(
             f"[red]{self._title}: trial {trial.config[TRIAL]} failed:[/] {escape(reason)}", soft_wrap=True
@@ -164,6 +175,7 @@ class Watcher(Callback):  # type: ignore[misc]
         self._end(trial)
 
     def on_experiment_end(self, trials: list[RayTrial], **info: object) -> None:  # noqa: ARG002
+        """Stop the progress bar."""
         self._progress.stop()
 
     def _end(self, trial: RayTrial) -> None:

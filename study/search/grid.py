@@ -1,4 +1,4 @@
-"""Search spaces whose configurations can be counted, so that none need be tried twice."""
+"""Numbered configurations of finite search spaces, so that none is tried twice."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,9 @@ from study.settings import Settings
 
 
 class Grid:
-    """The configurations of a space, numbered from 0, or infinitely many of them.
+    """The configurations of a space, numbered from 0 if there are finitely many.
 
-    size: how many there are; infinity where a setting has any number of an interval
+    size: the number of configurations; infinity if a setting is continuous
     """
 
     def __init__(self, space: Mapping[str, BaseDistribution]) -> None:
@@ -21,14 +21,14 @@ class Grid:
         self.size = math.prod(len(found) if found else math.inf for found in self._values.values())
 
     def number(self, settings: Settings) -> int:
-        """The number of a configuration, whose values are those of the space but for rounding."""
+        """Find the number of a configuration; values may differ from the space's by rounding."""
         found = 0
         for name, known in self._values.items():
             found = found * len(known) + nearest(known, settings[name])
         return found
 
     def settings(self, number: int) -> Settings:
-        """The configuration of a number."""
+        """Make the configuration with a number, 0 <= number < size."""
         found: Settings = {}
         for name, known in reversed(self._values.items()):
             number, index = divmod(number, len(known))
@@ -36,7 +36,7 @@ class Grid:
         return {name: found[name] for name in self._values}
 
     def unused(self, used: set[int], seed: int) -> Settings:
-        """A configuration whose number is not among some, the first from a random one on."""
+        """Choose a configuration whose number is not in `used`: the first one from a random number on."""
         number = Random(seed).randrange(int(self.size))
         while number in used:
             number = (number + 1) % int(self.size)
@@ -44,7 +44,7 @@ class Grid:
 
 
 def values(distribution: BaseDistribution) -> Sequence[Any]:
-    """All values of a distribution; none where they are infinitely many."""
+    """List all values of a distribution; empty if there are infinitely many."""
     match distribution:
         case CategoricalDistribution():
             return distribution.choices
@@ -59,7 +59,7 @@ def values(distribution: BaseDistribution) -> Sequence[Any]:
 
 
 def nearest(known: Sequence[Any], value: Any) -> int:
-    """Where a value stands in a list that holds it, but for rounding."""
+    """Find the position of a value in a list that holds it up to rounding."""
     if value in known:
         return known.index(value)
     return min(range(len(known)), key=lambda index: abs(known[index] - value))

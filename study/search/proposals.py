@@ -1,7 +1,7 @@
-"""What a stage's trials are: Optuna's suggestions, or the same settings on several seeds.
+"""Settings of a stage's trials: Optuna's proposals, or the same settings on several seeds.
 
-What is proposed next is a function of the seed and of what has been learned so far. So a study that was killed goes on
-with the same proposals, from nothing but its record of trials.
+The next proposal is a function of the seed and of the recorded trials. A study that was killed therefore continues
+with the same proposals.
 """
 
 import json
@@ -32,23 +32,23 @@ class Proposals(Protocol):
 
     @property
     def total(self) -> int:
-        """How many trials the stage has."""
+        """The number of trials of the stage."""
 
     @property
     def searched(self) -> tuple[str, ...]:
         """The names of the settings in which trials differ."""
 
     def recall(self, trials: Sequence[Trial]) -> None:
-        """Take up what was proposed before, in its order, and what is known of it."""
+        """Read the recorded trials, in their order."""
 
     def propose(self, trial_id: str, number: int) -> Settings:
-        """The searched settings of the stage's trial of this number, counted from 0."""
+        """Propose the searched settings of the stage's trial number `number`, counted from 0."""
 
     def observe(self, trial_id: str, values: Sequence[float], epochs: int) -> None:
-        """How a trial ended: its objectives at the epoch that is best for the first, and after how many epochs."""
+        """Record the end of a trial: its objectives at the epoch best for the first one, and its number of epochs."""
 
     def fail(self, trial_id: str) -> None:
-        """A trial failed."""
+        """Record a failed trial."""
 
 
 class Seeds:
@@ -60,28 +60,28 @@ class Seeds:
         self._seeds, self.total = seeds, len(seeds)
 
     def recall(self, trials: Sequence[Trial]) -> None:
-        """Nothing is learned."""
+        """Do nothing: seeds do not depend on results."""
 
     def propose(self, trial_id: str, number: int) -> Settings:  # noqa: ARG002
-        """The next seed."""
+        """Propose the next seed."""
         return {"seed": self._seeds[number]}
 
     def observe(self, trial_id: str, values: Sequence[float], epochs: int) -> None:
-        """Nothing is learned."""
+        """Do nothing: seeds do not depend on results."""
 
     def fail(self, trial_id: str) -> None:
-        """Nothing is learned."""
+        """Do nothing: seeds do not depend on results."""
 
 
 class QuickJournal(JournalFileBackend):
-    """A journal of one writer that does not wait for the disk: the study's own record is what must be whole."""
+    """A journal file for one writer, without syncing to disk: the study's own record is the durable one."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(str(file))
         self._own = file
 
     def append_logs(self, logs: list[dict[str, object]]) -> None:
-        """Add lines."""
+        """Append one JSON line per log."""
         with self._own.open("a") as file:
             file.write("".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs))
 
@@ -94,17 +94,17 @@ class FixedSpaceTPE(optuna.samplers.TPESampler):
         self._space = dict(sorted(space.items()))
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
-        """The whole space: a study's trials all have the same settings."""
+        """Return the whole space: all trials of a study have the same settings."""
         return self._space if trial.number else {}
 
 
 class OptunaProposals:
     """TPE over a space, seeded, in a journal file that Optuna and its dashboard can open.
 
-    A third of the trials, at least 4, are drawn at random before TPE models them. A trial that was stopped early is
-    told as pruned, at its last epoch; with several objectives none is, and TPE ranks trials by their fronts. A
-    configuration that was proposed before is replaced by one that was not, so a space has no more trials than
-    configurations.
+    The first third of the trials, at least 4, are random; TPE proposes the others. A trial that was stopped early
+    counts as pruned at its last epoch; with several objectives no trial is pruned, and TPE ranks trials by their
+    fronts. A configuration that was proposed before is replaced by an unused one, so a finite space has no more trials
+    than configurations.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class OptunaProposals:
         self._proposed: dict[str, optuna.Trial] = {}
 
     def recall(self, trials: Sequence[Trial]) -> None:
-        """Write the journal anew from the study's own record, which alone is sure to be whole."""
+        """Write the journal from the study's own record, which survives every crash."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._journal.parent.mkdir(parents=True, exist_ok=True)
         for stale in self._journal.parent.glob(f"{self._journal.name}*"):
@@ -142,7 +142,7 @@ class OptunaProposals:
                 self._proposed[trial.trial_id] = self._study.ask(self._params)
 
     def propose(self, trial_id: str, number: int) -> Settings:
-        """What TPE draws with the number's own seed, after all that is known."""
+        """Propose TPE's draw with the trial number's own seed, given all recorded trials."""
         seed = derive(self._seed, "search", number) % 2**32
         self._study.sampler = FixedSpaceTPE(self._params, seed, self._random)
         trial = self._study.ask(self._params)
@@ -156,7 +156,7 @@ class OptunaProposals:
         return dict(trial.params)
 
     def _is_new(self, params: Settings) -> bool:
-        """Note a configuration; whether it was not proposed before."""
+        """Mark a configuration as used, and return whether it was unused before."""
         if self._grid.size == math.inf:
             return True
         number, before = self._grid.number(params), len(self._used)
@@ -164,7 +164,7 @@ class OptunaProposals:
         return len(self._used) > before
 
     def observe(self, trial_id: str, values: Sequence[float], epochs: int) -> None:
-        """Complete or pruned, by how many epochs there were."""
+        """Record a trial as complete or pruned, depending on its number of epochs."""
         trial = self._proposed.pop(trial_id)
         if self._pruned(epochs):
             trial.report(values[0], epochs)
@@ -173,11 +173,11 @@ class OptunaProposals:
             self._study.tell(trial, values)
 
     def fail(self, trial_id: str) -> None:
-        """A failure, which TPE leaves out."""
+        """Record a failed trial, which TPE ignores."""
         self._study.tell(self._proposed.pop(trial_id), state=TrialState.FAIL)
 
     def _pruned(self, epochs: int) -> bool:
-        """Whether a trial counts as stopped early. Optuna knows no such trials of several objectives."""
+        """Whether a trial counts as stopped early. Optuna has no pruned trials with several objectives."""
         return epochs < self._epochs and len(self._objectives) == 1
 
     def _frozen_trial(self, params: Settings, values: Sequence[float], epochs: int) -> FrozenTrial:

@@ -1,6 +1,6 @@
-"""The stage's trials as Ray Tune sees them, and the scheduler that stops hopeless ones.
+"""Ray Tune's searcher and scheduler for a stage.
 
-Ray keeps nothing that a study needs: both begin with what the study's folder holds.
+Ray stores nothing that a study needs: both start from the record in the study's folder.
 """
 
 import json
@@ -22,15 +22,20 @@ from study.settings import Settings
 
 
 class RecordedSearch(Searcher):  # type: ignore[misc]
-    """Gives Ray the trials that were begun and not finished, then new ones until the stage has all of its trials.
+    """Suggests the unfinished trials of the record, then new ones until the stage has all of its trials.
 
     A trial is recorded before Ray starts it, so that none is lost when the driver is killed.
     """
 
     def __init__(self, folder: StudyFolder, stage: str, space: str, proposals: Proposals, fixed: Settings) -> None:
-        """
+        """Read the stage's record.
+
         Args:
-            fixed: flat settings of every trial, beside those that are proposed.
+            folder: the study's.
+            stage: `search` or `confirm`.
+            space: the space's label.
+            proposals: where new settings come from.
+            fixed: flat settings of every trial, beside the proposed ones.
         """
         super().__init__(metric=SCORE, mode="max")
         self._folder, self._stage, self._space = folder, stage, space
@@ -45,7 +50,7 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
         return {}
 
     def suggest(self, trial_id: str) -> dict[str, str] | str:
-        """Ray's next trial, under Ray's own name for it."""
+        """Suggest the next trial; `trial_id` is Ray's own name for it."""
         if self._waiting:
             trial = self._waiting.pop(0)
             name, settings = trial.trial_id, {**trial.config, DATA: self._fixed.get(DATA)}
@@ -57,7 +62,7 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
         return {TRIAL: name, SETTINGS: json.dumps(settings)}
 
     def on_trial_complete(self, trial_id: str, result: Result | None = None, error: bool = False) -> None:
-        """Learn from a trial's end."""
+        """Pass a trial's result to the proposals."""
         name = self._own.pop(trial_id)
         if error or not result:
             self._proposals.fail(name)
@@ -80,9 +85,9 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
 
 
 class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
-    """Successive halving that a resumed study takes up where it was, from the trials its folder holds.
+    """Successive halving that replays the recorded trials, so that a resumed study makes the same decisions.
 
-    A trial that was not evaluated yet, such as one of JTT in its first stage, goes on.
+    A trial that was not evaluated yet, such as one of JTT in its first stage, continues.
     """
 
     def __init__(self, folder: StudyFolder, space: str, objective: str, **kwargs: int) -> None:
@@ -92,15 +97,19 @@ class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
             self._recall(recorded, objective)
 
     def on_trial_add(self, tune_controller: object, trial: RayTrial) -> None:
+        """Add a trial under the study's name."""
         super().on_trial_add(tune_controller, own(trial))
 
     def on_trial_result(self, tune_controller: object, trial: RayTrial, result: Result) -> str:  # noqa: ARG002
+        """Decide whether a trial continues."""
         return self._decide(own(trial), result)
 
     def on_trial_complete(self, tune_controller: object, trial: RayTrial, result: Result) -> None:
+        """Record the last result of a trial."""
         super().on_trial_complete(tune_controller, own(trial), result)
 
     def on_trial_remove(self, tune_controller: object, trial: RayTrial) -> None:
+        """Remove a trial."""
         super().on_trial_remove(tune_controller, own(trial))
 
     def _decide(self, trial: SimpleNamespace, result: Result) -> str:
@@ -120,14 +129,15 @@ class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
 
 
 def own(trial: RayTrial) -> SimpleNamespace:
-    """A trial under the study's own name, which outlives Ray's."""
+    """The trial under the study's name, which stays the same when Ray starts anew."""
     return stand_in(trial.config[TRIAL])
 
 
 def make_scheduler(folder: StudyFolder, space: str, objective: str, epochs: int, every: int) -> RecordedHalving:
-    """Asynchronous successive halving on one objective: after a fifth of the epochs, and again after three
-    fifths, the worse two thirds of what has come that far stop. Trials that are judged only after `every` epochs, which
-    may be more than a fifth, stop then, and again after three times as many.
+    """Make an asynchronous successive-halving scheduler on one objective.
+
+    Of the trials that reached a rung, the worse two thirds stop. The first rung is at a fifth of the epochs, or at
+    `every` if trials are evaluated first then; each further rung is at three times as many epochs.
 
     Source: L. Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2018 (arXiv 1810.05934).
     """

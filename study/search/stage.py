@@ -25,7 +25,8 @@ from study.space import SearchSpace
 
 @dataclass(frozen=True)
 class SearchStage:
-    """
+    """A stage's study, folder and space.
+
     name: `search` or `confirm`
     space: the space's label; in `confirm` with several objectives, the name of the trial that is trained again
     objectives: the metrics to improve, one or several
@@ -38,7 +39,7 @@ class SearchStage:
     objectives: tuple[str, ...]
 
     def search(self, space: SearchSpace) -> None:
-        """Search the space; already finished trials are not run again."""
+        """Search the space. Finished trials are not run again."""
         config, fixed = self.config, {**self.config.base(), "method/name": space.method.name(), **space.fixed}
         if not space.params:
             self._fit(Seeds([config.seed]), fixed)
@@ -55,7 +56,7 @@ class SearchStage:
     def confirm(self, settings: Settings) -> None:
         """Train flat settings again on `confirm_seeds` fresh seeds."""
         for trial in self.folder.trials(CONFIRM, self.space):
-            if not same_settings(trial.config, settings):  # they won a search that has gone on since
+            if not same_settings(trial.config, settings):  # winners of a search that was extended since
                 self.folder.replace_trial(trial.trial_id)
         first = self.config.seed + 1
         fixed = {**settings, DATA: self.config.base()[DATA]}
@@ -88,8 +89,10 @@ class SearchStage:
         return Environment(self.folder.storage(config), self.objectives, config.cpus_per_trial, config.device)
 
     def _run_config(self, folder: Path, proposals: Proposals) -> tune.RunConfig:
-        """Ray is to keep nothing and to try for ever: the storage holds what trials go on from, and the recorder
-        decides when to give up."""
+        """Configure Ray to store no checkpoints and to try without end.
+
+        The storage holds the states of trials, and the recorder decides when a trial has failed.
+        """
         given = (self.folder.root, self.name, self.space)
         return tune.RunConfig(
             name=f"{self.name}-{self.space}",

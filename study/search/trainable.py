@@ -1,7 +1,7 @@
-"""One trial: an epoch per step.
+"""One trial as a Ray trainable: one epoch per step.
 
-Of every number that Ray is given or told it keeps statistics, over and over, in the driver. So all but the few that it
-decides by go through it as JSON.
+Ray's driver keeps running statistics of every numeric config value and metric. To keep it fast, everything except the
+few values it decides by crosses Ray as one JSON string.
 """
 
 import json
@@ -21,18 +21,17 @@ from study.training.run import Run, cached_dataset
 from study.training.trial_store import TrialStore
 
 ENVIRONMENT, TRIAL, SETTINGS = "environment", "trial", "settings"
-"""Keys of what Ray hands to a trial: what all share, as JSON, the trial's own name, and its flat configuration, as
-JSON."""
+"""Keys of a trial's Ray config: the environment as JSON, the trial's name, its flat configuration as JSON."""
 EPOCH, REPORT, SCORE, VALUES = "epoch", "report", "score", "values"
-"""Keys of what a trial returns to Ray: how many epochs it has; the last one's report, as JSON; the first objective at
-its best epoch so far, higher being better and NaN before it is measured; and all objectives at that epoch, as JSON."""
+"""Keys of a trial's result for Ray: the number of epochs; the last epoch's report as JSON; the first objective at its
+best epoch so far (higher is better, NaN before the first evaluation); all objectives at that epoch as JSON."""
 
 Result = dict[str, str | float]
-"""What a trial returns to Ray after an epoch."""
+"""A trial's result for Ray after an epoch."""
 
 
 def result_of(epochs: Sequence[EpochReport], objectives: Sequence[str], *, done: bool) -> Result:
-    """What a trial returns to Ray after its last epoch so far."""
+    """Make the result for Ray after the last epoch so far."""
     history = [report.metrics for report in epochs]
     return {
         REPORT: epochs[-1].to_json(),
@@ -45,10 +44,12 @@ def result_of(epochs: Sequence[EpochReport], objectives: Sequence[str], *, done:
 
 @json_record
 class Environment(JsonRecord):
-    """What all trials of a stage share.
+    """The settings that all trials of a stage share.
 
-    storage: path or URI for what they go on from; objectives: metrics
-    cpus: that each reserves; device: `auto`, `cpu` or `cuda`
+    storage: path or URI of the states that trials continue from
+    objectives: names of metrics
+    cpus: cores that each trial reserves
+    device: `auto`, `cpu` or `cuda`
     """
 
     storage: str
@@ -58,13 +59,14 @@ class Environment(JsonRecord):
 
 
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
-    """Ray's view of a `Run`. The worker process is reused from trial to trial, its dataset too.
+    """A `Run` for Ray. The worker process and its dataset are reused from trial to trial.
 
-    A trial that ran before, in this process or any other, goes on from what the storage holds of it. It begins by
-    reporting its last epoch again: the driver may have been gone before it heard of it.
+    A trial that ran before continues from its newest state in the storage, on any machine. It first reports its last
+    epoch again, because a driver that was killed may not have received it.
     """
 
     def setup(self, config: dict[str, str]) -> None:
+        """Build the run and load its newest state."""
         environment = Environment.from_json(config[ENVIRONMENT])
         set_up(max(1, int(environment.cpus)))
         self._objectives = environment.objectives
@@ -77,11 +79,13 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         self._reported = 0
 
     def reset_config(self, new_config: dict[str, str]) -> bool:
+        """Take up another trial in this process."""
         self.cleanup()
         self.setup(new_config)
         return True
 
     def step(self) -> Result:
+        """Train one epoch and store its state; or report the loaded epoch."""
         run = self._run
         if self._reported == len(run.epochs):
             run.epoch()
@@ -90,4 +94,5 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         return result_of(run.epochs, self._objectives, done=run.done)
 
     def cleanup(self) -> None:
+        """Delete the run's scratch folder."""
         self._scratch.remove()

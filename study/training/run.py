@@ -49,7 +49,7 @@ class Run:
         return [report.metrics for report in self.epochs]
 
     def epoch(self) -> EpochReport:
-        """Train one epoch, evaluate it if it is due, and keep its checkpoint as long as a variant is best at it."""
+        """Train one epoch, evaluate it if due, and keep its checkpoint while it is the best for a metric."""
         trainer, evaluation = self.trainer, self.config.evaluation
         report, predictions = EpochReport(trainer.epoch + 1, trainer.train_epoch()), dict[str, Predictions]()
         self.epochs.append(report)
@@ -66,7 +66,7 @@ class Run:
         return report
 
     def _evaluate(self, report: EpochReport, split: str) -> dict[str, Predictions]:
-        """Evaluate one split's variants, add what is measured to the epoch's report, and return the predictions."""
+        """Evaluate one split's variants, add the metrics to the epoch's report, and return the predictions."""
         trainer, chosen = self.trainer, self.config.evaluation.chosen()
         with self.config.training.arithmetic(trainer.device):
             result = evaluate(trainer.method, trainer.learner, trainer.view, chosen, [split])
@@ -85,7 +85,7 @@ class Run:
         torch.save(self.trainer.state(), folder / STATE)
 
     def load(self, folder: Path) -> None:
-        """Go on where a saved run stopped; its checkpoints lie in the keeper's folder already.
+        """Continue a saved run; its checkpoints are already in the keeper's folder.
 
         Raises:
             CheckpointError: it was trained on other classes than the dataset now has.

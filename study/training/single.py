@@ -27,14 +27,15 @@ from study.training.run import Run
 
 
 def train(config: RunConfig, device: str, output: Path | None) -> tuple[Path, Metrics]:
-    """Train one configuration to its end, with progress.
+    """Train one configuration, with progress.
 
     Args:
+        config: of the run.
+        device: `auto`, `cpu` or `cuda`.
         output: an empty or new folder; None makes one under `outputs`.
 
     Returns:
-        The folder of the last epoch's checkpoint, and its metrics. The best epoch of each
-        variant lies beside it.
+        The folder of the last epoch's checkpoint, and its metrics. The best epochs' checkpoints stand beside it.
 
     Raises:
         SettingError: `output` is not an empty or new folder.
@@ -77,9 +78,10 @@ def adopt(config: RunConfig, output: Path | None) -> Path:
 
 
 def check_empty(output: Path | None) -> None:
-    """
+    """Check that an output folder is new or empty.
+
     Raises:
-        SettingError: it is there and no empty folder.
+        SettingError: it is neither.
     """
     if output is not None and not is_unused(output):
         raise SettingError(f"{output} is not an empty folder: give another --output")

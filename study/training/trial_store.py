@@ -1,10 +1,10 @@
-"""One trial's checkpoints in the study's storage, from which it goes on wherever it runs next.
+"""One trial's states in the study's storage, from which it continues on any machine.
 
 <trial>/epoch/<n>/   the checkpoint of each epoch that may still be needed
-<trial>/state/<n>/   history.jsonl and state.pt: with the checkpoints, all that going on after epoch n needs
+<trial>/state/<n>/   history.jsonl and state.pt: with the checkpoints, all that epoch n + 1 needs
 
-Whoever runs a trial begins with its newest state that is whole with all the checkpoints it speaks of, or anew. So it
-does not matter what ended the last attempt: a killed process, a lost node, a full disk or a damaged file.
+A trial starts from its newest state that is complete with all its checkpoints, or from the beginning. So crashes do not
+change results: a killed process, a lost node, a full disk or a damaged file.
 """
 
 import time
@@ -29,10 +29,10 @@ class TrialStore:
         self._all, self._storage, self._trial = storage, storage.below(trial_id), trial_id
 
     def save(self, run: Run) -> None:
-        """Store the run after its last epoch. What neither this state nor the one before needs is deleted.
+        """Store the run after its last epoch, and delete what neither this state nor the one before needs.
 
         Raises:
-            StorageError: it cannot be written, and waiting did not help.
+            StorageError: it cannot be written, after several attempts.
         """
         epoch = len(run.history)
         with scratch() as state:
@@ -43,7 +43,7 @@ class TrialStore:
         self._prune(run)
 
     def load(self, run: Run) -> None:
-        """Let the run go on from the newest whole state; without one it begins anew."""
+        """Load the newest complete state into the run; without one the run is unchanged."""
         for epoch in sorted(self._numbers("state"), reverse=True):
             with scratch() as folder:
                 state = folder / "state"
@@ -82,7 +82,7 @@ class TrialStore:
 
 
 def with_retries(write: Callable[[], None]) -> None:
-    """Write, and again after a while if that fails: a full disk or a lost network may be mended meanwhile.
+    """Write, and try again after each of `WAITS` if that fails, as with a full disk or a lost network.
 
     Raises:
         StorageError: it failed every time.

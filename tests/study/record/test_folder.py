@@ -83,7 +83,7 @@ def test_a_line_cut_short_by_a_crash_is_left_out_and_then_dropped(folder):
     history = folder.root / "trials" / "a" / "history.jsonl"
     history.write_text(history.read_text() + '{"epoch": 2, "metr')
     assert len(folder.trial("a").history) == 1
-    folder.mend_trial("a")
+    folder.repair_trial("a")
     folder.add_epoch("a", EpochReport(2, {"val/original/accuracy": 0.2}))
     assert [m["val/original/accuracy"] for m in folder.trial("a").history] == [0.1, 0.2]
 
