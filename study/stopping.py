@@ -21,7 +21,7 @@ from study.scratch import remove_own, sweep
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_SECONDS, LATE_SECONDS, REPEAT_SECONDS = 8.0, 5.0, 1.0
-"""After the first signal: when the process is ended, when it stops waiting for other processes, and from when on another
+"""After the first signal: when the process is ended, when it stops waiting for others, and from when on another
 signal ends it at once. Some programs send the same signal twice."""
 
 END_SECONDS = 1.0

@@ -47,7 +47,7 @@ def test_a_resumed_study_searches_what_it_began_with_and_says_what_changed(begun
     told = " ".join(capsys.readouterr().err.split())
     assert f"the space {file} has changed (training/learning_rate was FloatDistribution(high=0.01" in told
     assert "and is FloatDistribution(high=0.1" in told
-    assert "goes on with the one it began with" in told
+    assert "continues with the recorded one" in told
     assert "the space erm" not in told
 
 
