@@ -1,5 +1,6 @@
 """Two consoles: what happens is told on standard error, so that standard output holds results and nothing else."""
 
+import math
 import os
 import shlex
 from collections.abc import Iterable, Iterator
@@ -99,3 +100,12 @@ def progress_bar(items: Iterable[T], what: str, total: int) -> Iterator[T]:
     """The items, with a bar on standard error that goes away at the end: a tracker for `bgbias.progress`."""
     with Progress(*work_columns(), console=console, transient=True, disable=not console.is_terminal) as bars:
         yield from bars.track(items, total=total, description=what)
+
+
+def finite(value: object) -> object:
+    """JSON knows no NaN and no infinity: they become null."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -128,6 +128,12 @@ class BackgroundChallenge:
         self._logits = torch.cat([self._logits, logits])
 
     @property
+    def size(self) -> tuple[int, int]:
+        """How many foregrounds and backgrounds there are."""
+        foregrounds, backgrounds = self._tried.shape
+        return foregrounds, backgrounds
+
+    @property
     def undecided(self) -> Tensor:
         """[n] int64: the foregrounds that no background fooled so far and that have backgrounds left."""
         return ((self._fooled_by == ROBUST) & ~self._tried.all(dim=1)).nonzero()[:, 0]

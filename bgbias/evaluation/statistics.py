@@ -18,6 +18,20 @@ def wilson_interval(right: int, total: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 95 % bootstrap interval of a mean, which resamples the values; the mean itself where all are alike.
+
+    Source: B. Efron, 1979; scipy's `bootstrap`, percentile method, 9,999 resamples of a fixed seed.
+    """
+    from scipy.stats import bootstrap
+
+    sample = np.asarray(values, dtype=np.float64)
+    if np.ptp(sample) == 0:
+        return float(sample[0]), float(sample[0])
+    found = bootstrap((sample,), np.mean, confidence_level=CONFIDENCE, n_resamples=9999, method="percentile", rng=0)
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """Holm's step-down correction (S. Holm, 1979): the smallest of k times k, the next times k - 1, never falling."""
     order = np.argsort(p, kind="stable")

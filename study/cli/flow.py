@@ -8,8 +8,8 @@ import typer
 from rich.markup import escape
 
 from study.cli.options import AsJson, Data, Device, Threads
-from study.cli.printing import finite, print_json
-from study.display import results, show_table
+from study.cli.printing import print_json
+from study.display import finite, results, show_table
 
 REPORT, PICTURE = "flow.json", "flow.png"
 

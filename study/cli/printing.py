@@ -1,14 +1,13 @@
 """What commands print on standard output."""
 
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
-from study.display import command_line, results, show_table
+from study.display import command_line, finite, results, show_table
 from study.record.folder import StudyFolder
 from study.record.objectives import is_plain
 
@@ -46,15 +45,6 @@ def show_report(found: "Report", folder: StudyFolder, as_json: bool, figures: Pa
 def print_json(found: dict[str, object]) -> None:
     """One JSON object."""
     print(json.dumps(finite(found), allow_nan=False))
-
-
-def finite(value: object) -> object:
-    """JSON knows no NaN and no infinity: they become null."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_metrics(metrics: dict[str, float], title: str) -> None:

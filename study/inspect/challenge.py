@@ -42,8 +42,17 @@ def run_challenge(folder: Path, trained: Trained, found: Mapping[str, Prediction
         found: the predictions on every variant, by `<split>/<variant>`
     """
     challenge = begun(trained, found)
-    state = folder / STATE
-    key = fingerprint(folder, trained, challenge)
+    return decided(
+        challenge, trained, folder / STATE, fingerprint(sha256(folder / checkpoint.MODEL), trained, challenge)
+    )
+
+
+def decided(challenge: BackgroundChallenge, trained: Trained, state: Path, key: str) -> Verdict:
+    """The verdict on every foreground, with progress.
+
+    Args:
+        state: a file for what is known meanwhile; key: what it is about
+    """
     restore(challenge, state, key)
     columns = (TextColumn("Background Challenge: {task.description}"), BarColumn(), TimeElapsedColumn())
     with (
@@ -68,11 +77,14 @@ def begun(trained: Trained, found: Mapping[str, Predictions]) -> BackgroundChall
     return challenge_of(trained.config.method, trained.learner, trained.dataset.test, of_test)
 
 
-def fingerprint(folder: Path, trained: Trained, challenge: BackgroundChallenge) -> str:
-    """What tells this challenge from any other: the weights, the foregrounds and backgrounds, what a state holds."""
-    variant = trained.dataset.test[ORIGINAL]
-    weights = sha256(folder / checkpoint.MODEL)
-    described = [trained.dataset.name, str(trained.config.data), len(variant), len(variant.backgrounds)]
+def fingerprint(weights: str, trained: Trained, challenge: BackgroundChallenge) -> str:
+    """What tells this challenge from any other: the weights, the foregrounds and backgrounds, what a state holds.
+
+    Args:
+        weights: what tells these from others, such as their checksum
+    """
+    foregrounds, backgrounds = challenge.size
+    described = [trained.dataset.name, str(trained.config.data), foregrounds, backgrounds]
     described += sorted(challenge.state())
     return hashlib.sha256(json.dumps([weights, *described]).encode()).hexdigest()
 

@@ -9,6 +9,7 @@ import torch
 from rich.progress import Progress
 
 from bgbias import checkpoint
+from bgbias.checkpoint import Checkpoint
 from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, DatasetSpec
 from bgbias.data.datasets import datasets
@@ -122,6 +123,15 @@ def load_trained(folder: Path, dataset: str | None, data: Path | None, device: s
     """
     found = checkpoint.load(folder)
     spec = found.config.dataset if dataset in (None, found.config.dataset.name()) else datasets.find(dataset)()
+    return load_on(folder, found, spec, data, device)
+
+
+def load_on(folder: Path, found: Checkpoint, spec: DatasetSpec, data: Path | None, device: str) -> Trained:
+    """A checkpoint that was read, with a dataset. Raises what `load_trained` does.
+
+    Args:
+        data: the dataset's folder; None takes the one that the checkpoint names.
+    """
     recorded = None if spec.embedded else found.config.data
     config = replace(found.config, data=data.absolute() if data else recorded)
     target, chosen = spec.load(config.data), choose_device(device)
