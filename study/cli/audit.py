@@ -74,8 +74,9 @@ def audit(
 ) -> None:
     """Audit any trained model: how much it leans on the background.
 
-    Writes one page on the model and any pictures with masks or boxes. The variants of ImageNet-9 are built from the pictures once and kept. ImageNet's 1,000 outputs are scored as the
-    folders' classes. Open models and functions only from whom you trust.
+    Writes one page on the model and any pictures with masks or boxes. The variants of ImageNet-9 are built from the
+    pictures once and kept. ImageNet's 1,000 outputs are scored as the folders' classes. Open models and functions only
+    from whom you trust.
     """
     from study.cluster import process
     from study.inspect import audit as audits

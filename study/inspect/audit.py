@@ -443,7 +443,7 @@ def challenge_result(verdict: Verdict, variant: Variant, trained: Trained) -> Ch
         {
             "object": background_challenge.named(dataset.source_names, source[i]),
             "background": background_challenge.named(names, int(verdict.fooled_by[i])),
-            "prediction": class_name(dataset.classes, int(verdict.answer[i])),
+            "prediction": class_name(dataset.classes, int(verdict.prediction[i])),
         }
         for i in (~verdict.robust).nonzero()[:, 0].tolist()
     ]
@@ -511,7 +511,7 @@ def fooled_pictures(trained: Trained, verdict: Verdict, variant: Variant) -> lis
             image.cpu(),
             f"on a background of {classes[places[int(verdict.fooled_by[row])]]}",
             classes[int(verdict.label[row])],
-            class_name(classes, int(verdict.answer[row])),
+            class_name(classes, int(verdict.prediction[row])),
         )
         for image, row in zip(batch.image, rows.tolist(), strict=True)
     ]

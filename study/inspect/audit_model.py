@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from bgbias.errors import BgbiasError, DataError, SettingError, UnknownNameError
 from bgbias.files import sha256
 from bgbias.models.torchvision_classifier import (
-    ARCHITECTURES,
     IMAGENET9_STATISTICS,
     IMAGENET_STATISTICS,
     Normalise,
@@ -175,10 +174,13 @@ class Called(nn.Module):
 
 
 def _open_architecture(model: str, weights: Path | None, size: int | None) -> _Found:
+    from torchvision import models
+
+    architectures = models.list_models(models)
     library, colon, name = model.partition(":")
     if not colon:
         name = model
-        library = "torchvision" if name in ARCHITECTURES else "timm"
+        library = "torchvision" if name in architectures else "timm"
     if weights is None:
         raise SettingError(
             f"an audit is of a trained model, but {model} was given without weights: give --weights FILE "
@@ -187,10 +189,10 @@ def _open_architecture(model: str, weights: Path | None, size: int | None) -> _F
     if not weights.is_file():
         raise DataError(f"no weights at {weights}: give --weights FILE that is there")
     if library == "torchvision":
-        if name not in ARCHITECTURES:
-            raise UnknownNameError("classifier of torchvision", name, ARCHITECTURES)
+        if name not in architectures:
+            raise UnknownNameError("classifier of torchvision", name, architectures)
         return _open_torchvision(name, weights, size)
-    return _open_timm(name, weights, size)
+    return _open_timm(name, weights, size, architectures)
 
 
 def _open_torchvision(name: str, weights: Path, size: int | None) -> _Found:
@@ -203,11 +205,11 @@ def _open_torchvision(name: str, weights: Path, size: int | None) -> _Found:
     return _Found(network, f"torchvision {name}", size or SIDE, sha256(weights), IMAGENET_STATISTICS)
 
 
-def _open_timm(name: str, weights: Path, size: int | None) -> _Found:
+def _open_timm(name: str, weights: Path, size: int | None, others: Sequence[str]) -> _Found:
     import timm
 
     if not timm.is_model(name):
-        known = [*ARCHITECTURES, *timm.list_models()]
+        known = [*others, *timm.list_models()]
         raise UnknownNameError("model", name, _close(name, known))
     found = read_weights(weights)
     config: dict[str, Any] = vars(timm.create_model(name))["pretrained_cfg"]
