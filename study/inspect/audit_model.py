@@ -120,7 +120,8 @@ def _normalised(found: _Found, normalise: str) -> Opened:
     if statistics is not None:
         mean, std = (", ".join(f"{value:.4g}" for value in values) for values in statistics)
         words = f"mean {mean}, std {std}"
-        network = nn.Sequential(Normalise(*statistics), network)
+    first = nn.Identity() if statistics is None else Normalise(*statistics)
+    network = nn.Sequential(first, network)
     return Opened(network.eval(), 0, found.kind, found.size, found.sha256, words)
 
 
