@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bgbias.components import component
 from bgbias.data.photographs.imagenet9_classes import CLASS_OF_IMAGENET, CLASSES
+from bgbias.models.class_map import ClassScores
 from bgbias.models.model import Classifier, Model
 from bgbias.models.weights import file_checksum, load_fitting, read_weights, tensors_checksum
 from bgbias.types import Task
@@ -158,21 +159,11 @@ class Normalise(nn.Module):
         return (image - self.mean) / self.std
 
 
-class ImageNet9Scores(nn.Module):
+class ImageNet9Scores(ClassScores):
     """ImageNet's 1,000 scores as those of ImageNet-9's nine classes and, at the end, of everything else.
 
-    Each is the highest of its members, so the answer is the class of the highest of all; an answer outside the nine
-    is the tenth, which is never right. Source: the map of K. Xiao et al., 2020.
+    Source: the map of K. Xiao et al., 2020.
     """
 
-    member: Tensor
-
     def __init__(self) -> None:
-        super().__init__()
-        of_index = torch.tensor(CLASS_OF_IMAGENET)
-        group = torch.arange(len(CLASSES) + 1)[:, None]
-        self.register_buffer("member", torch.where(of_index < 0, len(CLASSES), of_index) == group, persistent=False)
-
-    def forward(self, score: Tensor) -> Tensor:
-        """[B, 1000] to [B, 10]."""
-        return score[:, None, :].masked_fill(~self.member, -torch.inf).amax(dim=2)
+        super().__init__(CLASS_OF_IMAGENET, len(CLASSES))

@@ -10,7 +10,7 @@ package.module:function              a function of a batch of pictures, a float 
 import importlib
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,10 @@ from torch import Tensor, nn
 
 from bgbias.errors import BgbiasError, DataError, SettingError, UnknownNameError
 from bgbias.files import sha256
-from bgbias.models.torchvision_classifier import (
-    IMAGENET9_STATISTICS,
-    IMAGENET_STATISTICS,
-    Normalise,
-    read_weights,
-)
+from bgbias.models.backbone import Normalise
+from bgbias.models.timm_classifier import Timm
+from bgbias.models.torchvision_classifier import IMAGENET9_STATISTICS, IMAGENET_STATISTICS
+from bgbias.models.weights import COUNTER, difference, read_weights
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of each colour channel, of pictures in [0, 1]."""
@@ -41,8 +39,6 @@ NORMALISATIONS: dict[str, Statistics | None] = {
 OWN = "own"
 """The normalisation that timm and torchvision name for an architecture; none for a function; else ImageNet's."""
 SCRIPTS = (".pt", ".pth", ".ts", ".torchscript")
-COUNTER = "num_batches_tracked"
-"""Batch normalisation's counter, which files may lack: it changes no prediction."""
 NAMED = 3
 SIDE = 224
 
@@ -216,7 +212,7 @@ def _open_timm(name: str, weights: Path, size: int | None, others: Sequence[str]
     config: dict[str, Any] = vars(timm.create_model(name))["pretrained_cfg"]
     last = config.get("classifier") or ""
     network = timm.create_model(name, num_classes=_rows(found, last if isinstance(last, str) else last[0]))
-    _load(network, found, weights, name)
+    _load(network, Timm(architecture=name).adapted(found, network), weights, name)
     statistics = tuple(config["mean"]), tuple(config["std"])
     return _Found(network, f"timm {name}", size or int(config["input_size"][-1]), sha256(weights), statistics)
 
@@ -234,21 +230,20 @@ def _rows(weights: dict[str, Tensor], last: str) -> int:
     return 1000 if found is None else len(found)
 
 
-def _load(network: nn.Module, weights: dict[str, Tensor], file: Path, name: str) -> None:
-    """
+def _load(network: nn.Module, weights: Mapping[str, Tensor], file: Path, name: str) -> None:
+    """Load all weights; batch normalisation's counters may be missing.
+
     Raises:
         DataError: the names or shapes differ; the message names some.
     """
     own = network.state_dict()
-    given = {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
-    missing = [key for key in own if key not in given and not key.endswith(COUNTER)]
-    unknown = [key for key in given if key not in own]
-    shapes = [key for key in own if key in given and own[key].shape != given[key].shape]
-    if missing or unknown or shapes:
-        parts = {"missing": missing, "unknown": unknown, "of another shape": shapes}
-        told = "; ".join(f"{what} {_listed(keys)}" for what, keys in parts.items() if keys)
-        raise DataError(f"{file} holds no weights of {name} ({told}): give the architecture that they were trained for")
-    network.load_state_dict(given, strict=False)
+    counters = {key: value for key, value in own.items() if key.endswith(COUNTER) and key not in weights}
+    given = {**weights, **counters}
+    if found := difference(own, given):
+        raise DataError(
+            f"{file} holds no weights of {name} ({found}): give the architecture that they were trained for"
+        )
+    network.load_state_dict(given)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -127,10 +127,18 @@ def load_trained(folder: Path, dataset: str | None, data: Path | None, device: s
 
 
 def load_on(folder: Path, found: Checkpoint, spec: DatasetSpec, data: Path | None, device: str) -> Trained:
-    """A checkpoint that was read, with a dataset. Raises what `load_trained` does.
+    """Put a checkpoint that was read beside a dataset.
 
     Args:
+        folder: the checkpoint's.
+        found: what it holds.
+        spec: the dataset.
         data: the dataset's folder; None takes the one that the checkpoint names.
+        device: where both are put.
+
+    Raises:
+        CheckpointError: the data has other classes.
+        SettingError: the dataset's images do not fit the checkpoint.
     """
     recorded = None if spec.embedded else found.config.data
     config = replace(found.config, data=data.absolute() if data else recorded)
