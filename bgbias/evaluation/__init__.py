@@ -1,1 +1,1 @@
-"""How good a trained model is, variant by variant."""
+"""Evaluators of a learner's predictions; one file each, found by looking."""

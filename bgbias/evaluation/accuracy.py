@@ -16,8 +16,11 @@ from bgbias.metrics import ACCURACY, BALANCED_ACCURACY, LOSS, WORST_CLASS_ACCURA
 
 @component
 class Accuracy(Evaluator):
-    """`<split>/<variant>/accuracy`, `.../loss`, the mean (`.../balanced_accuracy`) and the lowest
-    (`.../worst_class_accuracy`) accuracy over classes, and `<split>/<gap>`."""
+    """Accuracy, loss, and accuracies over classes.
+
+    `<split>/<variant>/accuracy`, `.../loss`, the mean (`.../balanced_accuracy`) and the lowest
+    (`.../worst_class_accuracy`) accuracy over classes, and `<split>/<gap>`.
+    """
 
     def measure(self, found: SplitResult) -> Notes:
         values: dict[str, float] = {}
@@ -36,12 +39,12 @@ class Accuracy(Evaluator):
 
 
 def predict(method: Method, learner: Learner, variant: Variant) -> Predictions:
-    """Run a learner over a variant that lies on the learner's device."""
+    """Predict a variant on the learner's device."""
     return predict_all(method, learner, {"": variant})[""]
 
 
 def predict_all(method: Method, learner: Learner, variants: Mapping[str, Variant]) -> dict[str, Predictions]:
-    """Run a learner over variants that lie on the learner's device; foregrounds that several share are read once."""
+    """Predict variants on the learner's device; shared foregrounds are read once."""
     found = {
         name: one
         for group in of_same_foregrounds(variants)
@@ -52,7 +55,7 @@ def predict_all(method: Method, learner: Learner, variants: Mapping[str, Variant
 
 @torch.no_grad()
 def _predict_group(method: Method, learner: Learner, group: Mapping[str, Variant]) -> dict[str, Predictions]:
-    """Run a learner over variants of the same foregrounds, all of them at some examples before the next."""
+    """Predict variants of the same foregrounds, all of them for one batch of examples before the next."""
     learner.eval()
     outputs: dict[str, list[Tensor]] = {name: [] for name in group}
     votes: dict[str, dict[int, list[Tensor]]] = {name: {} for name in group}
@@ -87,7 +90,7 @@ def accuracy(found: Predictions) -> float:
 
 
 def share_correct(label: Tensor, prediction: Tensor) -> float:
-    """How many of [N] predictions equal their label, as a fraction."""
+    """Compute the share of [N] predictions that equal their label, in [0, 1]."""
     return (label == prediction).double().mean().item()
 
 

@@ -1,4 +1,4 @@
-"""The evaluation of a model on all variants of a dataset, by every evaluator."""
+"""Evaluation of a learner on all variants of a dataset, by every evaluator."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +19,12 @@ evaluators = Registry("evaluator", "bgbias.evaluation", Evaluator)
 
 @component
 class Evaluation:
-    """When a model is evaluated, and by what.
+    """The epochs at which a run is evaluated, and the optional evaluators.
 
-    every: after every `every` epochs and after the last; checkpoints are chosen among evaluated epochs. A number above
-        the epochs evaluates the last alone, so that nothing is chosen
-    test: at which of these epochs test variants are evaluated too: `kept`, those that are the best so far for some
-        validation variant or objective, and the last; or `every`, which the highest test accuracy of any epoch
-        (`oracle`) needs
+    every: evaluate after every `every` epochs and after the last. Checkpoints are chosen among evaluated epochs; a
+        number above the run's epochs evaluates the last one only
+    test: the evaluated epochs with test variants: `kept`, those that are the best so far for some validation variant
+        or objective, and the last; or `every`, needed for the highest test accuracy of any epoch (`oracle`)
     also: names of optional evaluators with commas between, such as `challenge,saliency`; empty for none
     """
 
@@ -43,19 +42,19 @@ class Evaluation:
         return names
 
     def chosen(self) -> list[Evaluator]:
-        """Every evaluator that runs always, and the optional ones that were named."""
+        """Make every evaluator that always runs, and the named optional ones."""
         asked = split_names(self.also)
         return [cls() for name, cls in evaluators.items() if not cls.optional or name in asked]
 
 
 def split_names(names: str) -> list[str]:
-    """The names in a text with commas between."""
+    """Split names with commas between."""
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
 @dataclass(frozen=True)
 class Result:
-    """A model's evaluation.
+    """A learner's evaluation.
 
     predictions: by `<split>/<variant>`
     metrics, tables: by their names
@@ -73,9 +72,12 @@ def evaluate(
     chosen: Sequence[Evaluator],
     wanted: Collection[str] = (VALIDATION, TEST),
 ) -> Result:
-    """Predict every variant of some splits, and compute what the evaluators measure.
+    """Predict every variant of some splits, and run the evaluators.
 
     Args:
+        method: computes predictions.
+        learner: is put into eval mode.
+        chosen: the evaluators.
         dataset: as the learner sees it, on its device.
         wanted: the splits, `val` and `test` or one of them.
     """
@@ -96,5 +98,5 @@ def evaluate(
 
 
 def splits(dataset: Dataset) -> dict[str, Mapping[str, Variant]]:
-    """The variants a model is evaluated on, by `val` and `test`."""
+    """Return the variants of the splits `val` and `test`."""
     return {VALIDATION: dataset.validation, TEST: dataset.test}

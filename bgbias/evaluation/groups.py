@@ -24,8 +24,11 @@ from bgbias.table import Table
 
 @component
 class Groups(Evaluator):
-    """`<split>/<variant>/worst_group_accuracy`, `mean_group_accuracy` and `adjusted_accuracy`; the class x place tables
-    `count` and `correct`."""
+    """Accuracies over groups.
+
+    `<split>/<variant>/worst_group_accuracy`, `mean_group_accuracy` and `adjusted_accuracy`, and the class x place
+    tables `count` and `correct`.
+    """
 
     def measure(self, found: SplitResult) -> Notes:
         values: dict[str, float] = {}
@@ -43,10 +46,12 @@ class Groups(Evaluator):
 
 
 def group_counts(found: Predictions, classes: int, places: int) -> tuple[Tensor, Tensor]:
-    """How many images each (class, place) cell has, and how many of them are predicted correctly.
+    """Count the images of each (class, place) cell, and those predicted correctly.
 
     Args:
-        places: how many, with no background as the last.
+        found: the predictions on a variant.
+        classes: the number of classes.
+        places: the number of places, with "no background" as the last.
 
     Returns:
         Two tensors [classes, places] int64.
@@ -58,13 +63,14 @@ def group_counts(found: Predictions, classes: int, places: int) -> tuple[Tensor,
 
 
 def group_accuracies(count: Tensor, correct: Tensor, training: Tensor) -> dict[str, float]:
-    """The lowest, the mean and the training-weighted mean accuracy over the groups that occur, in [0, 1].
+    """Compute the lowest, the mean and the training-weighted accuracy over the groups that occur, in [0, 1].
 
     The adjusted accuracy weights each group by its share of the training set, among the groups that occur here; it is
-    left out where no training group occurs.
+    left out if no training group occurs.
 
     Args:
-        count, correct: [K, P + 1] int64, images of each group and those predicted correctly.
+        count: [K, P + 1] int64, images of each group.
+        correct: [K, P + 1] int64, images of each group that are predicted correctly.
         training: [K, P + 1] int64, training examples of each group.
     """
     here = count > 0

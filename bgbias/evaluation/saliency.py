@@ -1,10 +1,10 @@
-"""Where a model looks: maps of each pixel's weight in the answer, and the share of them that lies on the object.
+"""Saliency maps, and the share of a map that lies on the object.
 
-A share must be read beside the share of the picture's area that the mask covers: a map without any structure puts
-just that share on the object. Below it a model looks at the background, above it at the object.
+Compare a share with the share of the picture's area that the mask covers: a uniform map puts just that share on the
+object. A smaller share means that a classifier looks at the background, a larger one that it looks at the object.
 
-What is differentiated is the label's logit minus the mean of all logits. Adding one number to all logits changes no
-answer and no loss, so no training decides how that number hangs on the picture, and a map should not show it.
+Maps differentiate the label's logit minus the mean of all logits. Adding a number to all logits changes neither
+predictions nor the loss, so training does not determine how that number depends on the picture, and maps exclude it.
 """
 
 import math
@@ -22,23 +22,24 @@ from bgbias.metrics import OBJECT_SALIENCY, variant_metric
 from bgbias.types import Rows
 
 PASS_PIXELS = 1 << 19
-"""How many pixels the pictures of one backward pass may have together."""
+"""Pixels of all pictures of one backward pass."""
 STEPS = 32
-"""Of the path from black to the picture; M. Sundararajan et al. find 20 to 300 enough."""
+"""Steps on the path from black to the picture; M. Sundararajan et al. recommend 20 to 300."""
 IMAGES = 1000
-"""How many examples of a variant its mean share is taken over."""
+"""The largest number of examples of a variant's mean share."""
 
 SaliencyMap = Callable[[Method, Learner, Tensor, Tensor], Tensor]
 """From a method, its learner, images [B, C, H, W] and labels [B] int64 to maps [B, H, W] >= 0."""
 
 
 def input_gradient(method: Method, learner: Learner, image: Tensor, label: Tensor) -> Tensor:
-    """| d score of the label / d image |, summed over channels.
+    """Compute |d score of the label / d image|, summed over channels.
 
     Source: K. Simonyan et al., "Deep Inside Convolutional Networks", 2013 (arXiv 1312.6034), section 3.
 
     Args:
-        learner: is put into evaluation mode; its parameters' gradients are left alone.
+        method: computes logits.
+        learner: is put into eval mode; its parameters' gradients stay unchanged.
         image: [B, C, H, W] float.
         label: [B] int64.
 
@@ -57,13 +58,14 @@ def input_gradient(method: Method, learner: Learner, image: Tensor, label: Tenso
 
 
 def integrated_gradients(method: Method, learner: Learner, image: Tensor, label: Tensor, steps: int = STEPS) -> Tensor:
-    """| image * the mean of d score of the label / d image on the straight path from black |, summed over channels.
+    """Compute |image * mean of d score of the label / d image on the straight path from black|, summed over channels.
 
-    Before the absolute value, a map's sum is the picture's score minus black's. What is black gets nothing.
+    Before the absolute value, a map's sum is the picture's score minus that of a black picture. Black pixels get 0.
     Source: M. Sundararajan et al., "Axiomatic Attribution for Deep Networks", 2017 (arXiv 1703.01365), equation 1.
 
     Args:
-        learner: is put into evaluation mode; its parameters' gradients are left alone.
+        method: computes logits.
+        learner: is put into eval mode; its parameters' gradients stay unchanged.
         image: [B, C, H, W] float.
         label: [B] int64.
         steps: >= 1, nodes of the Gauss-Legendre quadrature.
@@ -88,42 +90,42 @@ MAPS: dict[str, SaliencyMap] = {"input_gradient": input_gradient, "integrated_gr
 
 
 def scores(logits: Tensor) -> Tensor:
-    """Logits [B, K] minus their mean over the classes, which softmax does not see."""
+    """Subtract from logits [B, K] their mean over the classes, which softmax ignores."""
     return logits - logits.mean(dim=1, keepdim=True)
 
 
 def images_in_a_pass(image: Rows) -> int:
-    """How many such images ([B, C, H, W]) a backward pass may hold, >= 1."""
+    """Return how many images like these ([B, C, H, W]) fit one backward pass, >= 1."""
     return max(1, PASS_PIXELS // math.prod(image.shape[2:]))
 
 
 def in_passes(image: Tensor, label: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and labels, as many at a time as a backward pass may hold."""
+    """Split images and labels into parts of one backward pass."""
     size = images_in_a_pass(image)
     return zip(image.split(size), label.split(size), strict=True)
 
 
 def share_on_object(saliency: Tensor, mask: Tensor) -> Tensor:
-    """sum of a map inside the mask / sum of the map.
+    """Compute the sum of a map inside the mask / sum of the map.
 
     Args:
         saliency: [B, H, W] >= 0.
         mask: [B, 1, H, W] bool, True = object.
 
     Returns:
-        [B] in [0, 1]; NaN where a map is zero everywhere and so looks nowhere. Means leave these out.
+        [B] in [0, 1]; NaN where a map is zero everywhere. `mean_share` leaves these out.
     """
     inside = (saliency * mask[:, 0]).sum(dim=(1, 2))
     return inside / saliency.sum(dim=(1, 2))
 
 
 def mask_area(mask: Tensor) -> Tensor:
-    """The share of each picture's area that its mask ([B, 1, H, W] bool) covers: [B] in [0, 1]."""
+    """Compute the share of each picture's area that its mask ([B, 1, H, W] bool) covers: [B] in [0, 1]."""
     return mask.double().mean(dim=(1, 2, 3))
 
 
 def shares(method: Method, learner: Learner, variant: Variant, index: Tensor, saliency: SaliencyMap) -> Tensor:
-    """The share on the object for the examples at `index` ([n] int64) of a variant on the learner's device.
+    """Compute the share on the object for the examples at `index` ([n] int64) of a variant on the learner's device.
 
     The object is the variant's own mask, also where nothing was pasted.
 
@@ -138,7 +140,7 @@ def shares(method: Method, learner: Learner, variant: Variant, index: Tensor, sa
 
 
 def mean_share(share: Tensor) -> float:
-    """The mean of shares ([n]) that are no NaN; NaN if none is left."""
+    """Compute the mean of shares ([n]) without NaN; NaN if none is left."""
     return share.double().nanmean().item()
 
 
@@ -149,8 +151,10 @@ def object_saliency(method: Method, learner: Learner, variant: Variant) -> float
 
 @component
 class Saliency(Evaluator):
-    """`<split>/<variant>/object_saliency`: the mean share of the input gradient that lies on the object, over at most
-    1,000 pictures of each variant."""
+    """The mean share of the input gradient on the object, over at most 1,000 pictures of each variant.
+
+    `<split>/<variant>/object_saliency`.
+    """
 
     optional: ClassVar[bool] = True
 

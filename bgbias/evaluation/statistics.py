@@ -8,7 +8,7 @@ CONFIDENCE, SIGNIFICANT = 0.95, 0.05
 
 
 def wilson_interval(right: int, total: int) -> tuple[float, float]:
-    """Wilson's interval of an accuracy, with 95 % confidence, in [0, 1].
+    """Compute Wilson's 95 % interval of an accuracy, in [0, 1].
 
     Source: E. B. Wilson, 1927; scipy's `BinomTestResult.proportion_ci`.
     """
@@ -33,7 +33,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's step-down correction (S. Holm, 1979): the smallest of k times k, the next times k - 1, never falling."""
+    """Correct k p-values by Holm's procedure (S. Holm, 1979): the smallest * k, the next * (k - 1), monotone."""
     order = np.argsort(p, kind="stable")
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(1, np.maximum.accumulate(np.sort(p) * np.arange(len(p), 0, -1)))
@@ -41,5 +41,5 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def rejected(p: Sequence[float]) -> int:
-    """How many of several hypotheses Holm's procedure rejects."""
+    """Count the hypotheses that Holm's procedure rejects."""
     return sum(value <= SIGNIFICANT for value in holm(p))

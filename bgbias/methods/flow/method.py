@@ -1,11 +1,11 @@
-"""Flow-based background embedding manipulation: answer for the object on every background, not on its own alone.
+"""Flow-based background embedding manipulation: predict the object's class on every background, and let these vote.
 
-A frozen backbone's features become an embedding. A conditional flow learns where the embedding of an object goes when
-its background is replaced by one of a class. To predict, embeddings are sampled for all background classes, each is
-classified, and they vote.
+An embedding is learned from a frozen backbone's features. A conditional flow models how the embedding of an object
+changes when its background is replaced by one of a class. A prediction samples embeddings for all background classes,
+classifies each, and takes a vote.
 
-The 2022 study taught its flow moves that start from the own background alone. A test image may stand on any
-background, so here moves start from every background that an object was seen on.
+In the 2022 study the flow's training moves start from the object's own background only. A test image may have any
+background, so here moves start from every background that an object is composed with.
 """
 
 import math
@@ -33,37 +33,39 @@ NEGATIVE_LOG_LIKELIHOOD = "negative_log_likelihood"
 VOTE_CROSS_ENTROPY = "vote_cross_entropy"
 SAMPLES = "samples"
 ROWS = 1 << 14
-"""How many embeddings are sampled at a time."""
+"""Embeddings sampled at a time."""
 NOISE_BLOCK = 64
-"""How many samples' noise is drawn at a time."""
+"""Samples whose noise is drawn at a time."""
 
 
 @component
 class FlowEmbedding(Method):
-    """Cross-entropy on the embeddings of own and swapped backgrounds, minus `likelihood_weight` times the flow's
-    log-likelihood of the swapped ones in nats per dimension.
+    """Cross-entropy and a flow's likelihood on the embeddings of own and swapped backgrounds.
 
-    backbone: what trains it: the name of a method; the folder of a checkpoint; or `none`, which takes
-        the weights that the model begins with (its `model/weights`)
-    backbone_epochs: >= 1, where a method trains it
-    swaps: >= 1, how many random backgrounds each training image is encoded on beside its own
+    The loss is the cross-entropy, minus `likelihood_weight` times the flow's log-likelihood of the swapped embeddings
+    in nats per dimension, plus the cross-entropy of a vote.
+
+    backbone: where its weights come from: a method's name, which trains it; a checkpoint's folder; or `none`, the
+        model's initial weights (its `model/weights`)
+    backbone_epochs: >= 1, epochs of the method that trains it
+    swaps: >= 1, random backgrounds that each training image is encoded on beside its own
     width: >= 2, of the embedding
     hidden: >= 1, units of the embedding's first layer
     family: affine_coupling, masked_autoregressive or spline_coupling
     depth: >= 1, layers of the flow
     flow_hidden: >= 1, units of the networks inside them
-    own_weight: in [0, 1], of the own background's cross-entropy; the swapped ones share the rest. Also the chance
-        that a vote in training starts from the own embedding
+    own_weight: in [0, 1], of the own background's cross-entropy; the swapped ones share the rest. Also the
+        probability that a vote in training starts from the own embedding
     likelihood_weight: >= 0; the 2022 study's is 5e-5 per nat, not per dimension
-    faithful: whether the flow learns from densities alone. Else the vote trains it too, which bends it to what is
-        answered rightly, away from where embeddings really go: its samples vote better and its likelihood is worse
-    vote_weight: >= 0, of the cross-entropy of a vote of one sample for each background class, the prediction itself
-    settling: in [0, 1), the share of the epochs at the end in which the embedding stays as it is, so that the flow
-        learns moves that do not change any more
+    faithful: whether the flow is trained by its likelihood only. Otherwise the vote trains it too: its samples vote
+        better, but are farther from true embeddings, and its likelihood is worse
+    vote_weight: >= 0, of the cross-entropy of a vote of one sample for each background class
+    settling: in [0, 1), the share of the epochs, at the end, in which the embedding is frozen, so that the flow models
+        moves that no longer change
     vote: `majority`, `mean_probability` or `reproduced` (`bgbias.methods.flow.votes`)
-    max_samples: >= 1, a power of two; before each judging the number of samples is chosen among 0, 1, 2, 4, ... up to
-        it by the mean accuracy on the validation variants that a background was pasted in, fewer winning a tie
-    temperature: > 0, of sampling: the noise is multiplied by it
+    max_samples: >= 1, a power of two; before each evaluation the number of samples is chosen among 0, 1, 2, 4, ... up
+        to it, by the mean accuracy on validation variants with pasted backgrounds; the smaller number wins a tie
+    temperature: > 0, factor of the noise in sampling
 
     Source: "Mitigating image background bias in DNN" (2022), flow-based background embedding manipulation.
     """
@@ -137,12 +139,14 @@ class FlowEmbedding(Method):
         }
 
     def vote_cross_entropy(self, module: FlowModule, start: Tensor, label: Tensor, generator: Generator) -> Tensor:
-        """The cross-entropy of the mean probability of one sample for each background class.
+        """Compute the cross-entropy of the mean probability of one sample for each background class.
 
         Args:
-            start: [B, 1 + n, E], of which each example's samples start at its own with chance `own_weight`, else at
-                one of the others.
+            module: embeds, samples and classifies.
+            start: [B, 1 + n, E] embeddings. The samples of an example start at its own one with probability
+                `own_weight`, otherwise at one of the n others.
             label: [B] int64.
+            generator: of the samples.
         """
         n, copies = start.shape[:2]
         draw = torch.rand(n, generator=generator, device=generator.device)
@@ -167,9 +171,11 @@ class FlowEmbedding(Method):
         )
 
     def tallies(self, module: FlowModule, features: Tensor, samples: int) -> Iterator[Tally]:
-        """One tally of all images, given their features [B, F], whenever it holds 1, 2, 4, ... up to `samples` samples.
+        """Yield one growing tally of all images when it holds 1, 2, 4, ... up to `samples` samples.
 
         Args:
+            module: embeds, samples and classifies.
+            features: [B, F] of the frozen classifier.
             samples: a power of two.
         """
         start = module.embed(features)
@@ -184,7 +190,7 @@ class FlowEmbedding(Method):
                 yield tally
 
     def sampled_probability(self, module: FlowModule, start: Tensor, noise: Tensor, classes: Tensor) -> Tensor:
-        """Class probabilities [B, s, K] of samples around embeddings [B, E], from noise [s, E] and classes [s]."""
+        """Compute probabilities [B, s, K] of samples around embeddings [B, E], from noise [s, E] and classes [s]."""
         n, samples = len(start), len(noise)
         moved = module.moved(start.repeat_interleave(samples, 0), noise.repeat(n, 1), classes.repeat(n))
         return module.logits(moved).softmax(dim=1).view(n, samples, -1)
@@ -206,7 +212,7 @@ class FlowEmbedding(Method):
 
 
 def weighted_cross_entropy(logits: Tensor, label: Tensor, own_weight: float) -> Tensor:
-    """own_weight times the cross-entropy on own backgrounds, plus the rest times that on swapped ones.
+    """Compute own_weight * cross-entropy on own backgrounds + (1 - own_weight) * cross-entropy on swapped ones.
 
     Args:
         logits: [B (1 + n), K], each example's own first, then its n >= 1 copies.
@@ -219,14 +225,14 @@ def weighted_cross_entropy(logits: Tensor, label: Tensor, own_weight: float) -> 
 
 
 def flow_of(learner: Learner) -> FlowModule:
-    """What `FlowEmbedding.build` made for a learner."""
+    """Return the module that `FlowEmbedding.build` made for a learner."""
     if not isinstance(learner.own, FlowModule):
         raise TypeError(f"flow_embedding needs the module that it builds, but got {type(learner.own).__name__}")
     return learner.own
 
 
 def features_of(learner: Learner, image: Tensor) -> Tensor:
-    """The frozen classifier's features [B, F] float32 of images [B, C, H, W]; features pass as they are."""
+    """Compute the frozen classifier's features [B, F] float32 of images [B, C, H, W]; features stay as given."""
     return learner.classifier.features(image).float()
 
 

@@ -1,4 +1,4 @@
-"""An embedding of a frozen classifier's features, a flow that moves embeddings over backgrounds, and a linear layer."""
+"""The flow method's module: an embedding of frozen features, a flow over its moves, and a linear classifier."""
 
 import functools
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 MOMENTUM, SMALLEST_VARIANCE = 0.05, 1e-8
-"""How fast the running statistics follow, and what is added to every dimension's variance."""
+"""The weight of a new batch in the running statistics, and a constant added to every dimension's variance."""
 
 
 P = ParamSpec("P")
@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 
 def float32(work: Callable[P, R]) -> Callable[P, R]:
-    """The same work in full precision whatever surrounds it: moves are small differences of embeddings."""
+    """Run a function without autocast: moves are small differences of embeddings."""
 
     @functools.wraps(work)
     def precise(*arguments: P.args, **options: P.kwargs) -> R:
@@ -30,13 +30,13 @@ def float32(work: Callable[P, R]) -> Callable[P, R]:
 
 
 class FlowModule(nn.Module):
-    """What the flow method learns beside a frozen classifier.
+    """The parts that the flow method trains beside a frozen classifier.
 
     embedding: two linear layers from standardised features [B, F] to standardised embeddings [B, E]
-    flow: p(move | own embedding, class), a move being what a background of the class adds to the object's embedding
+    flow: p(move | own embedding, class); a move is the change of the embedding on a background of the class
     classifier: from embeddings to logits [B, K]
-    samples: int64, how many samples a prediction draws; 0 answers from the own embedding
-    embedding_frozen: bool, whether the embedding stays as it is
+    samples: int64, the samples of a prediction; 0 predicts from the own embedding
+    embedding_frozen: bool, whether the embedding is frozen
     joint_mean, joint_covariance: running statistics of moves and the flow's context, together [E + E + P]. The flow
         models the whitened residual of a linear regression of the move on its context; untrained, it equals that
         Gaussian, so that even a move a hundred times smaller than an embedding is well scaled
@@ -48,10 +48,15 @@ class FlowModule(nn.Module):
     joint_covariance: Tensor
 
     def __init__(self, features: int, classes: int, places: int, width: int, hidden: int, flow: nn.Module) -> None:
-        """
+        """Initialise the layers and the running statistics.
+
         Args:
-            features: F, of the classifier's body; classes: K; places: P, classes of background.
-            width: E >= 2; hidden: units of the embedding's first layer; flow: of `build_flow`, with a context of E + P.
+            features: F, of the classifier's body.
+            classes: K.
+            places: P, classes of background.
+            width: E >= 2, of the embedding.
+            hidden: units of the embedding's first layer.
+            flow: of `build_flow`, with a context of E + P.
         """
         super().__init__()
         self.places = places
@@ -71,25 +76,25 @@ class FlowModule(nn.Module):
         self.register_buffer("joint_covariance", torch.eye(joint, dtype=torch.float64))
 
     def train(self, mode: bool = True) -> "FlowModule":
-        """A frozen embedding keeps its statistics."""
+        """Set the mode; a frozen embedding keeps its statistics."""
         super().train(mode)
         if self.embedding_frozen:
             self.embedding.eval()
         return self
 
     def embed(self, features: Tensor) -> Tensor:
-        """Embeddings [B, E] of features [B, F]."""
+        """Compute embeddings [B, E] of features [B, F]."""
         found: Tensor = self.embedding(features).float()
         return found.detach() if self.training and self.embedding_frozen else found
 
     def logits(self, embedding: Tensor) -> Tensor:
-        """Logits [N, K] of embeddings [N, E]."""
+        """Compute logits [N, K] of embeddings [N, E]."""
         found: Tensor = self.classifier(embedding)
         return found
 
     @float32
     def log_density(self, own: Tensor, moved: Tensor, place: Tensor) -> Tensor:
-        """The log-density in nats, [N], of embeddings [N, E] on backgrounds of a class [N], given the own [N, E]."""
+        """Compute log-densities [N] in nats of embeddings [N, E] on places [N], given the own embeddings [N, E]."""
         move, context = moved - own, self.context(own, place)
         if self.training:
             self._follow(torch.cat([move, context], dim=1).detach().double())
@@ -98,7 +103,7 @@ class FlowModule(nn.Module):
         return found - whitening.factor.diagonal().log().sum()
 
     def _follow(self, joint: Tensor) -> None:
-        """Let the running statistics follow the moves of a batch and their contexts: [N, E + E + P] float64."""
+        """Update the running statistics with a batch of moves and contexts: [N, E + E + P] float64."""
         self.joint_mean.lerp_(joint.mean(dim=0), MOMENTUM)
         self.joint_covariance.lerp_(torch.cov(joint.T), MOMENTUM)
 
@@ -108,9 +113,16 @@ class FlowModule(nn.Module):
 
     @float32
     def moved(self, own: Tensor, noise: Tensor, place: Tensor, *, fixed_flow: bool = False) -> Tensor:
-        """The embeddings [N, E] that standard normal noise [N, E] stands for on backgrounds of a class [N].
+        """Map standard normal noise to embeddings on places.
 
-        fixed_flow: whether their gradient stops at the flow's parameters; it reaches the own embeddings all the same
+        Args:
+            own: [N, E], the own embeddings.
+            noise: [N, E].
+            place: [N] int64.
+            fixed_flow: whether the flow's parameters get no gradient; the own embeddings get theirs in any case.
+
+        Returns:
+            [N, E].
         """
         parameters = dict(self.flow.named_parameters())
         if fixed_flow:
@@ -121,19 +133,19 @@ class FlowModule(nn.Module):
 
     @float32
     def noise(self, own: Tensor, moved: Tensor, place: Tensor) -> Tensor:
-        """`moved` undone: the noise [N, E] of embeddings [N, E]."""
+        """Invert `moved`: compute the noise [N, E] of embeddings [N, E]."""
         context = self.context(own, place)
         found: Tensor = self.flow.inverse(self._whitening().apply(moved - own, context), context=context)
         return found
 
     def context(self, own: Tensor, place: Tensor) -> Tensor:
-        """The flow's context: [N, E + P]."""
+        """Concatenate own embeddings [N, E] and one-hot places [N] to the flow's context [N, E + P]."""
         return torch.cat([own, F.one_hot(place, self.places).to(own.dtype)], dim=1)
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """move = offset + slope context + factor rest, with rests white.
+    """The linear model move = offset + slope context + factor rest, with white rests.
 
     offset: [E]; slope: [E, C]; factor: [E, E], lower triangular
     """
@@ -144,7 +156,7 @@ class Whitening:
 
     @classmethod
     def of(cls, mean: Tensor, covariance: Tensor, width: int) -> "Whitening":
-        """From the joint mean [E + C] and covariance of moves and contexts, both float64, with E = width."""
+        """Make it from the joint mean [E + C] and covariance of moves and contexts, both float64, with E = width."""
         floor = SMALLEST_VARIANCE * torch.eye(len(mean)).to(mean)
         joint = covariance + floor
         move, mixed, context = joint[:width, :width], joint[:width, width:], joint[width:, width:]
@@ -154,11 +166,11 @@ class Whitening:
         return cls(offset.float(), slope.float(), factor.float())
 
     def apply(self, move: Tensor, context: Tensor) -> Tensor:
-        """The white rests [N, E] of moves [N, E] given contexts [N, C]."""
+        """Compute the white rests [N, E] of moves [N, E] given contexts [N, C]."""
         left = move - self.offset - context @ self.slope.T
         found: Tensor = torch.linalg.solve_triangular(self.factor, left.T, upper=False).T
         return found
 
     def undo(self, rest: Tensor, context: Tensor) -> Tensor:
-        """The moves [N, E] of rests [N, E]."""
+        """Compute the moves [N, E] of rests [N, E] given contexts [N, C]."""
         return self.offset + context @ self.slope.T + rest @ self.factor.T

@@ -80,14 +80,15 @@ class ClassQuality:
 
 @dataclass(frozen=True)
 class FlowQuality:
-    """
+    """A flow's samples compared with true moves.
+
     bits: bits per dimension of held-out moves, lower is better, of the flow and of the baselines
     normality: of the base space
-    classes: by background class; those with too few examples are left out
+    classes: by background class; classes with too few examples are left out
     density, coverage: of samples among true moves (`density_and_coverage`)
-    agreement: the share of examples whose answer is the same on a sampled and on the true move
+    agreement: the share of examples with the same prediction on a sampled and on the true move
     accuracy_sampled, accuracy_true: of the classifier on either
-    inversion_error: the largest difference between an embedding and what comes back from its noise
+    inversion_error: the largest difference between an embedding and the reconstruction from its noise
     """
 
     bits: Mapping[str, float]
@@ -106,16 +107,18 @@ def measure(learner: Learner, dataset: Dataset, swaps: int, count: int, seed: in
     """Compare the flow's samples with true moves of test examples.
 
     Args:
+        learner: of a `flow_embedding`.
         dataset: as the checkpoint's method prepared it.
         swaps: backgrounds for each training example of the baselines.
-        count: >= 1, at most so many training and test examples.
+        count: >= 1, the largest number of training and of test examples.
+        seed: of the backgrounds and the samples.
     """
     module = flow_of(learner)
     known = moves(learner, dataset.train.spread(count), swaps, stream(seed, "known moves"))
     held_out = moves(learner, dataset.test[ORIGINAL].spread(count), 1, stream(seed, "held-out moves"))
     noise = torch.randn(held_out.own.shape, generator=stream(seed, "samples")).to(held_out.own)
     sampled = module.moved(held_out.own, noise, held_out.place)
-    answer_sampled, answer_true = (module.logits(found).argmax(dim=1) for found in (sampled, held_out.moved))
+    predicted_sampled, predicted_true = (module.logits(found).argmax(dim=1) for found in (sampled, held_out.moved))
     base = module.noise(held_out.own, held_out.moved, held_out.place)
     again = module.moved(held_out.own, base, held_out.place)
     density, coverage = density_and_coverage(numbers(held_out.moved), numbers(sampled))
@@ -125,16 +128,18 @@ def measure(learner: Learner, dataset: Dataset, swaps: int, count: int, seed: in
         classes=by_class(held_out, sampled, seed),
         density=density,
         coverage=coverage,
-        agreement=share(answer_sampled == answer_true),
-        accuracy_sampled=share(answer_sampled == held_out.label),
-        accuracy_true=share(answer_true == held_out.label),
+        agreement=share(predicted_sampled == predicted_true),
+        accuracy_sampled=share(predicted_sampled == held_out.label),
+        accuracy_true=share(predicted_true == held_out.label),
         inversion_error=(again - held_out.moved).abs().max().item(),
     )
 
 
 def moves(learner: Learner, variant: Variant, swaps: int, generator: torch.Generator) -> Moves:
-    """The moves of a variant's examples from each of `swaps` random backgrounds to another: a test image may stand on
-    any."""
+    """Encode a variant's examples on random backgrounds, and return their moves from each of `swaps` ones to the next.
+
+    Moves start from any background, as a test image may have any.
+    """
     copies: EncodedCopies = encoded_copies(variant, 1 + swaps, Encoder(partial(features_of, learner)), generator)
     batch = copies.batch(torch.arange(len(variant), device=variant.assignment.device))
     embedding = flow_of(learner).embed(batch.image.flatten(0, 1)).unflatten(0, (len(variant), -1))
@@ -147,10 +152,10 @@ def moves(learner: Learner, variant: Variant, swaps: int, generator: torch.Gener
 
 
 def bits_per_dimension(module: FlowModule, known: Moves, held_out: Moves) -> dict[str, float]:
-    """Of held-out moves: the flow's, and those of Gaussian baselines that were fitted to known moves.
+    """Compute bits per dimension of held-out moves, for the flow and for Gaussian baselines fitted to known moves.
 
-    Both baselines are told the own embedding and the class too, by a linear regression of the move on them; one fits
-    a full-covariance Gaussian to what that leaves, the other a mixture.
+    The baselines use the same context as the flow, the own embedding and the class, by a linear regression of the move
+    on it; one fits a full-covariance Gaussian to the residuals, the other a mixture.
     """
     flow = module.log_density(held_out.own, held_out.moved, held_out.place)
     found = {"flow": flow.double().mean().item()}
@@ -166,7 +171,7 @@ def bits_per_dimension(module: FlowModule, known: Moves, held_out: Moves) -> dic
 
 
 def normality(base: Numbers) -> Normality:
-    """Tests of noise [N, E] against the standard normal distribution."""
+    """Test noise [N, E] against the standard normal distribution."""
     radius = np.square(base).sum(axis=1)
     return Normality(
         pit=norm.cdf(base),
@@ -177,9 +182,9 @@ def normality(base: Numbers) -> Normality:
 
 
 def by_class(held_out: Moves, sampled: Tensor, seed: int) -> dict[int, ClassQuality]:
-    """Two-sample tests for each background class, of pairs (own embedding, move).
+    """Run two-sample tests for each background class, on pairs (own embedding, move).
 
-    Half of the images give their true move and the other half a sampled one, so that no row depends on another.
+    Half of the images contribute their true move, the other half a sampled one, so that rows are independent.
     """
     found = {}
     classes = sorted(set(held_out.place.tolist()))
@@ -198,9 +203,9 @@ def by_class(held_out: Moves, sampled: Tensor, seed: int) -> dict[int, ClassQual
 class Curve:
     """Accuracy on one variant, in [0, 1].
 
-    backbone: of the frozen backbone's own answers
-    votes: by vote, then by number of samples; 0 is the own embedding's answer
-    images: how many
+    backbone: of the frozen backbone's own predictions
+    votes: by vote, then by number of samples; 0 is the prediction from the own embedding
+    images: their number
     """
 
     backbone: float
@@ -210,7 +215,7 @@ class Curve:
 
 @torch.no_grad()
 def sampling_curve(method: FlowEmbedding, learner: Learner, variant: Variant, samples: int) -> Curve:
-    """The accuracy of every vote at 0, 1, 2, 4, ... up to `samples` (a power of two), in one pass over the samples."""
+    """Compute the accuracy of every vote at 0, 1, 2, 4, ... up to `samples` (a power of two), in one pass."""
     right: dict[tuple[Vote, int], int] = {}
     backbone = 0
     own, label = flow_of(learner), variant.foregrounds.label
@@ -233,11 +238,11 @@ def sampling_curve(method: FlowEmbedding, learner: Learner, variant: Variant, sa
 
 
 def numbers(tensor: Tensor) -> Numbers:
-    """A tensor as doubles on the CPU."""
+    """Convert a tensor to float64 on the CPU."""
     found: Numbers = tensor.double().cpu().numpy()
     return found
 
 
 def share(right: Tensor) -> float:
-    """How much of a bool tensor is True."""
+    """Compute the share of True in a bool tensor."""
     return right.double().mean().item()

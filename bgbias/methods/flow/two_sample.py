@@ -1,4 +1,4 @@
-"""Do two samples come from one distribution? Tests and scores for rows of numbers."""
+"""Two-sample tests and scores for rows of numbers."""
 
 from dataclasses import dataclass
 
@@ -17,9 +17,10 @@ NEIGHBOURS = 5
 
 @dataclass(frozen=True)
 class ClassifierTest:
-    """
-    accuracy: of a classifier that tells the samples apart, in [0, 1]; one half where it cannot
-    p_value: of an accuracy this high if the samples came from one distribution
+    """A classifier two-sample test.
+
+    accuracy: of a classifier that separates the samples, in [0, 1]; one half if they cannot be separated
+    p_value: of an accuracy this high if both samples come from one distribution
     """
 
     accuracy: float
@@ -28,9 +29,10 @@ class ClassifierTest:
 
 @dataclass(frozen=True)
 class KernelTest:
-    """
-    mmd: the squared maximum mean discrepancy, >= 0; 0 where both samples are alike
-    p_value: the share of random divisions of all rows that are at least as far apart
+    """A kernel two-sample test.
+
+    mmd: the squared maximum mean discrepancy, >= 0; 0 if both samples are equal
+    p_value: the share of random splits of all rows with at least this discrepancy
     """
 
     mmd: float
@@ -38,10 +40,12 @@ class KernelTest:
 
 
 def classifier_test(one: Rows, other: Rows, seed: int) -> ClassifierTest:
-    """The classifier two-sample test: a random forest's accuracy on rows that its trees have not seen.
+    """Run the classifier two-sample test with a random forest, on out-of-bag rows.
 
     Args:
-        one, other: [n, D] and [m, D], independent rows; the larger is cut to the smaller's size.
+        one: [n, D], independent rows; the larger sample is cut to the smaller's size.
+        other: [m, D], independent rows.
+        seed: of the forest.
 
     Source: D. Lopez-Paz, M. Oquab, "Revisiting Classifier Two-Sample Tests", 2017 (arXiv 1610.06545).
     """
@@ -53,10 +57,12 @@ def classifier_test(one: Rows, other: Rows, seed: int) -> ClassifierTest:
 
 
 def kernel_test(one: Rows, other: Rows, seed: int) -> KernelTest:
-    """The maximum mean discrepancy (biased, so >= 0) with a Gaussian kernel as wide as the median distance.
+    """Compute the maximum mean discrepancy (biased, so >= 0); the kernel is Gaussian, as wide as the median distance.
 
     Args:
-        one, other: [n, D] and [m, D], independent rows.
+        one: [n, D], independent rows.
+        other: [m, D], independent rows.
+        seed: of the permutations.
 
     Source: A. Gretton et al., "A Kernel Two-Sample Test", 2012 (JMLR 13), equation 5.
     """
@@ -70,7 +76,7 @@ def kernel_test(one: Rows, other: Rows, seed: int) -> KernelTest:
 
 
 def discrepancy(kernel: Rows, order: NDArray[np.int64], n: int) -> float:
-    """The squared discrepancy between the first n rows of an order and the others, from all pairs' kernel values."""
+    """Compute the squared discrepancy between the first n rows of an order and the others, from all kernel values."""
     sign = np.full(len(order), -1 / (len(order) - n))
     sign[:n] = 1 / n
     weight = np.empty_like(sign)
@@ -79,10 +85,10 @@ def discrepancy(kernel: Rows, order: NDArray[np.int64], n: int) -> float:
 
 
 def density_and_coverage(true: Rows, sampled: Rows) -> tuple[float, float]:
-    """How closely samples lie where true rows lie (about 1, more if they huddle), and the share of true rows that
-    have a sample nearby, in [0, 1].
+    """Compute the density of samples around true rows, and the share of true rows with a sample nearby.
 
-    Nearby is within the distance to a true row's fifth nearest neighbour.
+    The density is about 1, larger if samples concentrate; the coverage is in [0, 1]. Nearby means within the distance
+    to a true row's fifth nearest neighbour.
     Source: M. Naeem et al., "Reliable Fidelity and Diversity Metrics for Generative Models", 2020 (arXiv 2002.09797).
     """
     neighbours = NearestNeighbors(n_neighbors=NEIGHBOURS + 1).fit(true)

@@ -9,10 +9,10 @@ flow_families = Registry("flow family", __name__, FlowFamily)
 
 
 def build_flow(family: str, width: int, context: int, depth: int, hidden: int) -> nf.ConditionalNormalizingFlow:
-    """A freshly initialised density of vectors given a context, near the standard normal one at first.
+    """Build a conditional density of vectors, initially close to the standard normal one.
 
     `forward` maps noise to samples, `inverse` samples to noise, each with a context row for every row; `log_prob`
-    gives log-densities in nats.
+    returns log-densities in nats.
 
     Args:
         family: its name.

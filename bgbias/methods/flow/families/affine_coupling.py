@@ -10,14 +10,17 @@ from bgbias.components import component
 from bgbias.methods.flow.families.family import FlowFamily
 
 MAX_LOG_SCALE = 2.0
-"""A layer stretches or shrinks a dimension by a factor of e^2 at most, so that no input overflows."""
+"""The largest log-scale of a layer: a factor of e^2, so that no input overflows."""
 FINAL_RANGE = 1e-2
-"""Of the last linear layer's first weights: the flow begins near the identity."""
+"""Range of the last linear layer's initial weights, so that the flow starts near the identity."""
 
 
 @component
 class AffineCouplingFamily(FlowFamily):
-    """Source: L. Dinh et al., "Density estimation using Real NVP", 2017 (arXiv 1605.08803), equations 7 and 8."""
+    """Affine coupling.
+
+    Source: L. Dinh et al., "Density estimation using Real NVP", 2017 (arXiv 1605.08803), equations 7 and 8.
+    """
 
     @classmethod
     def layer(cls, width: int, context: int, hidden: int, number: int) -> list[Any]:
@@ -25,9 +28,9 @@ class AffineCouplingFamily(FlowFamily):
 
 
 class AffineCoupling(nf.flows.Flow):  # type: ignore[misc]
-    """y_b = x_b exp(s(x_a, c)) + t(x_a, c), y_a = x_a, with a every other dimension and s bounded by tanh.
+    """The layer y_b = x_b exp(s(x_a, c)) + t(x_a, c), y_a = x_a.
 
-    normflows' own affine coupling takes no context.
+    Set a holds every other dimension; tanh bounds s. normflows' own affine coupling takes no context.
     """
 
     def __init__(self, width: int, context: int, hidden: int, first: int) -> None:
@@ -45,12 +48,12 @@ class AffineCoupling(nf.flows.Flow):  # type: ignore[misc]
             nn.init.uniform_(parameter, -FINAL_RANGE, FINAL_RANGE)
 
     def forward(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, D] noise and [N, C] context to [N, D] samples and the log-determinant [N]."""
+        """Map [N, D] noise and [N, C] context to [N, D] samples and the log-determinant [N]."""
         log_scale, shift = self._scale_and_shift(z, context)
         return self._replaced(z, z[:, self.moved] * log_scale.exp() + shift), log_scale.sum(dim=1)
 
     def inverse(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """`forward` undone."""
+        """Invert `forward`."""
         log_scale, shift = self._scale_and_shift(z, context)
         return self._replaced(z, (z[:, self.moved] - shift) * (-log_scale).exp()), -log_scale.sum(dim=1)
 

@@ -1,4 +1,4 @@
-"""What a flow family's file defines."""
+"""The base class of flow families."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ from bgbias.components import Component
 
 
 class FlowFamily(Component):
-    """One layer of a conditional flow, as often as wanted."""
+    """A kind of layer of a conditional flow."""
 
     @classmethod
     def name(cls) -> str:
-        """The name users type: the class's without its ending, such as `affine_coupling`."""
+        """Return the name users type: the class's without its ending, such as `affine_coupling`."""
         return super().name().removesuffix("_family")
 
     @classmethod
     def layer(cls, width: int, context: int, hidden: int, number: int) -> list[Any]:
-        """The parts of a layer, modules of normflows' `Flow` kind that take a context.
+        """Make the parts of a layer: modules like normflows' `Flow` that take a context.
 
         Args:
             width: D of the vectors.

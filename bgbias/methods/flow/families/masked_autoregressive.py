@@ -11,14 +11,16 @@ from bgbias.methods.flow.families.family import FlowFamily
 
 BLOCKS = 1
 MAX_LOG_SCALE = 2.0
-"""A layer stretches or shrinks a dimension by a factor of e^2 at most."""
+"""The largest log-scale of a layer: a factor of e^2."""
 SEEN_RANGE = 10.0
-"""In standard deviations: what the network is shown of a dimension, so that no input is amplified without end."""
+"""Bound of the network's inputs, in standard deviations, so that no input is amplified without limit."""
 
 
 @component
 class MaskedAutoregressiveFamily(FlowFamily):
-    """In normflows' direction: samples take one pass, log-densities as many passes as there are dimensions.
+    """Masked affine autoregressive layers in normflows' direction.
+
+    Samples take one pass, log-densities as many passes as there are dimensions.
 
     Source: G. Papamakarios et al., "Masked Autoregressive Flow for Density Estimation", 2017 (arXiv 1705.07057);
     in this direction also D. Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow", 2016
@@ -34,7 +36,7 @@ class MaskedAutoregressiveFamily(FlowFamily):
 
 
 class BoundedAutoregressive(nf.flows.MaskedAffineAutoregressive):  # type: ignore[misc]
-    """normflows' layer with its scale bounded on both sides, where its own is between 0.001 and 1."""
+    """A layer of normflows with its scale bounded on both sides; its own is between 0.001 and 1."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

@@ -15,7 +15,10 @@ TAIL_BOUND = 5.0
 
 @component
 class SplineCouplingFamily(FlowFamily):
-    """Source: C. Durkan et al., "Neural Spline Flows", 2019 (arXiv 1906.04032), equations 4 to 8."""
+    """Rational-quadratic spline coupling.
+
+    Source: C. Durkan et al., "Neural Spline Flows", 2019 (arXiv 1906.04032), equations 4 to 8.
+    """
 
     @classmethod
     def layer(cls, width: int, context: int, hidden: int, number: int) -> list[Any]:
