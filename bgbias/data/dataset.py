@@ -197,7 +197,7 @@ class Released(Variant):
         image, mask = unit(self.pictures[index]), self.foregrounds.mask[index]
         return self.batch_of(image, mask, index, self.assignment[index], partial(self.batch, index))
 
-    def images(self, index: Tensor, read: ReadForegrounds) -> Tensor:  # noqa: ARG002
+    def images(self, index: Tensor, read: ReadForegrounds) -> Tensor:
         return unit(self.pictures[index])
 
     def composed(self) -> Variant:

@@ -40,7 +40,7 @@ class Encoded(Variant):
         mask = self.foregrounds.mask[index]
         return self.batch_of(self.features[index], mask, index, own, partial(self.batch, index))
 
-    def images(self, index: Tensor, read: ReadForegrounds) -> Tensor:  # noqa: ARG002
+    def images(self, index: Tensor, read: ReadForegrounds) -> Tensor:
         return self.features[index]
 
     def at(self, index: Tensor) -> Self:
@@ -63,7 +63,7 @@ class EncodedCopies(Variant):
         mask = self.foregrounds.mask[index]
         return self.batch_of(self.features[index], mask, index, behind, partial(self.batch, index))
 
-    def images(self, index: Tensor, read: ReadForegrounds) -> Tensor:  # noqa: ARG002
+    def images(self, index: Tensor, read: ReadForegrounds) -> Tensor:
         return self.features[index]
 
 

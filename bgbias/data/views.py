@@ -45,14 +45,14 @@ class FeatureViews:
     views: int
     swaps: int
 
-    def draw(self, n: int, side: int, rng: Generator) -> Tensor:  # noqa: ARG002
+    def draw(self, n: int, side: int, rng: Generator) -> Tensor:
         """Which view each of n examples shows, [n] int64."""
         return torch.randint(self.views, (n,), generator=rng, device=rng.device)
 
     def finish(
         self,
         front: Foregrounds,
-        back: Backgrounds,  # noqa: ARG002
+        back: Backgrounds,
         index: Tensor,
         background: Tensor,
         drawn: Tensor,
