@@ -2,8 +2,9 @@
 
 config.json             the format's number, the class names, the run's configuration, epoch and metrics
 model.safetensors       the module's weights
-predictions.safetensors by `<split>/<variant>` the prediction for every image, int16, and by `<split>/<variant>/label`
-                        the right one; empty where the epoch was not evaluated; its metadata hold the class names
+predictions.safetensors by `<split>/<variant>` the prediction for every image, int16, by `<split>/<variant>/label` the
+                        right one, and by `<split>/<variant>/place` the class of its background, -1 without one, where
+                        images have one; empty where the epoch was not evaluated; its metadata hold the class names
 sha256.json             the SHA-256 of each of these
 
 Outputs and labels are positions in the class names, so weights and data must agree on the names and their order.
@@ -26,7 +27,7 @@ from bgbias.evaluation.evaluator import Predictions
 from bgbias.files import verify_checksums, write_checksums
 
 CONFIG, MODEL, PREDICTIONS = "config.json", "model.safetensors", "predictions.safetensors"
-LABEL = "label"
+LABEL, PLACE = "label", "place"
 FORMAT = 2
 """Counts the changes of what the files hold. Checkpoints without a number have format 1."""
 CLASSES = "classes"
@@ -72,7 +73,8 @@ def save(
     save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, folder / MODEL)
     predicted = {key: found.prediction.to(torch.int16) for key, found in predictions.items()}
     labels = {f"{key}/{LABEL}": found.label.to(torch.int16) for key, found in predictions.items()}
-    save_file({**predicted, **labels}, folder / PREDICTIONS, metadata={CLASSES: json.dumps(list(classes))})
+    places = {f"{key}/{PLACE}": found.place.to(torch.int16) for key, found in predictions.items() if len(found.place)}
+    save_file({**predicted, **labels, **places}, folder / PREDICTIONS, metadata={CLASSES: json.dumps(list(classes))})
     write_checksums(folder)
 
 
@@ -100,6 +102,36 @@ def load(folder: Path) -> Checkpoint:
         metrics=described["metrics"],
         weights=weights,
     )
+
+
+@dataclass(frozen=True)
+class KeptPredictions:
+    """What a checkpoint keeps of one variant's N images.
+
+    prediction, label: [N] int16, positions in the class names
+    place: [N] int16, the class of each image's background, -1 without one; None where it was not kept
+    """
+
+    prediction: Tensor
+    label: Tensor
+    place: Tensor | None
+
+
+def read_predictions(folder: Path) -> dict[str, KeptPredictions]:
+    """All kept predictions, by `<split>/<variant>`.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    try:
+        found = load_file(folder / PREDICTIONS)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder / PREDICTIONS} cannot be read ({error}): give a whole checkpoint") from None
+    verify_checksums(folder, PREDICTIONS)
+    keys = [key.removesuffix(f"/{LABEL}") for key in found if key.endswith(f"/{LABEL}") and key.count("/") > 1]
+    return {
+        key: KeptPredictions(found[key], found[f"{key}/{LABEL}"], found.get(f"{key}/{PLACE}")) for key in sorted(keys)
+    }
 
 
 def read_right(folder: Path, key: str) -> Tensor:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ from bgbias.methods.erm import Erm
 from bgbias.methods.method import Learner
 from bgbias.metrics import VALIDATION
 from bgbias.models.model import Classifier
-from bgbias.randomness import stream
+from bgbias.randomness import derive, stream
 from bgbias.training import check_masks, choose_device
 from study import stopping
 from study.cluster.nodes import check_nodes
@@ -31,15 +31,16 @@ from study.display import command_line, console
 from study.errors import OutboxError, ReportsMissingError, TrialsFailedError
 from study.record.config import StudyConfig
 from study.record.family import check_family
-from study.record.folder import CONFIRM, REPLACED, SEARCH, StudyEnd, StudyFolder
+from study.record.folder import CONFIRM, REPEAT, REPLACED, SEARCH, StudyEnd, StudyFolder
 from study.record.objectives import check_known, check_objectives, metric_of, objectives_of
 from study.record.provenance import now, origin
-from study.record.selection import front, spread, winners
+from study.record.selection import Trial, best_epoch, best_score, front, spread, winners
 from study.record.storage import Storage
 from study.report import write_report
 from study.report.note import experiment_note, study_note
 from study.report.tables import Report
 from study.search.stage import SearchStage
+from study.settings import Settings
 from study.space import SearchSpace, change_since, label, load_space
 from study.tracking.outbox import Outbox
 from study.tracking.recorded import report_all
@@ -119,22 +120,40 @@ def send(config: StudyConfig, folder: StudyFolder) -> None:
 
 
 def stages(study: Plan, config: StudyConfig, folder: StudyFolder) -> Iterator[Callable[[], None]]:
-    """Yield the study's work in order: every space's search, then fresh seeds for every winner.
+    """Yield the study's work in order: every space's search, the same with other seeds of the search, fresh seeds.
 
-    With several objectives, at most `CONFIRMED` members of every front get fresh seeds, under their trials' names.
+    Fresh seeds are of what the first search of a space won: `to_confirm`.
     """
     for name, space in study.spaces.items():
         yield partial(SearchStage(config, folder, SEARCH, name, study.objectives).search, space)
+    for number in range(2, config.searches + 1):
+        for name, space in study.spaces.items():
+            if space.params:
+                seed = derive(config.seed, "search again", number)
+                again = SearchStage(config, folder, REPEAT, f"{name}.{number}", study.objectives, seed)
+                yield partial(again.search, space)
     for name in study.spaces if config.confirm_seeds else ():
-        for chosen in spread(front(folder.finished(SEARCH, name), study.objectives), CONFIRMED):
-            label = chosen.name if len(study.objectives) > 1 else name
-            yield partial(SearchStage(config, folder, CONFIRM, label, study.objectives).confirm, chosen.config)
+        for own, settings in to_confirm(name, folder.finished(SEARCH, name), study.objectives, config.confirm_top):
+            yield partial(SearchStage(config, folder, CONFIRM, own, study.objectives).confirm, settings)
+
+
+def to_confirm(space: str, trials: Sequence[Trial], objectives: Sequence[str], top: int) -> list[tuple[str, Settings]]:
+    """The configurations of one space that get fresh seeds, each with the name that its seeds have.
+
+    With one objective, the winner under the space's name and the next best `top - 1` trials under their own; with
+    several, at most `CONFIRMED` members of the front under their own.
+    """
+    if len(objectives) > 1:
+        return [(member.name, member.config) for member in spread(front(trials, objectives), CONFIRMED)]
+    measured = [trial for trial in trials if best_epoch(trial.history, objectives[0])]
+    ranked = sorted(measured, key=lambda trial: (-best_score(trial.history, objectives[0]), trial.number))
+    return [(trial.name if at else space, trial.config) for at, trial in enumerate(ranked[:top])]
 
 
 def tidy(folder: StudyFolder, config: StudyConfig) -> None:
     """Delete what finished trials went on from, where that could not be done at once."""
     storage = Storage(folder.storage(config))
-    finished = {trial.trial_id for stage in (SEARCH, CONFIRM) for trial in folder.finished(stage)}
+    finished = {trial.trial_id for stage in (SEARCH, REPEAT, CONFIRM) for trial in folder.finished(stage)}
     finished |= {trial.trial_id for trial in folder.trials(REPLACED)}
     for name in finished.intersection(storage.names("")):
         storage.delete(name)

@@ -34,6 +34,8 @@ def show_report(found: "Report", folder: StudyFolder, as_json: bool, figures: Pa
         show_table(laid_out(text.front_table(found)))
     if found.seed_rows:
         show_table(laid_out(text.seed_table(found)))
+    if found.tuning_rows:
+        show_table(laid_out(text.spread_table(found)))
     if found.comparisons:
         show_table(laid_out(text.comparison_table(found)))
         for line in statistics.units(found.comparisons):

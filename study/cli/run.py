@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from bgbias.components import make
+from bgbias.errors import SettingError
 from study import stopping
 from study.cli.options import AsJson, Folder, Settings, options_of
 from study.cli.overrides import parse_settings
@@ -18,12 +19,12 @@ from study.cli.printing import show_report
 from study.display import command_line, console
 from study.errors import ReportsMissingError
 from study.record.config import StudyConfig
-from study.record.folder import StudyFolder
+from study.record.folder import KILLED, StudyFolder
 from study.record.lock import new_folder
 
 CHANGEABLE = (
     "trials", "data", "tracking_uri", "experiment", "address", "storage", "cpus_per_trial", "gpus_per_trial",
-    "max_concurrent", "device",
+    "max_concurrent", "device", "searches",
 )  # fmt: skip
 """The options that `study resume` takes too."""
 
@@ -55,12 +56,41 @@ def resume(given: dict[str, Any], folder: Folder, as_json: AsJson = False) -> No
     Options say where its data, its cluster and its stores are now, on what it runs, and how many trials each space has
     in all; `none` is what leaving the option out of `study run` is. What is left out here stays as it was.
     """
-    from study import study as tuner
+    changed = {name: None if str(value).lower() == "none" else value for name, value in given.items()}
+    _go_on(StudyFolder(folder), changed, as_json)
 
+
+def confirm(
+    folder: Folder,
+    seeds: Annotated[int, typer.Option(min=1, help="fresh seeds of each configuration, in all")],
+    top: Annotated[int, typer.Option(min=1, help="how many of each space's best trials, with one objective")] = 1,
+    max_concurrent: Annotated[int | None, typer.Option(min=1, help="trials at a time")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a finished study's best trials again on fresh seeds.
+
+    They become trials of the same study, below the same run in MLflow. Seeds that are there already are kept; what is
+    stopped goes on with `study resume`.
+    """
     study = StudyFolder(folder)
     before = study.read_config()
-    changed = {name: None if str(value).lower() == "none" else value for name, value in given.items()}
-    config = make(StudyConfig, {**vars_of(before), **changed}, "study")
+    wanted = {"confirm_seeds": seeds, "confirm_top": top}
+    if any(getattr(before, name) > value for name, value in wanted.items()):
+        raise SettingError(
+            f"fresh seeds are kept, and the study has {before.confirm_seeds} of {before.confirm_top} for each space, "
+            f"but got {seeds} of {top}: give as many or more"
+        )
+    if study.end().status == KILLED and any(getattr(before, name) != value for name, value in wanted.items()):
+        raise SettingError(f"{study.root} was stopped: let `{command_line('resume', folder)}` finish it first")
+    concurrent = {} if max_concurrent is None else {"max_concurrent": max_concurrent}
+    _go_on(study, wanted | concurrent, as_json)
+
+
+def _go_on(study: StudyFolder, changed: dict[str, Any], as_json: bool) -> None:
+    """Bring a study to its end with some options changed."""
+    from study import study as tuner
+
+    config = make(StudyConfig, {**vars_of(study.read_config()), **changed}, "study")
     with study.locked():
         study.check_trials(config)
         recorded = study.spaces()

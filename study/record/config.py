@@ -63,6 +63,13 @@ class StudyConfig:
         bool | None, Field(description="end hopeless trials early; if left out, where there is one objective")
     ] = None
     confirm_seeds: Annotated[int, Field(ge=0, description="fresh seeds for each space's winners")] = 0
+    confirm_top: Annotated[
+        int, Field(ge=1, description="how many of each space's best trials get fresh seeds, with one objective")
+    ] = 1
+    searches: Annotated[
+        int,
+        Field(ge=1, description="how often each search is made, with other seeds of the search"),
+    ] = 1
     baseline: Annotated[
         str, Field(description="space that the others are compared with; the first of the study if it is not in it")
     ] = field(default_factory=lambda: compared()[0])

@@ -38,15 +38,20 @@ from study.record.storage import joined
 from study.settings import Settings
 from study.space import label, space_files
 
-SEARCH, CONFIRM, REPLACED = "search", "confirm", "replaced"
+SEARCH, CONFIRM, REPLACED, REPEAT = "search", "confirm", "replaced", "repeat"
+"""The stages: a search, fresh seeds of its winners, seeds of what is no winner any more, and a search made again."""
 DATA, ENDED, PLACE, ARTIFACTS = "data.json", "ended.json", "place.txt", "mlartifacts"
+
+
+KILLED = "KILLED"
+"""How a study ended that has not ended."""
 
 
 @json_record
 class StudyEnd(JsonRecord):
     """How a study ended, FINISHED, FAILED or KILLED, and when, in milliseconds since 1970, if that was recorded."""
 
-    status: str = "KILLED"
+    status: str = KILLED
     at: int | None = None
 
 
@@ -286,6 +291,14 @@ class StudyFolder:
         """Record a trial before it begins."""
         self._trial(trial_id).mkdir(parents=True, exist_ok=True)
         self._write(trial_id, TrialRecord(number, space, stage, config, started=now(), origin=origin()))
+
+    def searched_again(self) -> list[list[Trial]]:
+        """The finished trials of each further search of the same spaces, under the spaces' own names, in order."""
+        found: dict[int, list[Trial]] = {}
+        for trial in self.finished(REPEAT, tables=False):
+            space, _, number = trial.space.rpartition(".")
+            found.setdefault(int(number), []).append(replace(trial, space=space))
+        return [found[number] for number in sorted(found)]
 
     def repair_trial(self, trial_id: str) -> None:
         """Drop a last line of a trial's history that was cut short when the process was killed."""

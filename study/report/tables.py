@@ -1,7 +1,7 @@
 """What a report shows, computed. Nothing is drawn here."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,18 @@ class QuantityRow:
 
 
 @dataclass(frozen=True)
+class TuningRow:
+    """What the search itself would have won with other seeds of the search: test accuracies in [0, 1] of each search's
+    winner on a variant, chosen on validation data, and their mean and sample standard deviation."""
+
+    space: str
+    variant: str
+    test_accuracies: list[float]
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
 class Report:
     """All tables of a study.
 
@@ -85,6 +97,7 @@ class Report:
     quantity_rows: their gaps, where the dataset declares any, and the objectives that are not a variant's accuracy
     objectives: the validation metrics that the search improved; front: every space's Pareto front of them
     comparisons: their paired tests against the baseline
+    tuning_rows: the spread over searches, where they were made again
     """
 
     name: str
@@ -97,6 +110,7 @@ class Report:
     trials: list[Trial]
     objectives: tuple[str, ...]
     front: list[Candidate]
+    tuning_rows: list[TuningRow] = field(default_factory=list)
 
     @property
     def shifted(self) -> str:
@@ -117,8 +131,8 @@ class Report:
         return list(dict.fromkeys([*(accuracy(VALIDATION, variant) for variant in self.variants), *self.objectives]))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: study, experiment, rows, oracle, objectives, front, confirmed, quantities, comparisons,
-        diverged."""
+        """Plain values: study, experiment, rows, oracle, objectives, front, confirmed, tuning, quantities,
+        comparisons, diverged."""
         return {
             "study": self.name,
             "experiment": self.config.mlflow_experiment,
@@ -127,6 +141,7 @@ class Report:
             "objectives": list(self.objectives),
             "front": [asdict(member) for member in self.front],
             "confirmed": [asdict(row) for row in self.seed_rows],
+            "tuning": [asdict(row) for row in self.tuning_rows],
             "quantities": [asdict(row) for row in self.quantity_rows],
             "comparisons": [asdict(row) for row in self.comparisons],
             "diverged": self.diverged(),
@@ -157,7 +172,21 @@ def make_report(folder: StudyFolder) -> Report:
         trials=trials,
         objectives=objectives,
         front=front(trials, objectives),
+        tuning_rows=tuning_rows([trials, *folder.searched_again()]),
     )
+
+
+def tuning_rows(searches: Sequence[Sequence[Trial]]) -> list[TuningRow]:
+    """Mean and spread over searches of each space's winner on each variant; none for what was searched once."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for trials in searches:
+        for row in winners(trials):
+            found.setdefault((row.space, row.variant), []).append(row.test_accuracy)
+    return [
+        TuningRow(space, variant, values, float(np.mean(values)), float(np.std(values, ddof=1)))
+        for (space, variant), values in found.items()
+        if len(values) > 1
+    ]
 
 
 def seed_rows(trials: Sequence[Trial], variants: Sequence[str]) -> list[SeedRow]:

@@ -96,6 +96,24 @@ def seed_table(report: Report) -> Grid:
     return Grid(title, [*report.variants, *names], rows)
 
 
+def spread_table(report: Report) -> Grid:
+    """Methods x variants: the spread over searches beside that over fresh seeds."""
+    searches = {(row.space, row.variant): row for row in report.tuning_rows}
+    seeds = {(row.space, row.variant): row for row in report.seed_rows}
+
+    def cell(space: str, variant: str) -> str:
+        row = searches.get((space, variant))
+        tuned = with_spread(row.mean, row.std) if row else MISSING
+        return f"{tuned} | {_with_spread(seeds.get((space, variant)))}"
+
+    count = max(len(row.test_accuracies) for row in report.tuning_rows)
+    title = f"spread of tuning | of seeds: test accuracy [%] over the winners of {count} searches"
+    if report.seed_rows:
+        title += f" | over {counted(len(report.seed_rows[0].seeds), 'fresh seed')} of the first one's winner"
+    spaces = dict.fromkeys(row.space for row in report.tuning_rows)
+    return Grid(title, report.variants, {space: [cell(space, v) for v in report.variants] for space in spaces})
+
+
 def comparison_table(report: Report) -> Grid:
     """Methods x variants: the difference to the baseline in points, with a mark where it is significant."""
     found = {(row.space, row.variant): row for row in report.comparisons}

@@ -19,7 +19,7 @@ from study.cluster.ray_internals import try_again
 from study.display import bar, console, counted, measured, rounded
 from study.record.divergence import divergence
 from study.record.epoch import EpochReport
-from study.record.folder import SEARCH, StudyFolder
+from study.record.folder import CONFIRM, StudyFolder
 from study.record.provenance import now
 from study.record.selection import Kept, Trial, score, values_of, worth_keeping
 from study.record.storage import Storage
@@ -112,7 +112,7 @@ class Recorder(Callback):  # type: ignore[misc]
 
     def _kept(self, rivals: Sequence[Trial]) -> set[Kept]:
         """In a search the best checkpoints of all trials, in a confirmation the best of each trial."""
-        if self._stage == SEARCH:
+        if self._stage != CONFIRM:
             return worth_keeping(rivals, self._objectives)
         return {kept for rival in rivals for kept in worth_keeping([rival], self._objectives)}
 
@@ -138,7 +138,7 @@ class Watcher(Callback):  # type: ignore[misc]
         self._folder = StudyFolder(root)
         self._title = f"{stage} {space}"
         finished = self._folder.finished(stage, space)
-        self._what = "best" if stage == SEARCH else "mean"  # of fresh seeds the luckiest says nothing
+        self._what = "mean" if stage == CONFIRM else "best"  # of fresh seeds the luckiest says nothing
         self._found = [values_of(trial.history, self._objectives) for trial in finished]
         self._running: dict[str, int] = {}
         columns = (TextColumn("{task.description}"), *bar(), MofNCompleteColumn(), TimeElapsedColumn())

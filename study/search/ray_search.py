@@ -90,10 +90,10 @@ class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
     A trial that was not evaluated yet, such as one of JTT in its first stage, continues.
     """
 
-    def __init__(self, folder: StudyFolder, space: str, objective: str, **kwargs: int) -> None:
+    def __init__(self, folder: StudyFolder, stage: str, space: str, objective: str, **kwargs: int) -> None:
         super().__init__(time_attr=EPOCH, metric=SCORE, mode="max", **kwargs)
         self._stopped: set[str] = set()
-        for recorded in folder.trials(SEARCH, space):
+        for recorded in folder.trials(stage, space):
             self._recall(recorded, objective)
 
     def on_trial_add(self, tune_controller: object, trial: RayTrial) -> None:
@@ -133,7 +133,9 @@ def own(trial: RayTrial) -> SimpleNamespace:
     return stand_in(trial.config[TRIAL])
 
 
-def make_scheduler(folder: StudyFolder, space: str, objective: str, epochs: int, every: int) -> RecordedHalving:
+def make_scheduler(
+    folder: StudyFolder, space: str, objective: str, epochs: int, every: int, stage: str = SEARCH
+) -> RecordedHalving:
     """Make an asynchronous successive-halving scheduler on one objective.
 
     Of the trials that reached a rung, the worse two thirds stop. The first rung is at a fifth of the epochs, or at
@@ -142,4 +144,4 @@ def make_scheduler(folder: StudyFolder, space: str, objective: str, epochs: int,
     Source: L. Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2018 (arXiv 1810.05934).
     """
     first = min(epochs, max(every, epochs // 5))
-    return RecordedHalving(folder, space, objective, max_t=epochs, grace_period=first, reduction_factor=3)
+    return RecordedHalving(folder, stage, space, objective, max_t=epochs, grace_period=first, reduction_factor=3)

@@ -27,9 +27,10 @@ from study.space import SearchSpace
 class SearchStage:
     """A stage's study, folder and space.
 
-    name: `search` or `confirm`
+    name: `search`, `confirm` or `repeat`
     space: the space's label; in `confirm` with several objectives, the name of the trial that is trained again
     objectives: the metrics to improve, one or several
+    search_seed: what Optuna draws with; the study's own seed if left out
     """
 
     config: StudyConfig
@@ -37,6 +38,7 @@ class SearchStage:
     name: str
     space: str
     objectives: tuple[str, ...]
+    search_seed: int | None = None
 
     def search(self, space: SearchSpace) -> None:
         """Search the space. Finished trials are not run again."""
@@ -47,8 +49,9 @@ class SearchStage:
         journal, epochs, scheduler = self.folder.journal(self.space), config.epochs, None
         if config.early_stopping is not False and len(self.objectives) == 1:
             every = RunConfig.from_flat(fixed).evaluation.every
-            scheduler = make_scheduler(self.folder, self.space, self.objectives[0], epochs, every)
-        proposals = OptunaProposals(space, self.objectives, journal, epochs, config.trials, config.seed)
+            scheduler = make_scheduler(self.folder, self.space, self.objectives[0], epochs, every, self.name)
+        seed = config.seed if self.search_seed is None else self.search_seed
+        proposals = OptunaProposals(space, self.objectives, journal, epochs, config.trials, seed)
         if proposals.total < config.trials:
             console.print(f"{escape(self.space)} has {counted(proposals.total, 'configuration')}, each is tried once")
         self._fit(proposals, fixed, scheduler)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bgbias.data.datasets import datasets
 from study.record.divergence import DIVERGED, divergence
-from study.record.folder import CONFIRM, SEARCH, StudyFolder
+from study.record.folder import CONFIRM, REPEAT, SEARCH, StudyFolder
 from study.record.objectives import objectives_of
 from study.record.selection import Trial, summary
 from study.tracking.reporter import Reporter
@@ -13,7 +13,7 @@ from study.tracking.reporter import Reporter
 def report_all(reporter: Reporter, folder: StudyFolder) -> None:
     """Report everything that is recorded of all trials. MLflow is changed only where it lacks something."""
     objectives = objectives_of(folder.read_config())
-    for trial in (*folder.trials(SEARCH), *folder.trials(CONFIRM)):
+    for trial in (*folder.trials(SEARCH), *folder.trials(REPEAT), *folder.trials(CONFIRM)):
         report_trial(reporter, folder.name, trial)
         for report in trial.epochs:
             reporter.epoch(trial.trial_id, report)
