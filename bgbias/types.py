@@ -14,7 +14,7 @@ from torch import Tensor
 NO_BACKGROUND = -1
 """The assignment of a foreground that stands on nothing (black)."""
 OWN_BACKGROUND = -2
-"""The assignment of a picture that is shown as it is."""
+"""The assignment of a picture that is shown as it is; it finds no background, not even the black one."""
 
 
 class ToDevice(Protocol):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from made_photographs import write_photographs
+from made_tables import write_spawrious, write_table
 
 from bgbias.data.datasets import datasets
 from bgbias.data.digits.sources import embedded
@@ -18,8 +19,13 @@ FOLDERS = {
     "imagenet9": "photographs_folder",
     "one-pixel-digits": None,
     "one-pixel-mnist": "mnist_folder",
+    "pictures": "table_folder",
+    "spawrious": "spawrious_folder",
+    "waterbirds": "waterbirds_folder",
 }
 """By dataset, the fixture that writes its source files; None where the data is embedded."""
+SMALLER = {"spawrious": {"cell": 10}, "waterbirds": {"release": "other"}}
+"""By dataset, the options that admit fewer files than a release has."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,6 +51,24 @@ def photographs_folder(tmp_path_factory):
     return write_photographs(tmp_path_factory.mktemp("photographs"))
 
 
+@pytest.fixture(scope="session")
+def table_folder(tmp_path_factory):
+    """Made-up pictures of two classes in two places with masks, 32 pixels wide."""
+    return write_table(tmp_path_factory.mktemp("table"))
+
+
+@pytest.fixture(scope="session")
+def waterbirds_folder(tmp_path_factory):
+    """The same in the layout of Waterbirds, with CUB's masks."""
+    return write_table(tmp_path_factory.mktemp("waterbirds"), masks="segmentations")
+
+
+@pytest.fixture(scope="session")
+def spawrious_folder(tmp_path_factory):
+    """Made-up pictures of four classes in six places, 32 pixels wide."""
+    return write_spawrious(tmp_path_factory.mktemp("spawrious"))
+
+
 def write_idx(path: Path, array: np.ndarray) -> None:
     data = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, dtype=">u4").tobytes() + array.tobytes()
     path.write_bytes(gzip.compress(data, compresslevel=1) if path.suffix == ".gz" else data)
@@ -68,6 +92,6 @@ def load(folder_of):
 
     @functools.cache
     def read(name, **options):
-        return datasets.find(name)(**options).load(folder_of(name))
+        return datasets.find(name)(**{**SMALLER.get(name, {}), **options}).load(folder_of(name))
 
     return read

@@ -20,6 +20,7 @@ from bgbias.data.masks import dilate
 from bgbias.errors import SettingError
 from bgbias.randomness import stream
 from bgbias.types import (
+    NO_BACKGROUND,
     OWN_BACKGROUND,
     Backgrounds,
     Batch,
@@ -81,7 +82,7 @@ class Variant:
 
     def _pasted(self, image: Tensor, mask: Tensor, background: Tensor) -> Tensor:
         shown = mask | (background == OWN_BACKGROUND)[:, None, None, None]
-        return pasted(shown, image, self.backgrounds.image[background])
+        return pasted(shown, image, self.backgrounds.image[background.clamp(min=NO_BACKGROUND)])
 
     def batch_of(
         self, image: Tensor, mask: Tensor, index: Tensor, background: Tensor, compose: Callable[[Tensor], Batch]
@@ -240,6 +241,7 @@ class Dataset:
         None where both are the same
     training_groups: [K, P + 1] int64, how many training examples each (class, place) cell has, no background last;
         counted in `train` where it is left out, and kept when a method changes `train`
+    files: the SHA-256 of the files that say what the pictures are, by name
     has_masks: whether it is known which pixels are object
     home: the folder where what was computed of the pictures may be kept; None where there is none
     """
@@ -256,6 +258,7 @@ class Dataset:
     test_background_names: tuple[str, ...] = ()
     body_train: Variant | None = None
     training_groups: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.int64))
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     has_masks: bool = True
     home: Path | None = None
 

@@ -12,11 +12,12 @@ SAMPLE = 64
 
 def fingerprint(dataset: Dataset) -> dict[str, str]:
     """By part, such as `train` or `test/shuffled`: how many examples it has, and the start of a SHA-256 of all labels
-    and of `SAMPLE` pictures with their masks, evenly spread."""
+    and of `SAMPLE` pictures with their masks, evenly spread; and the SHA-256 of the files that describe them."""
     parts = {"train": dataset.train}
     parts |= {f"validation/{name}": variant for name, variant in dataset.validation.items()}
     parts |= {f"test/{name}": variant for name, variant in dataset.test.items()}
-    return {name: f"{len(variant)} examples, {_digest(variant)}" for name, variant in parts.items()}
+    found = {name: f"{len(variant)} examples, {_digest(variant)}" for name, variant in parts.items()}
+    return {**found, **{f"file {name}": f"sha256 {digest}" for name, digest in dataset.files.items()}}
 
 
 def _digest(variant: Variant) -> str:

@@ -6,6 +6,7 @@ from itertools import combinations
 
 import pytest
 import torch
+from conftest import SMALLER
 
 from bgbias.components import field_names
 from bgbias.data.datasets import datasets
@@ -118,7 +119,7 @@ def test_composed_images_are_finite_floats_from_dark_upwards(load, name):
 
 
 def test_loading_again_gives_the_same_to_the_bit(load, folder_of, name):
-    again = datasets[name]().load(folder_of(name))
+    again = datasets[name](**SMALLER.get(name, {})).load(folder_of(name))
     for one, other in zip(variants_of(load(name)), variants_of(again), strict=True):
         everything = torch.arange(len(one))
         batch, same = one.batch(everything), other.batch(everything)

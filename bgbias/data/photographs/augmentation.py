@@ -21,7 +21,7 @@ from torch import Generator, Tensor
 
 from bgbias.data.compose import compose_pixels
 from bgbias.data.photographs.stored import CHANNELS, PIXEL, PackedMasks, Pictures
-from bgbias.types import OWN_BACKGROUND, Backgrounds, Foregrounds
+from bgbias.types import NO_BACKGROUND, OWN_BACKGROUND, Backgrounds, Foregrounds
 
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.int32]
@@ -130,7 +130,8 @@ def finish_one_by_one(
     images, masks = torch.empty(n, CHANNELS, side, side), torch.empty(n, 1, side, side, dtype=torch.bool)
     fronts, packed, backs = words(image.storage).numpy(), mask.storage.numpy(), words(back.storage).numpy()
     front_row, mask_row = image.rows[index].tolist(), mask.rows[index].tolist()
-    back_row, own = back.rows[background].tolist(), (background == OWN_BACKGROUND).tolist()
+    back_row = back.rows[background.clamp(min=NO_BACKGROUND)].tolist()
+    own = (background == OWN_BACKGROUND).tolist()
     crops, flips, factors, orders = (drawn.tolist() for drawn in vars(recipe).values())
 
     def finish(i: int) -> None:
@@ -189,7 +190,7 @@ def finish_together(
     side = image.shape[-1]
     shown = mask[index]
     pasted = shown | (background == OWN_BACKGROUND)[:, None, None, None]
-    front, behind = (words(image.pixels(index)), words(back.pixels(background)))
+    front, behind = (words(image.pixels(index)), words(back.pixels(background.clamp(min=NO_BACKGROUND))))
     pixels = torch.where(pasted[:, 0], front, behind)[..., None].view(torch.uint8)
     layers = torch.cat([pixels[..., :CHANNELS].permute(0, 3, 1, 2), shown.to(torch.uint8) * 255], dim=1).float()
     scaled = F.grid_sample(layers, sampling_grid(recipe, side), padding_mode="border", align_corners=False)

@@ -63,7 +63,15 @@ def list_files(folder: Path, endings: frozenset[str]) -> list[File]:
     ]
 
 
-def open_bank(home: Path, label: str, files: Sequence[File], decode: Decode, shape: tuple[int, ...], last: int) -> Bank:
+def open_bank(
+    home: Path,
+    label: str,
+    files: Sequence[File],
+    decode: Decode,
+    shape: tuple[int, ...],
+    last: int,
+    beside: Sequence[File] = (),
+) -> Bank:
     """The bank of these files: mapped if it is there, else built, by whichever process comes first.
 
     Args:
@@ -71,8 +79,9 @@ def open_bank(home: Path, label: str, files: Sequence[File], decode: Decode, sha
         label: what the bank holds; another bank of this label is out of date and removed after a build.
         decode: a file to an array of `shape`, uint8; may raise what `UNREADABLE` lists.
         last: in 0..255, fills the extra row at the end.
+        beside: further files that rows are made from.
     """
-    folder = home / f"{label}-{fingerprint(files, shape, last)}"
+    folder = home / f"{label}-{fingerprint([*files, *beside], shape, last)}"
     if not folder.is_dir():
         home.mkdir(parents=True, exist_ok=True)
         with FileLock(home / f"{label}.lock"):
