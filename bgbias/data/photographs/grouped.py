@@ -90,7 +90,7 @@ class GroupedPictures(DatasetSpec, ABC):
             DataError: the folder or its table are not what they should be.
         """
 
-    def files(self, table: Table) -> Mapping[str, str]:  # noqa: ARG002
+    def files(self, table: Table) -> Mapping[str, str]:
         """The SHA-256 of the files that say what the pictures are, by name."""
         return {}
 
