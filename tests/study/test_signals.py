@@ -34,11 +34,15 @@ def temporary():
 
 
 @pytest.fixture(autouse=True)
-def heard():
-    """What is started in the background by a shell ignores INT, and so would what it starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def signals():
+    """What is started in the background by a shell ignores INT, and under nohup HUP, and so would what it starts."""
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    }
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @contextlib.contextmanager
