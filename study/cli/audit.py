@@ -10,7 +10,7 @@ from rich.table import Table
 
 from bgbias.errors import SettingError
 from study import stopping
-from study.cli.options import SAME_COMMAND, AsJson, Device
+from study.cli.options import SAME_COMMAND, AsJson, Device, MasksFrom, MasksWeights
 from study.cli.printing import print_json
 from study.display import console, percent, points, results, show_table
 from study.record.lock import new_folder
@@ -36,6 +36,8 @@ def audit(
     boxes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="boxes, whose objects GrabCut finds, as `study data build`")
     ] = None,
+    masks_from: MasksFrom = None,
+    masks_weights: MasksWeights = None,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="of an architecture: .safetensors or .pt")
     ] = None,
@@ -92,6 +94,8 @@ def audit(
         images=images,
         masks=masks,
         boxes=boxes,
+        masks_from=masks_from,
+        masks_weights=masks_weights,
         weights=weights,
         classes=classes,
         normalise=normalise,

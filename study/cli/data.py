@@ -14,7 +14,7 @@ from bgbias.components import make
 from bgbias.errors import DataError, SettingError
 from bgbias.progress import tracked_by
 from study import stopping
-from study.cli.options import SAME_COMMAND, AsJson
+from study.cli.options import SAME_COMMAND, AsJson, MasksFrom, MasksWeights
 from study.display import console, progress_bar, results, show_table
 
 if TYPE_CHECKING:
@@ -110,6 +110,14 @@ def build(
         Path | None,
         typer.Option(metavar="FILE", help="ImageNet's 1000 synsets, one a line, where not all of them have a folder"),
     ] = None,
+    masks_from: MasksFrom = None,
+    masks_weights: MasksWeights = None,
+    masks_grow: Annotated[
+        int, typer.Option(metavar="PIXELS", help="widen masks, or narrow them below 0; given ones in train and val")
+    ] = 0,
+    masks_share: Annotated[
+        float, typer.Option(min=0, max=1, help="share of each class's training pictures that have a mask")
+    ] = 1.0,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="leave out what is unreadable or has no mask or box")
     ] = False,
@@ -117,6 +125,9 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Build all eight variants and the masks from pictures and the masks or boxes of their objects.
+
+    With --masks-from, masks are of another quality: the box, what GrabCut finds in it, or what a model predicts. Where
+    masks are given, those of train and val are replaced, so that tests stay comparable.
 
     With --scenes, build a Waterbirds: in train each class has a place of its own, where most of its objects stand, and
     every object of val and test stands in every place once. No scene is in two splits.
@@ -142,6 +153,10 @@ def build(
         "ratios": _parse_ratios(ratios),
         "imagenet9": imagenet9,
         "synsets": synsets,
+        "masks_from": masks_from,
+        "masks_weights": masks_weights,
+        "masks_grow": masks_grow,
+        "masks_share": masks_share,
     }
     if scenes is None and (counts, home, confounding) != (None, "", CONFOUNDING):
         raise SettingError(

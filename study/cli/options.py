@@ -17,6 +17,17 @@ Data = Annotated[Path | None, typer.Option("--data", help="folder of the dataset
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Threads = Annotated[int, typer.Option(min=1, help="torch threads; 1, as most trials have, repeats them to the bit")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
+MasksFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOW",
+        help="box, grabcut, FILE.onnx, or a segmentation model of torchvision with --masks-weights",
+        show_default="given masks, or GrabCut in boxes",
+    ),
+]
+MasksWeights = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="of the segmentation model: .safetensors or .pt")
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="fix a setting, such as weight=0.1")
 ]

@@ -55,7 +55,8 @@ class Request:
     """What is audited, and on which pictures.
 
     model: a checkpoint's folder, or what `audit_model` opens; weights, normalise, size: of the latter
-    images, masks, boxes, skip_bad: as `study data build` takes them; or `images` holds built variants
+    images, masks, boxes, masks_from, masks_weights, skip_bad: as `study data build` takes them; or `images` holds
+        built variants
     classes: a CSV file of the class of each output (`bgbias.models.class_map`)
     cache: where built variants are kept
     workers: threads that build them
@@ -65,6 +66,8 @@ class Request:
     images: Path
     masks: Path | None = None
     boxes: Path | None = None
+    masks_from: str | None = None
+    masks_weights: Path | None = None
     weights: Path | None = None
     classes: Path | None = None
     normalise: str = OWN
@@ -82,9 +85,8 @@ class Request:
     def variants(self, size: int) -> Path:
         """The folder of the variants, of pictures of so many pixels, with progress."""
         with tracked_by(progress_bar):
-            return audit_data.variants_of(
-                self.images, self.masks, self.boxes, size, self.cache, self.workers, self.skip_bad
-            )
+            given = (self.images, self.masks, self.boxes, self.masks_from, self.masks_weights)
+            return audit_data.variants_of(*given, size, self.cache, self.workers, self.skip_bad)
 
 
 @dataclass(frozen=True)

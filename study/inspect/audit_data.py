@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from bgbias.components import make
 from bgbias.data.photographs import layout, listing
 from bgbias.errors import DataError, SettingError
 from bgbias.prepare.build.build import build
@@ -37,7 +38,15 @@ def class_folders(images: Path) -> tuple[str, ...]:
 
 
 def variants_of(
-    images: Path, masks: Path | None, boxes: Path | None, size: int, cache: Path, workers: int, skip_bad: bool
+    images: Path,
+    masks: Path | None,
+    boxes: Path | None,
+    masks_from: str | None,
+    masks_weights: Path | None,
+    size: int,
+    cache: Path,
+    workers: int,
+    skip_bad: bool,
 ) -> Path:
     """The folder of the variants: `images` itself where it holds them, else built in the cache, or found there.
 
@@ -46,12 +55,11 @@ def variants_of(
         DataError: pictures cannot be used.
     """
     if is_built(images):
-        if masks is not None or boxes is not None:
-            raise SettingError(
-                f"{images} holds its variants already, so objects are known: leave --masks and --boxes out"
-            )
+        if any(given is not None for given in (masks, boxes, masks_from)):
+            raise SettingError(f"{images} holds its variants already: leave --masks, --boxes and --masks-from out")
         return images
-    settings = BuildSettings(images=images, masks=masks, boxes=boxes, size=size, ratios=TEST_ALONE)
+    given = {"images": images, "masks": masks, "boxes": boxes, "masks_from": masks_from, "masks_weights": masks_weights}
+    settings = make(BuildSettings, {**given, "size": size, "ratios": TEST_ALONE}, "audit")
     folder = cache / fingerprint(settings)
     folder.parent.mkdir(parents=True, exist_ok=True)
     build(settings, folder, workers, skip_bad)
@@ -82,7 +90,8 @@ def fingerprint(settings: BuildSettings) -> str:
 
 def files_of(settings: BuildSettings) -> Iterator[Path]:
     """Every file that a build reads."""
-    for given in (settings.images, settings.masks, settings.boxes):
+    model = Path(settings.masks_from) if settings.masks_from else None
+    for given in (settings.images, settings.masks, settings.boxes, settings.masks_weights, model):
         if given is not None and given.is_dir():
             yield from listing.files_below(given)
         elif given is not None and given.is_file():

@@ -2,6 +2,7 @@
 
     ROOT/<variant>/{train,val}/<class>/<name>.JPEG                  training archives, and what `build` writes
     ROOT/fg_mask/{train,val}/<class>/<name>.npy
+    ROOT/unmasked/train/<class>/<name>.JPEG                         training pictures without a mask, from `build`
     ROOT/bg_challenge/<variant>/val/<class>/<name>.JPEG             the released test set
     ROOT/bg_challenge/fg_mask/val/<class>/<name>.npy
 
@@ -18,6 +19,8 @@ ORIGINAL = "original"
 VARIANTS = (ORIGINAL, MIXED_SAME, MIXED_RAND, MIXED_NEXT, ONLY_FG, NO_FG, ONLY_BG_B, ONLY_BG_T)
 MIXED = (MIXED_SAME, MIXED_RAND, MIXED_NEXT)
 FG_MASK = "fg_mask"
+UNMASKED = "unmasked"
+"""The folder of training pictures without a mask, which have no variants."""
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)

@@ -118,13 +118,14 @@ class Reader:
         self._decoded: dict[str, DecodedFolder] = {}
 
     def photographs(self, split: str, extra: str | None = None) -> PhotoSplit:
-        """The originals of a split that have a mask and a tile, then those of a folder beside `original`.
+        """The originals of a split that have a mask and a tile, then those of `unmasked` and of another folder.
 
         Raises:
             DataError: a class has no picture here, or the folder `extra` adds none.
         """
         own = self._files(layout.ORIGINAL, split)
-        others = self._others(own, extra, split) if extra else []
+        others = self._files(layout.UNMASKED, split)
+        others += self._others([*own, *others], extra, split) if extra else []
         label = f"{layout.ORIGINAL}-{split}-{self.size}"
         originals = self._decoded_pictures(f"{extra}-{label}" if extra else label, [*own, *others])
         tiles, masks = self.pictures(layout.ONLY_BG_T, split), self.masks(split)

@@ -4,8 +4,9 @@ Equal sources, settings and versions give equal bytes, whatever the number of wo
 stopped and started again.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,8 +15,9 @@ from bgbias.data.photographs import layout
 from bgbias.data.photographs.imagenet9_classes import CLASSES
 from bgbias.errors import DataError
 from bgbias.prepare.build import plan
-from bgbias.prepare.build.cut import check
-from bgbias.prepare.build.cutting import cut_all
+from bgbias.prepare.build.cut import check, cut
+from bgbias.prepare.build.cutting import Cutter, Rough, cut_all
+from bgbias.prepare.build.finding import GRABCUT, finder, grown
 from bgbias.prepare.build.folder import PARTS, BuildFolder, Manifest, SourceVerdict
 from bgbias.prepare.build.imagenet import imagenet9_folders
 from bgbias.prepare.build.masks import oddities
@@ -25,6 +27,7 @@ from bgbias.prepare.build.settings import BuildSettings
 from bgbias.prepare.build.sources import NAMED, Listing, Source, find_sources, list_classes
 from bgbias.prepare.build.variants import Box
 from bgbias.prepare.build.writing import KeptSource, Work, Writer
+from bgbias.randomness import derive
 
 
 class FaultySourcesError(DataError):
@@ -67,7 +70,8 @@ def build(settings: BuildSettings, out: Path, workers: int, skip_bad: bool) -> M
         return manifest
     cv2.setNumThreads(1)  # the workers are the parallelism
     with folder.begun(head):
-        verdicts = cut_all(listing.sources, folder, settings.size, settings.void, workers)
+        cutter, rough = how_to_find(settings, cut)
+        verdicts = cut_all(listing.sources, folder, settings.size, settings.void, workers, cutter, rough)
         faults = {key: verdict["fault"] for key, verdict in verdicts.items() if "fault" in verdict}
         if faults and not skip_bad:
             raise FaultySourcesError(faults)
@@ -83,8 +87,43 @@ def build(settings: BuildSettings, out: Path, workers: int, skip_bad: bool) -> M
             },
             "odd": odd_masks(verdicts),
             "skipped": {**listing.faults, **faults},
+            **unmasked(work, classes),
         }
         return folder.finish(head, about, expected, workers)
+
+
+def how_to_find(settings: BuildSettings, cutter: Cutter) -> tuple[Cutter | None, Rough | None]:
+    """How objects are found: what cuts sources, None for `cut` as it is; and what replaces given masks, if anything.
+
+    Raises:
+        SettingError: what finds them needs other options.
+        DataError: a model's file cannot be used.
+    """
+    if settings.masks_from is None and not settings.masks_grow:
+        return (None if cutter is cut else cutter), None
+    find = finder(settings.masks_from or GRABCUT, settings.masks_weights, settings.masks_grow)
+    if not settings.degrades:
+        return partial(cutter, find=find), None
+    if settings.masks_from is None:
+        return cutter, lambda found: grown(found.mask, settings.masks_grow)
+    return cutter, lambda found: find(found.image, found.box)
+
+
+def masked_names(names: Sequence[str], share: float, seed: int) -> list[str]:
+    """The names, sorted, of a share (rounded, in [0, 1]) of pictures that keep their mask."""
+    shuffled = sorted(names, key=lambda name: (derive(seed, f"mask {name}"), name))
+    return sorted(shuffled[: round(share * len(shuffled))])
+
+
+def box_of(verdict: SourceVerdict, split: str) -> Box | None:
+    """The box of a kept picture's mask in a split; None where a mask of another quality found nothing."""
+    box = verdict["box"] if split == layout.TEST else verdict.get("rough", verdict["box"])
+    return None if box is None else Box(*box)
+
+
+def mask_of(source: Source, verdict: SourceVerdict, split: str, folder: BuildFolder) -> Path:
+    """Where the mask of a kept picture in a split was put aside."""
+    return folder.mask(source) if split == layout.TEST or "rough" not in verdict else folder.rough_mask(source)
 
 
 def listed(settings: BuildSettings, longest: int) -> tuple[list[str], Listing]:
@@ -131,39 +170,70 @@ def _plan(
     folder: BuildFolder,
 ) -> list[Work]:
     """Draw every kept picture's split and the backgrounds it is mixed with."""
-    kept = {s.name: KeptSource(s, Box(*verdicts[s.key]["box"])) for s in sources if "box" in verdicts[s.key]}
-    names: defaultdict[str, list[str]] = defaultdict(list)
-    for name, found in kept.items():
-        names[found.source.class_name].append(name)
+    sources_of = {source.name: source for source in sources if "box" in verdicts[source.key]}
     split_of: dict[str, str] = {}
     for class_name in classes:
-        split_of |= plan.splits(names[class_name], settings.ratios, settings.seed)
+        names = [name for name, source in sources_of.items() if source.class_name == class_name]
+        split_of |= plan.splits(names, settings.ratios, settings.seed)
+    boxes = {name: box_of(verdicts[sources_of[name].key], split) for name, split in split_of.items()}
+    kept = {name: KeptSource(sources_of[name], box) for name, box in boxes.items() if box is not None}
+    members = _members(settings, classes, {name: split_of[name] for name in kept}, kept)
+    plan.check_enough(members, why_rejected(verdicts))
 
     work: list[Work] = []
-    members = {
-        split: {c: [name for name in names[c] if split_of[name] == split] for c in classes}
-        for split, share in zip(layout.SPLITS, settings.ratios, strict=True)
-        if share > 0
-    }
-    plan.check_enough(members, why_rejected(verdicts))
     for split, of_split in members.items():
         for class_name in classes:
             for name in of_split[class_name]:
                 donors = plan.donors(name, class_name, of_split, settings.seed)
                 mixed = {variant: kept[donor] for variant, donor in donors.items()}
-                work.append(Work(kept[name], folder.mask(kept[name].source), split, mixed))
+                source = sources_of[name]
+                mask = mask_of(source, verdicts[source.key], split, folder)
+                work.append(Work(kept[name], mask, split, mixed))
+    masked = {item.kept.source.name for item in work}
+    for name, source in sources_of.items():
+        if split_of[name] == layout.TRAIN and name not in masked:
+            work.append(Work(KeptSource(source, Box(*verdicts[source.key]["box"])), None, layout.TRAIN, {}))
     return work
+
+
+def _members(
+    settings: BuildSettings, classes: Sequence[str], split_of: Mapping[str, str], kept: Mapping[str, KeptSource]
+) -> dict[str, dict[str, list[str]]]:
+    """By split and class, the sorted names of the pictures with a mask."""
+    members = {
+        split: {
+            class_name: sorted(
+                name for name in kept if split_of[name] == split and kept[name].source.class_name == class_name
+            )
+            for class_name in classes
+        }
+        for split, share in zip(layout.SPLITS, settings.ratios, strict=True)
+        if share > 0
+    }
+    of_train = members.get(layout.TRAIN, {})
+    for class_name, names in of_train.items():
+        of_train[class_name] = masked_names(names, settings.masks_share, settings.seed)
+    return members
 
 
 def _write(writer: Writer, work: Sequence[Work], classes: Sequence[str], workers: int) -> set[Path]:
     """Write everything; returns all files that the build consists of."""
     for split in {item.split for item in work}:
-        for part in PARTS - {layout.RELEASE}:
+        for part in PARTS - {layout.RELEASE, layout.UNMASKED}:
             for class_name in classes:
                 (layout.split_folder(writer.root, part, split) / class_name).mkdir(parents=True, exist_ok=True)
+    for item in work:
+        if item.mask is None:
+            writer.paths(item)[layout.UNMASKED].parent.mkdir(parents=True, exist_ok=True)
     for _ in parallel(writer, work, workers, "writing variants"):
         pass
     return {path for item in work for path in writer.paths(item).values()}
+
+
+def unmasked(work: Sequence[Work], classes: Sequence[str]) -> dict[str, dict[str, int]]:
+    """How many training pictures of each class have no mask, as `unmasked`; nothing where all have one."""
+    found = Counter(item.kept.source.class_name for item in work if item.mask is None)
+    return {"unmasked": {name: found[name] for name in classes}} if found else {}
 
 
 def _counts(work: Sequence[Work], classes: Sequence[str]) -> dict[str, dict[str, int]]:

@@ -119,14 +119,15 @@ class Checker:
     def _check_folders(self) -> None:
         tree = self.tree
         self.findings.add("does not belong here", map(tree.name, tree.unexpected_files))
-        known = {*REQUIRED_PARTS, layout.RELEASE, MANIFEST, CHECKSUMS}
+        known = {*REQUIRED_PARTS, layout.UNMASKED, layout.RELEASE, MANIFEST, CHECKSUMS}
         others = [entry.name for entry in listing.entries(tree.root) if entry.name not in known]
         self.remarks.add("is no part of the layout", others)
         for split, parts in tree.parts.items():
             needed = REQUIRED_PARTS if self.is_built or split == layout.TEST else (layout.ORIGINAL,)
             self.findings.add("is missing", [self._folder(part, split) for part in needed if part not in parts])
             for part, classes in parts.items():
-                absent = [name for name in self.classes if not classes.get(name)]
+                expected = self.classes if part != layout.UNMASKED else ()
+                absent = [name for name in expected if not classes.get(name)]
                 self.findings.add("holds no files of a class", [f"{self._folder(part, split)}/{c}" for c in absent])
 
     def _folder(self, part: str, split: str) -> str:
@@ -140,7 +141,8 @@ class Checker:
         for part, classes in parts.items() if known else ():
             if part in layout.MIXED:
                 self._check_mixed(split, classes, Counter(name for names in known.values() for name in names))
-            self._compare(split, part, known)
+            if part != layout.UNMASKED:
+                self._compare(split, part, known)
 
     def _compare(self, split: str, part: str, known: dict[str, set[str]]) -> None:
         what = "mask" if part == layout.FG_MASK else f"{part} picture"

@@ -13,7 +13,7 @@ from PIL import UnidentifiedImageError
 from bgbias.data.photographs.bank import centre
 from bgbias.data.photographs.picture import UNREADABLE, Edges, Stored, stored, to_rgb, upright
 from bgbias.errors import DataError
-from bgbias.prepare.build.grabcut import grabcut
+from bgbias.prepare.build.finding import Finder, by_grabcut
 from bgbias.prepare.build.masks import read_mask
 from bgbias.prepare.build.rules import (
     FILLED,
@@ -42,46 +42,53 @@ class Cut:
     odd: str | None = field(default=None, compare=False)
 
 
-def cut(source: Source, size: int, void: int | None = None) -> Cut | Rejection:
+def cut(source: Source, size: int, void: int | None = None, find: Finder | None = None) -> Cut | Rejection:
     """Crop a picture as it is shown, find its object and apply the rules.
 
     The box of a given mask is the mask's bounding box.
 
     Args:
         void: the value of a mask that is neither object nor background, and counts as background.
+        find: finds the object of a source without a mask; GrabCut if left out.
 
     Raises:
         DataError: the picture or its mask cannot be read, or the mask or box does not fit the picture. The message
             says of the picture what is wrong, not which one it is.
     """
-    if source.mask is None and len(source.boxes) != 1:
+    if source.mask is None and source.boxes is not None and len(source.boxes) != 1:
         return Rejection(ONE_BOX, len(source.boxes))
     picture, kept = _read_picture(source.picture)
-    image = _crop(picture, size)
+    image, find = _crop(picture, size), find or by_grabcut
     if source.mask is not None:
         mask, odd = _read_mask(source.mask, kept, void)
         return _cut_by_mask(image, mask, odd)
+    if source.boxes is None:
+        found = find(image, None)
+        return _cut_by_mask(image, found, None) if found.any() else Rejection(FILLED, 0.0)
     box, inside = box_in_crop(_fitting(source.boxes[0], kept), picture.size, size)
     broken = broken_by_box(box, inside, size)
-    return broken or _judged(Cut(image, grabcut(image, box), box))
+    return broken or _judged(Cut(image, find(image, box), box))
 
 
-def cut_whole(source: Source, size: int, void: int | None = None) -> Cut | Rejection:
+def cut_whole(source: Source, size: int, void: int | None = None, find: Finder | None = None) -> Cut | Rejection:
     """As `cut`, but the whole picture, its shorter side scaled to `size` pixels."""
-    if source.mask is None and len(source.boxes) != 1:
+    if source.mask is None and source.boxes is not None and len(source.boxes) != 1:
         return Rejection(ONE_BOX, len(source.boxes))
     picture, kept = _read_picture(source.picture)
+    find, odd = find or by_grabcut, None
     image = np.asarray(scaled(picture, size, Pillow.Resampling.BICUBIC))
     if source.mask is not None:
         given, odd = _read_mask(source.mask, kept, void)
         mask = scaled_mask(given, size)
+    elif source.boxes is None:
+        mask = find(image, None)
     else:
         edges, factor = _fitting(source.boxes[0], kept), np.array(image.shape[1::-1] * 2) / np.array(picture.size * 2)
         left, top, right, bottom = (edge * by for edge, by in zip(edges, factor, strict=True))
         box = Box(math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))
         if broken := broken_by_cover(box.area / image[..., 0].size):
             return broken
-        mask, odd = grabcut(image, box), None
+        mask = find(image, box)
     found = bounding_box(mask)
     if found is None:
         return Rejection(FILLED, 0.0, odd)
@@ -113,7 +120,7 @@ def check(source: Source, void: int | None) -> None:
     _, kept = _read_picture(source.picture)
     if source.mask is not None:
         _read_mask(source.mask, kept, void)
-    elif len(source.boxes) == 1:
+    elif source.boxes is not None and len(source.boxes) == 1:
         _fitting(source.boxes[0], kept)
 
 

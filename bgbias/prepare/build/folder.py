@@ -30,12 +30,13 @@ from bgbias.prepare.build.settings import Head
 from bgbias.prepare.build.sources import Source
 
 MANIFEST, CHECKSUMS = "manifest.json", "files.sha256"
-PARTS = frozenset({*layout.VARIANTS, layout.FG_MASK, layout.RELEASE})
+PARTS = frozenset({*layout.VARIANTS, layout.FG_MASK, layout.UNMASKED, layout.RELEASE})
 RECORDS = frozenset({CHECKSUMS, f"{CHECKSUMS}.partial", f"{MANIFEST}.partial"})
 
 Manifest = dict[str, Any]
 SourceVerdict = dict[str, Any]
-"""`source` and, of a kept one, `box`; of a rejected one, `rule` and `value`; of one that cannot be used, `fault`.
+"""`source` and, of a kept one, `box` (and `rough`, the box of its mask in train and val,
+or None, where that has another quality); of a rejected one, `rule` and `value`; of one that cannot be used, `fault`.
 Of the first two also `odd`, what is odd about a given mask."""
 
 
@@ -54,6 +55,10 @@ class BuildFolder:
     def mask(self, source: Source) -> Path:
         """Where the mask of a kept source lies until its split is drawn."""
         return self._state / "masks" / source.class_name / f"{source.name}.npy"
+
+    def rough_mask(self, source: Source) -> Path:
+        """Where the mask of another quality of a kept source is, if there is one, until its split is drawn."""
+        return self._state / "rough" / source.class_name / f"{source.name}.npy"
 
     def whole(self, head: Head) -> Manifest | None:
         """The manifest where the build is whole, or None where there is work to do.

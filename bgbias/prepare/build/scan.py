@@ -52,7 +52,7 @@ def read_tree(root: Path) -> Tree:
     """List a dataset folder; hidden entries are passed over."""
     tree = Tree(root, {}, [])
     for split in layout.SPLITS:
-        parts = {part: layout.split_folder(root, part, split) for part in REQUIRED_PARTS}
+        parts = {part: layout.split_folder(root, part, split) for part in (*REQUIRED_PARTS, layout.UNMASKED)}
         found = {part: _classes(tree, part, folder) for part, folder in parts.items() if folder.is_dir()}
         if found:
             tree.parts[split] = found

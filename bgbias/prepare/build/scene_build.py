@@ -29,7 +29,17 @@ from bgbias.data.photographs.picture import UNREADABLE, read_picture
 from bgbias.errors import DataError, SettingError
 from bgbias.files import sha256
 from bgbias.prepare.build import scene_plan, variants
-from bgbias.prepare.build.build import FaultySourcesError, listed, odd_masks, unusable, why_rejected
+from bgbias.prepare.build.build import (
+    FaultySourcesError,
+    box_of,
+    how_to_find,
+    listed,
+    mask_of,
+    masked_names,
+    odd_masks,
+    unusable,
+    why_rejected,
+)
 from bgbias.prepare.build.cut import cut_whole, whole
 from bgbias.prepare.build.cutting import cut_all
 from bgbias.prepare.build.files import jpeg, png, write
@@ -48,12 +58,13 @@ SPLIT_NUMBER = {layout.TRAIN: 0, layout.VAL: 1, layout.TEST: 2}
 class Scene:
     """An object in a scene.
 
-    mask: where the object's mask was put aside
+    mask: where the object's mask was put aside; shown: where the one that is written was, None to write none
     place: of all places, sorted, its number; scene: `<place>/<file>`
     """
 
     source: Source
     mask: Path
+    shown: Path | None
     split: str
     place: int
     scene: str
@@ -84,7 +95,8 @@ def build_scenes(settings: SceneSettings, out: Path, workers: int, skip_bad: boo
         return manifest
     cv2.setNumThreads(1)  # the workers are the parallelism
     with folder.begun(head):
-        verdicts = cut_all(listing_.sources, folder, settings.size, settings.void, workers, cut_whole)
+        cutter, rough = how_to_find(settings, cut_whole)
+        verdicts = cut_all(listing_.sources, folder, settings.size, settings.void, workers, cutter, rough)
         faults = {key: verdict["fault"] for key, verdict in verdicts.items() if "fault" in verdict}
         if faults and not skip_bad:
             raise FaultySourcesError(faults)
@@ -98,7 +110,7 @@ def build_scenes(settings: SceneSettings, out: Path, workers: int, skip_bad: boo
         for _ in parallel(writer, work, workers, "writing pictures"):
             pass
         write(out / METADATA, table(work, classes))
-        expected = {path for item in work for path in writer.paths(item)} | {out / METADATA}
+        expected = {path for item in work for path in writer.paths(item).values()} | {out / METADATA}
         about = {
             "classes": classes,
             "places": places,
@@ -167,11 +179,16 @@ def _plan(
         places = list(scenes[layout.TRAIN])
         training = [name for name, split in split_of.items() if split == layout.TRAIN]
         place_of = scene_plan.train_places(training, at_home, places, confounding[class_name], settings.seed)
+        found = [name for name in training if box_of(verdicts[sources[name].key], layout.TRAIN)]
+        masked = masked_names(found, settings.masks_share, settings.seed)
         for name in sorted(split_of):
-            split = split_of[name]
+            split, source = split_of[name], sources[name]
+            verdict = verdicts[source.key]
+            has_mask = name in masked if split == layout.TRAIN else box_of(verdict, split) is not None
+            shown = mask_of(source, verdict, split, folder) if has_mask else None
             for place in [place_of[name]] if split == layout.TRAIN else places:
                 scene = scene_plan.scene_of(name, place, scenes[split][place], settings.seed)
-                yield Scene(sources[name], folder.mask(sources[name]), split, places.index(place), scene)
+                yield Scene(source, folder.mask(source), shown, split, places.index(place), scene)
 
 
 @dataclass(frozen=True)
@@ -185,10 +202,10 @@ class SceneWriter:
     scenes: Path
     size: int
 
-    def paths(self, item: Scene) -> tuple[Path, Path]:
-        """Where the picture and the mask lie."""
-        class_name = item.source.class_name
-        return self.root / f"{named(item)}.jpg", self.root / MASKS / class_name / f"{base_name(item)}.png"
+    def paths(self, item: Scene) -> dict[str, Path]:
+        """Where the picture lies, and under `masks` the mask if it has one."""
+        mask = {MASKS: self.root / MASKS / f"{named(item)}.png"} if item.shown is not None else {}
+        return {"picture": self.root / f"{named(item)}.jpg", **mask}
 
     def __call__(self, item: Scene) -> None:
         """Write both, unless they are there.
@@ -196,12 +213,13 @@ class SceneWriter:
         Raises:
             DataError: a picture or a scene cannot be read, or the disk is full.
         """
-        picture, drawn = self.paths(item)
-        if picture.exists() and drawn.exists():
+        paths = self.paths(item)
+        if all(path.exists() for path in paths.values()):
             return
         image, mask = whole(item.source, self.size), np.load(item.mask)
-        write(picture, jpeg(variants.mixed(image, mask, self._scene(item.scene, mask.shape))))
-        write(drawn, png(mask))
+        write(paths["picture"], jpeg(variants.mixed(image, mask, self._scene(item.scene, mask.shape))))
+        if item.shown is not None:
+            write(paths[MASKS], png(np.load(item.shown)))
 
     def _scene(self, name: str, shape: tuple[int, int]) -> variants.Image:
         """A scene scaled and cropped at its centre to [H, W]."""

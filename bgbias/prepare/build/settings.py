@@ -11,9 +11,10 @@ import PIL
 from PIL import features
 from pydantic import Field
 
-from bgbias.components import Count, component
+from bgbias.components import Count, Share, component
 from bgbias.data.bias_strength import BiasStrength
 from bgbias.errors import SettingError
+from bgbias.prepare.build.finding import BY_BOX, ONNX
 from bgbias.prepare.build.sources import Source
 
 VERSION = 2
@@ -28,13 +29,19 @@ class BuildSettings:
     """What is built.
 
     images: folder that holds a folder of pictures for each class
-    masks, boxes: one of the two, as `sources` describes
+    masks, boxes: one of the two, as `sources` describes; or neither, where `masks_from` is a model
     void: the value of masks that is neither object nor background, such as 255 in VOC's; counts as background
     size: height and width of what is built, in pixels
     seed: of the splits and of the backgrounds
     ratios: shares of train, val and test in the kept pictures of each class; a split of share 0 is left out
     imagenet9: the class folders are ImageNet synsets and are built into ImageNet-9's classes
     synsets: file of ImageNet's 1000 synsets, for where not all of them have a folder
+    masks_from: where masks come from, as `finding` describes; None takes given masks as they are, and GrabCut's in
+        boxes. With given masks, test keeps these, and pictures are kept or rejected by them
+    masks_weights: file of the weights of a model of torchvision
+    masks_grow: pixels that masks are widened by in every direction; below 0 they are narrowed. With given masks, those
+        of train and val alone
+    masks_share: the share of the training pictures of each class that have a mask; the others are `unmasked`
     """
 
     images: Path
@@ -46,11 +53,29 @@ class BuildSettings:
     ratios: tuple[float, float, float] = (0.7, 0.1, 0.2)
     imagenet9: bool = False
     synsets: Path | None = None
+    masks_from: str | None = None
+    masks_weights: Path | None = None
+    masks_grow: int = Field(default=0, ge=-4096, le=4096)
+    masks_share: Share = 1.0
 
     def __post_init__(self) -> None:
-        if (self.masks is None) == (self.boxes is None):
-            given = "none" if self.masks is None else "both"
-            raise SettingError(f"objects are told by masks or by boxes, but {given} were given: give one of the two")
+        by_model = self.masks_from is not None and self.masks_from not in BY_BOX
+        if self.masks is not None and self.boxes is not None:
+            raise SettingError("objects are told by masks or by boxes, but both were given: give one of the two")
+        if self.masks is None and self.boxes is None and not by_model:
+            raise SettingError(
+                "objects are told by masks or by boxes, but none were given: give one of the two, or a model that "
+                "finds them (--masks-from)"
+            )
+        if self.boxes is not None and by_model:
+            raise SettingError(
+                f"{self.masks_from} finds objects without boxes, but boxes were given: leave one of the two out"
+            )
+        if self.masks_weights is not None and (not by_model or str(self.masks_from).lower().endswith(ONNX)):
+            raise SettingError(
+                f"--masks-weights are of a segmentation model of torchvision, but --masks-from is {self.masks_from}: "
+                "leave them out"
+            )
         if self.void is not None and self.masks is None:
             raise SettingError(f"a void value is one of masks, but void={self.void} was given with boxes: leave it out")
         if min(self.ratios) < 0 or abs(sum(self.ratios) - 1) > 1e-6:
@@ -58,6 +83,11 @@ class BuildSettings:
             raise SettingError(f"the ratios of train, val and test must be >= 0 and have the sum 1, but got {ratios}")
         if self.synsets is not None and not self.imagenet9:
             raise SettingError("synsets are for ImageNet-9, but imagenet9 was not asked for: give both or neither")
+
+    @property
+    def degrades(self) -> bool:
+        """Whether given masks are replaced in train and val."""
+        return self.masks is not None and (self.masks_from is not None or self.masks_grow != 0)
 
     def check_apart(self, out: Path) -> None:
         """Refuse an output folder that lies in what is read.
@@ -79,8 +109,15 @@ class BuildSettings:
         digest, number = hashlib.sha256(), 0
         for number, source in enumerate(sources, start=1):  # noqa: B007
             digest.update(f"{source.key} {source.boxes}\n".encode())
+        masks = {
+            "masks_from": self.masks_from,
+            "masks_weights": None if self.masks_weights is None else str(self.masks_weights),
+            "masks_grow": self.masks_grow or None,
+            "masks_share": None if self.masks_share == 1 else self.masks_share,
+        }
         return {
             "settings": {
+                **{name: value for name, value in masks.items() if value is not None},
                 **{name: None if path is None else str(path) for name, path in paths.items()},
                 "imagenet9": self.imagenet9,
                 "void": self.void,

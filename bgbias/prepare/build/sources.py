@@ -34,7 +34,7 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Source:
-    """A picture and what says where its object is: a mask's file, or boxes.
+    """A picture and what says where its object is: a mask's file, or boxes; neither (None) where a model finds it.
 
     key: what it is called in records: `<class folder>/<name>`, with the folders between where there are some
     class_name: of the class it is built into
@@ -46,7 +46,7 @@ class Source:
     name: str
     picture: Path
     mask: Path | None = None
-    boxes: tuple[Edges, ...] = ()
+    boxes: tuple[Edges, ...] | None = ()
 
 
 @dataclass
@@ -82,7 +82,7 @@ def find_sources(
 
     Args:
         class_of: the class that each folder of `images` belongs to.
-        masks, boxes: one of the two.
+        masks, boxes: one of the two, or neither where a model finds the objects.
         longest: how many bytes the name of a source may have.
 
     Raises:
@@ -91,15 +91,17 @@ def find_sources(
     found = Listing()
     pictures = _list_pictures(images, class_of, found.faults)
     if masks is not None:
-        objects: Mapping[str, Path | tuple[Edges, ...]] = _find_masks(pictures, masks, found.faults)
-    elif boxes is not None and boxes.is_dir():
+        objects: Mapping[str, Path | tuple[Edges, ...] | None] = _find_masks(pictures, masks, found.faults)
+    elif boxes is None:
+        objects = dict.fromkeys(pictures)
+    elif boxes.is_dir():
         objects = _read_annotations(pictures, class_of, boxes, found.faults)
     else:
-        objects = _read_boxes(pictures, boxes or Path(), found.faults)
+        objects = _read_boxes(pictures, boxes, found.faults)
     names = file_names(pictures, longest)
     for key, of_picture in objects.items():
-        drawn = {"mask": of_picture} if isinstance(of_picture, Path) else {"boxes": of_picture}
-        found.sources.append(Source(key, class_of[key.partition("/")[0]], names[key], pictures[key], **drawn))
+        mask, edges = (of_picture, ()) if isinstance(of_picture, Path) else (None, of_picture)
+        found.sources.append(Source(key, class_of[key.partition("/")[0]], names[key], pictures[key], mask, edges))
     found.sources.sort(key=lambda source: (source.class_name, source.name))
     return found
 

@@ -28,13 +28,13 @@ class KeptSource:
 class Work:
     """A kept source, and what is to become of it.
 
-    mask:   where its mask was put aside
+    mask:   where its mask was put aside; None of a training picture without one, which is written alone
     split:  train, val or test
     donors: whose background it is mixed with, by variant
     """
 
     kept: KeptSource
-    mask: Path
+    mask: Path | None
     split: str
     donors: dict[str, KeptSource]
 
@@ -49,6 +49,9 @@ class Writer:
     def paths(self, work: Work) -> dict[str, Path]:
         """Where each variant and the mask lie."""
         name = work.kept.source.name
+        if work.mask is None:
+            folder = layout.split_folder(self.root, layout.UNMASKED, work.split)
+            return {layout.UNMASKED: folder / work.kept.source.class_name / f"{name}.JPEG"}
         names = dict.fromkeys(PLAIN, f"{name}.JPEG") | {layout.FG_MASK: f"{name}.npy"}
         for variant, donor in work.donors.items():
             names[variant] = f"{layout.mixed_name(name, donor.source.name)}.JPEG"
@@ -65,6 +68,9 @@ class Writer:
         """
         paths = self.paths(work)
         if all(path.exists() for path in paths.values()):
+            return
+        if work.mask is None:
+            write(paths[layout.UNMASKED], jpeg(self._crop(work.kept)))
             return
         mask = np.load(work.mask)
         for variant, picture in self._pictures(work, mask).items():
