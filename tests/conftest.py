@@ -28,6 +28,24 @@ SMALLER = {"spawrious": {"cell": 10}, "waterbirds": {"release": "other"}}
 """By dataset, the options that admit fewer files than a release has."""
 
 
+STUDIES = (
+    "cli/test_dashboard.py", "cluster/test_cluster.py", "cluster/test_code.py", "cluster/test_nodes.py",
+    "inspect/test_flow.py", "search/test_small_space.py", "test_confirm.py", "test_end_to_end.py", "test_odd_names.py",
+    "test_photographs.py", "test_same_folder.py", "test_several_objectives.py", "test_signals.py", "test_survival.py",
+)  # fmt: skip
+"""Files below `tests/study` that start studies or servers, each of which fills the machine."""
+
+
+def pytest_collection_modifyitems(items):
+    """With pytest-xdist, the files of `STUDIES` run in one process, and any other file in one process, which makes its
+    fixtures once. The longest start first."""
+    studies = {Path(__file__).parent / "study" / name for name in STUDIES}
+    assert all(file.exists() for file in studies)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("studies" if item.path in studies else str(item.path)))
+    items.sort(key=lambda item: (item.path not in studies, item.path.name != "test_method_contract.py"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     torch.set_num_threads(1)

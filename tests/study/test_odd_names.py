@@ -30,6 +30,7 @@ def check_artifacts(folder, tmp_path):
     assert (kept / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_study_whose_every_path_is_odd(tmp_path, mnist_folder):
     root = tmp_path / ODD
     for name in ("real data", "spaces", "stores", "got"):

@@ -1,10 +1,12 @@
 """Two studies at once that would use one folder."""
 
+import pytest
 from running import PATIENCE, started, wait_until
 
 from study.record.folder import SEARCH, StudyFolder
 
 
+@pytest.mark.slow
 def test_a_second_run_in_a_folder_is_refused_and_the_first_is_not_disturbed(study, tmp_path):
     folder = StudyFolder(tmp_path / "mine")
     with started("run", "erm", "--trials", 1, "--epochs", 2, "--output", folder.root) as first:

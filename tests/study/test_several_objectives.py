@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from running import run, started, trial_of, wait_until
 
 from study.record.folder import StudyFolder
@@ -17,6 +18,7 @@ def without_ids(front):
     return [{key: value for key, value in member.items() if key != "trial"} for member in front]
 
 
+@pytest.mark.slow
 def test_a_killed_study_of_several_objectives_ends_with_the_same_front(tmp_path):
     whole = json.loads(run("run", *OPTIONS, "--output", tmp_path / "whole", "--json"))
     folder = StudyFolder(tmp_path / "killed")

@@ -4,6 +4,7 @@ import shutil
 import signal
 import time
 
+import pytest
 from running import OPTIONS, PATIENCE, TRIALS, check_mlflow, kill_worker, outcome, run, started, trial_of, wait_until
 
 from study.record.folder import SEARCH, StudyFolder
@@ -34,6 +35,7 @@ def stop(number, folder, epochs, *command):
     assert len(folder.finished(SEARCH)) == TRIALS - 1
 
 
+@pytest.mark.slow
 def test_a_study_that_is_stopped_twice_goes_on_as_if_never_stopped(tmp_path, undisturbed):
     folder = StudyFolder(tmp_path / "study")
     stop(signal.SIGINT, folder, 1, "run", *OPTIONS, "--output", folder.root)
@@ -42,6 +44,7 @@ def test_a_study_that_is_stopped_twice_goes_on_as_if_never_stopped(tmp_path, und
     check(folder, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_trial_whose_worker_is_killed_goes_on_from_its_last_epoch(tmp_path, undisturbed):
     folder = StudyFolder(tmp_path / "study")
     with started("run", *OPTIONS, "--output", folder.root) as process:
@@ -62,6 +65,7 @@ def test_a_study_whose_driver_is_killed_goes_on_even_from_a_checkpoint_that_was_
     check(folder, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_for_a_while_costs_nothing(mounted, undisturbed):
     disk = mounted("30m")
     folder = StudyFolder(disk / "study")

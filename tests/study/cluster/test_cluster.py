@@ -31,6 +31,7 @@ def cluster(secrets, s3):  # noqa: ARG001 - in the environment
     made.shut_down()
 
 
+@pytest.mark.slow
 def test_a_lost_nodes_trial_goes_on_on_another_node(cluster, tmp_path, undisturbed):
     folder = StudyFolder(tmp_path / "study")
     (first,) = cluster.nodes[1:]
@@ -46,6 +47,7 @@ def test_a_lost_nodes_trial_goes_on_on_another_node(cluster, tmp_path, undisturb
     check_mlflow(folder, TRIALS)
 
 
+@pytest.mark.slow
 def test_a_submitted_study_keeps_its_checkpoints_in_s3_and_ends_the_same(cluster, s3, tmp_path, undisturbed):
     folder = StudyFolder(tmp_path / "study")
     options = ("--storage", s3, "--output", folder.root)
@@ -55,6 +57,7 @@ def test_a_submitted_study_keeps_its_checkpoints_in_s3_and_ends_the_same(cluster
     assert not (folder.root / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_a_node_that_does_not_reach_the_storage_is_named_before_any_trial(cluster, tmp_path):
     hidden = tmp_path / "studies"
     hidden.mkdir()

@@ -74,6 +74,7 @@ def test_a_trial_reports_its_whole_curve_and_evaluates_to_the_same(study, checkp
             assert metrics[f"{split}/{variant}/accuracy"] == curve[(0, 1, 2, 4).index(chosen)]
 
 
+@pytest.mark.slow
 def test_a_studys_winner_is_found_and_a_checkpoint_serves_as_backbone(study, checkpoints, tmp_path):
     run(
         *("run", *FLOW, "--set", f"backbone={checkpoints['erm']}", "--set", "family=affine_coupling"),

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from mlflow import MlflowClient
 from running import run
 
@@ -15,6 +16,7 @@ SPACE = SearchSpace(method=Erm, params={"training/learning_rate": CategoricalDis
 """
 
 
+@pytest.mark.slow
 def test_each_configuration_is_tried_once_and_a_diverged_one_is_marked(tmp_path):
     (tmp_path / "two.py").write_text(SPACE)
     folder = StudyFolder(tmp_path / "study")
