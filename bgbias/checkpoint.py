@@ -1,6 +1,7 @@
 """One checkpoint format for every method: a folder that holds all that evaluating needs, and nothing pickled.
 
-config.json             the format's number, the class names, the run's configuration, epoch and metrics
+config.json             the format's number, the class names, the run's configuration, epoch and metrics, and the SHA-256
+                        of the files that it began with
 model.safetensors       the module's weights
 predictions.safetensors by `<split>/<variant>` the prediction for every image, int16, by `<split>/<variant>/label` the
                         right one, and by `<split>/<variant>/place` the class of its background, -1 without one, where
@@ -12,7 +13,7 @@ Outputs and labels are positions in the class names, so weights and data must ag
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bgbias.config import RunConfig
+from bgbias.data.dataset import Dataset
 from bgbias.errors import BgbiasError, CheckpointError
 from bgbias.evaluation.evaluator import Predictions
 from bgbias.files import verify_checksums, write_checksums
+from bgbias.models.model import Model
 
 CONFIG, MODEL, PREDICTIONS = "config.json", "model.safetensors", "predictions.safetensors"
 LABEL, PLACE = "label", "place"
 FORMAT = 2
 """Counts the changes of what the files hold. Checkpoints without a number have format 1."""
-CLASSES = "classes"
+CLASSES, SOURCES, WEIGHTS = "classes", "sha256", "weights"
 RENAMED_WEIGHTS = {"own.answers": "own.predictions"}
 """Names of weights in older checkpoints, and today's."""
 
@@ -42,6 +45,7 @@ class Checkpoint:
     classes: the names of the classes, in the order of the outputs
     epoch: how many epochs it was trained
     metrics: as they were reported at that epoch
+    sources: the SHA-256 of the files that the run began with, by what they are
     """
 
     config: RunConfig
@@ -49,6 +53,7 @@ class Checkpoint:
     epoch: int
     metrics: dict[str, float]
     weights: dict[str, Tensor]
+    sources: dict[str, str] = field(default_factory=dict)
 
 
 def save(
@@ -59,8 +64,13 @@ def save(
     metrics: Mapping[str, float],
     module: nn.Module,
     predictions: Mapping[str, Predictions],
+    sources: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a checkpoint into `folder`, which is made where needed."""
+    """Write a checkpoint into `folder`, which is made where needed.
+
+    Args:
+        sources: the SHA-256 of the files that the run began with, as `sources_of` gives them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     described = {
         "format": FORMAT,
@@ -68,6 +78,7 @@ def save(
         "config": config.to_flat(),
         "epoch": epoch,
         "metrics": dict(metrics),
+        SOURCES: dict(sources or {}),
     }
     (folder / CONFIG).write_text(json.dumps(described, indent=1))
     save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, folder / MODEL)
@@ -101,7 +112,18 @@ def load(folder: Path) -> Checkpoint:
         epoch=described["epoch"],
         metrics=described["metrics"],
         weights=weights,
+        sources=described.get(SOURCES, {}),
     )
+
+
+def sources_of(model: Model, dataset: Dataset) -> dict[str, str]:
+    """The SHA-256 of the files that a run begins with: the model's `weights`, and those that describe the dataset.
+
+    Raises:
+        DataError: the weights cannot be had.
+    """
+    weights = model.checksum()
+    return {**({} if weights is None else {WEIGHTS: weights}), **dataset.files}
 
 
 @dataclass(frozen=True)

@@ -210,6 +210,7 @@ def plan(config: StudyConfig, recorded: Path | None = None) -> Plan:
     for run in runs.values():
         pretraining.check(run, sample.classes)
         check_masks(run.method, sample)
+        run.model.checksum()
     check_family(config.family, spaces, [*sample.validation, *(f"{name}{RIM}" for name in sample.validation)])
     objectives = choose_objectives(spaces, config)
     for name, space in spaces.items():

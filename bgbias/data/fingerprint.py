@@ -6,6 +6,8 @@ import torch
 
 from bgbias.data.dataset import Dataset, Variant
 
+FILE, SHA256 = "file ", "sha256 "
+"""What the names of files, and their checksums, begin with among the parts."""
 SAMPLE = 64
 """How many pictures of each variant are compared."""
 
@@ -17,7 +19,7 @@ def fingerprint(dataset: Dataset) -> dict[str, str]:
     parts |= {f"validation/{name}": variant for name, variant in dataset.validation.items()}
     parts |= {f"test/{name}": variant for name, variant in dataset.test.items()}
     found = {name: f"{len(variant)} examples, {_digest(variant)}" for name, variant in parts.items()}
-    return {**found, **{f"file {name}": f"sha256 {digest}" for name, digest in dataset.files.items()}}
+    return {**found, **{f"{FILE}{name}": f"{SHA256}{digest}" for name, digest in dataset.files.items()}}
 
 
 def _digest(variant: Variant) -> str:

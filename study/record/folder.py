@@ -24,6 +24,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from bgbias.data.fingerprint import FILE, SHA256
 from bgbias.errors import SettingError
 from bgbias.files import atomically, verify_checksums, write_checksums
 from study.record import sqlite_uri
@@ -32,7 +33,7 @@ from study.record.epoch import EpochReport, history_from_json, history_to_json
 from study.record.json_record import JsonRecord, json_record
 from study.record.keeper import StudyKeeper
 from study.record.lock import is_unused, locked
-from study.record.provenance import now, origin
+from study.record.provenance import now, origin, weights_checksum
 from study.record.selection import Candidate, Row, Trial, TrialRecord
 from study.record.storage import joined
 from study.settings import Settings
@@ -288,9 +289,17 @@ class StudyFolder:
         return 1 + sum(1 for _ in (self.root / "trials").glob("*/trial.json"))
 
     def start_trial(self, trial_id: str, number: int, space: str, stage: str, config: Settings) -> None:
-        """Record a trial before it begins."""
+        """Record a trial before it begins, with the SHA-256 of the files that it begins with among its origins."""
         self._trial(trial_id).mkdir(parents=True, exist_ok=True)
-        self._write(trial_id, TrialRecord(number, space, stage, config, started=now(), origin=origin()))
+        began = {**origin(), **weights_checksum(config), **self._file_checksums()}
+        self._write(trial_id, TrialRecord(number, space, stage, config, started=now(), origin=began))
+
+    def _file_checksums(self) -> dict[str, str]:
+        """`sha256/<name>` of the files that describe the study's data."""
+        file = self.root / DATA
+        recorded: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+        files = {part.removeprefix(FILE): digest for part, digest in recorded.items() if part.startswith(FILE)}
+        return {f"sha256/{name}": digest.removeprefix(SHA256) for name, digest in files.items()}
 
     def searched_again(self) -> list[list[Trial]]:
         """The finished trials of each further search of the same spaces, under the spaces' own names, in order."""

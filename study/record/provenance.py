@@ -8,8 +8,10 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 OWN = ("bgbias", "study", "search_spaces")
 """This project's packages."""
@@ -47,6 +49,20 @@ def origin() -> dict[str, str]:
     """The versions, and the user and the machine, in the tags that MLflow's own columns show."""
     tags = {"mlflow.user": _user(), "host": platform.node(), "mlflow.source.name": "study run", **versions()}
     return {**tags, "mlflow.source.git.commit": tags["commit"]} if "commit" in tags else tags
+
+
+def weights_checksum(settings: Mapping[str, Any]) -> dict[str, str]:
+    """`sha256/weights` of the weights that a run with these settings begins with; empty without such weights.
+
+    Raises:
+        BgbiasError: they cannot be had.
+    """
+    if settings.get("model/weights") is None:
+        return {}
+    from bgbias.config import RunConfig
+
+    found = RunConfig.from_flat(settings).model.checksum()
+    return {} if found is None else {"sha256/weights": found}
 
 
 def _user() -> str:

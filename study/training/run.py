@@ -40,6 +40,7 @@ class Run:
         check(config, dataset.classes)
         pretrained = functools.partial(pretrained_weights, config, dataset, device)
         self.trainer = Trainer(config.method, config.model, dataset, config.training, config.seed, device, pretrained)
+        self.sources = checkpoint.sources_of(config.model, dataset)
         self.keeper = EpochKeeper(scratch, objectives)
         self.epochs: list[EpochReport] = []
 
@@ -61,7 +62,9 @@ class Run:
             if evaluation.test == "every" or self.done or report.epoch in self.keeper.best(self.history):
                 predictions |= self._evaluate(report, TEST)
         classes, path = trainer.dataset.classes, self.keeper.path(report.epoch)
-        checkpoint.save(path, self.config, classes, report.epoch, report.metrics, trainer.learner, predictions)
+        checkpoint.save(
+            path, self.config, classes, report.epoch, report.metrics, trainer.learner, predictions, self.sources
+        )
         self.keeper.prune(self.history)
         return report
 

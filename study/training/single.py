@@ -74,7 +74,10 @@ def adopt(config: RunConfig, output: Path | None) -> Path:
     dataset = config.dataset.load(config.data)
     learner = make_learner(config.method, config.model, dataset, config.seed, pretrained=True)
     folder = output or new_folder(f"adopted-{config.dataset.name()}")
-    checkpoint.save(folder, config, dataset.classes, epoch=0, metrics={}, module=learner, predictions={})
+    sources = checkpoint.sources_of(config.model, dataset)
+    checkpoint.save(
+        folder, config, dataset.classes, epoch=0, metrics={}, module=learner, predictions={}, sources=sources
+    )
     return folder
 
 

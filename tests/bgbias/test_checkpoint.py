@@ -46,6 +46,7 @@ def test_what_was_saved_is_loaded(saved):
         "config": CONFIG.to_flat(),
         "epoch": 4,
         "metrics": METRICS,
+        "sha256": {},
     }
 
 

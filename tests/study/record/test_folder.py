@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 
 from bgbias.errors import SettingError
@@ -31,6 +33,22 @@ def test_a_study_is_not_started_over_another(folder):
     folder.start_trial("a", 1, "erm", SEARCH, {})
     with pytest.raises(SettingError, match="already holds a study: continue it with `study resume`"):
         folder.create(StudyConfig())
+
+
+def test_a_trial_is_recorded_with_the_checksums_of_what_it_begins_with(folder, tmp_path):
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(b"any")
+    folder.check_data({"train": "3 examples, abc", "file metadata.csv": "sha256 0123"})
+    settings = {"dataset/name": "colored-digits", "method/name": "erm"}
+    folder.start_trial("a", 1, "erm", SEARCH, settings)
+    model = {"model/name": "timm", "model/weights": str(weights)}
+    folder.start_trial("b", 2, "erm", SEARCH, {**settings, **model})
+    found = [
+        {name: value for name, value in trial.origin.items() if name.startswith("sha256")}
+        for trial in folder.trials(SEARCH)
+    ]
+    digest = hashlib.sha256(b"any").hexdigest()
+    assert found == [{"sha256/metadata.csv": "0123"}, {"sha256/metadata.csv": "0123", "sha256/weights": digest}]
 
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path):

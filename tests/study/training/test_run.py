@@ -4,9 +4,11 @@ import dataclasses
 import hashlib
 
 import pytest
+import timm
 import torch
 from made import trial
 
+from bgbias import checkpoint
 from bgbias.checkpoint import read_right
 from bgbias.config import RunConfig
 from bgbias.errors import CheckpointError
@@ -29,6 +31,18 @@ def test_a_run_is_not_done_before_its_first_epoch(load, tmp_path):
     assert not run.done
     run.epoch()
     assert run.done
+
+
+def test_its_checkpoints_hold_the_checksums_of_what_it_began_with(load, tmp_path):
+    digits = dataclasses.replace(load("colored-digits").head(20), files={"metadata.csv": "0123"})
+    module = timm.create_model("resnet10t", num_classes=10)
+    file = tmp_path / "weights.pt"
+    torch.save(module.state_dict(), file)
+    model = {"model/name": "timm", "model/architecture": "resnet10t", "model/weights": str(file)}
+    run = fresh(digits, tmp_path / "run", **model, **{"training/epochs": 1})
+    run.epoch()
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert checkpoint.load(tmp_path / "run" / "1").sources == {"weights": digest, "metadata.csv": "0123"}
 
 
 def finished(digits, scratch, every, epochs=5):
