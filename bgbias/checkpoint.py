@@ -1,7 +1,7 @@
 """One checkpoint format for every method: a folder that holds all that evaluating needs, and nothing pickled.
 
-config.json             the format's number, the class names, the run's configuration, epoch and metrics, and the SHA-256
-                        of the files that it began with
+config.json             the format's number, the class names, the run's configuration, epoch and metrics, and the
+                        SHA-256 of the files that it began with
 model.safetensors       the module's weights
 predictions.safetensors by `<split>/<variant>` the prediction for every image, int16, by `<split>/<variant>/label` the
                         right one, and by `<split>/<variant>/place` the class of its background, -1 without one, where
