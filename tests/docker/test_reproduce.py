@@ -62,7 +62,7 @@ def test_every_command_is_a_study_with_seeds_and_every_figure_is_one_of_its_resu
     for figure in study["figures"]:
         assert figure["space"] in {label(space) for space in config.spaces}
         assert figure["variant"].removesuffix("_rim") in variants
-        assert {"study", "readme"} & figure.keys()
+        assert {"study", "readme", "field"} & figure.keys()
 
 
 @pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if "quick" in study])
