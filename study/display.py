@@ -1,4 +1,4 @@
-"""Two consoles: what happens is told on standard error, so that standard output holds results and nothing else."""
+"""Two consoles: progress and messages go to standard error, results alone to standard output."""
 
 import math
 import os
@@ -15,6 +15,8 @@ from bgbias.metrics import is_share
 
 UNLIMITED = 1 << 16
 """Columns that no table fills."""
+BAR_WIDTH = 12
+"""Columns of a progress bar, which leave room for a description on a terminal of 80."""
 
 T = TypeVar("T")
 
@@ -48,12 +50,16 @@ def show_table(table: Table) -> None:
 
 def work_columns() -> list[ProgressColumn]:
     """What shows how far a work of known size is."""
-    return [TextColumn("{task.description}"), *bar(), MofNCompleteColumn(), TimeRemainingColumn()]
+    return progress_columns(TimeRemainingColumn())
 
 
-def bar() -> list[ProgressColumn]:
-    """A progress bar's own column, where there is one."""
-    return [] if plain(console) else [BarColumn()]
+def progress_columns(time: ProgressColumn) -> list[ProgressColumn]:
+    """The columns of a progress line: the counts and the time first, since a narrow terminal cuts the last one short.
+
+    In files and pipes, and under NO_COLOR, there is no bar.
+    """
+    bars = [] if plain(console) else [BarColumn(BAR_WIDTH)]
+    return [MofNCompleteColumn(), time, *bars, TextColumn("{task.description}")]
 
 
 def counted(number: int, noun: str) -> str:

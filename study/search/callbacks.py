@@ -12,11 +12,11 @@ from pathlib import Path
 from ray.tune import Callback
 from ray.tune.experiment import Trial as RayTrial
 from rich.markup import escape
-from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TimeElapsedColumn
 
 from bgbias.errors import CheckpointError
 from study.cluster.ray_internals import try_again
-from study.display import bar, console, counted, measured, rounded
+from study.display import console, counted, measured, progress_columns, rounded
 from study.record.divergence import divergence
 from study.record.epoch import EpochReport
 from study.record.folder import CONFIRM, StudyFolder
@@ -141,8 +141,7 @@ class Watcher(Callback):  # type: ignore[misc]
         self._what = "mean" if stage == CONFIRM else "best"  # of fresh seeds the luckiest says nothing
         self._found = [values_of(trial.history, self._objectives) for trial in finished]
         self._running: dict[str, int] = {}
-        columns = (TextColumn("{task.description}"), *bar(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=console)
+        self._progress = Progress(*progress_columns(TimeElapsedColumn()), console=console)
         self._task = self._progress.add_task(self._title, total=total, completed=len(finished))
         self._progress.start()
 
@@ -162,7 +161,7 @@ class Watcher(Callback):  # type: ignore[misc]
         self._progress.console.print(
             f"[dim]{self._title}[/] {self._shown(values)} after {counted(int(result[EPOCH]), 'epoch')}{reason}"
             f"  [dim]{escape(searched)}[/]",
-            soft_wrap=True,
+            soft_wrap=not console.is_terminal,
         )
         self._end(trial)
 
@@ -170,7 +169,8 @@ class Watcher(Callback):  # type: ignore[misc]
         """Print why the trial failed."""
         reason = Path(trial.error_file).read_text().strip().splitlines()[-1]
         self._progress.console.print(
-            f"[red]{self._title}: trial {trial.config[TRIAL]} failed:[/] {escape(reason)}", soft_wrap=True
+            f"[red]{self._title}: trial {trial.config[TRIAL]} failed:[/] {escape(reason)}",
+            soft_wrap=not console.is_terminal,
         )
         self._end(trial)
 
@@ -184,9 +184,10 @@ class Watcher(Callback):  # type: ignore[misc]
         self._show()
 
     def _show(self) -> None:
-        running = f"  running at epoch {' '.join(map(str, self._running.values()))}" if self._running else ""
-        shown = f"  {self._what} {self._shown(self._summary())}" if self._found else ""
-        self._progress.update(self._task, description=f"{self._title}{shown}{running}")
+        epochs = f"  epoch {' '.join(map(str, self._running.values()))}" if self._running else ""
+        summary = ", ".join(map(measured, self._objectives, self._summary())) if self._found else ""
+        shown = f"  {self._what} {summary}" if summary else ""
+        self._progress.update(self._task, description=f"{self._title}{shown}{epochs}")
 
     def _summary(self) -> Sequence[float]:
         if self._what == "mean":
