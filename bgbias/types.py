@@ -53,6 +53,11 @@ def at(rows: Tensor | S, index: Tensor) -> Tensor | S:
     return rows[index] if isinstance(rows, Tensor) else rows.at(index)
 
 
+def read(rows: Rows, index: Tensor) -> Tensor:
+    """The rows at `index` ([B] int64, >= 0) as a tensor; those of a tensor are copied whole, not number by number."""
+    return rows.index_select(0, index) if isinstance(rows, Tensor) else rows[index]
+
+
 @dataclass(frozen=True)
 class Task:
     """What is known before any example is read.
@@ -91,7 +96,7 @@ class Foregrounds:
 
     def read(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Images [B, C, H, W] and masks [B, 1, H, W] of those at `index` ([B] int64)."""
-        return self.image[index], self.mask[index]
+        return read(self.image, index), read(self.mask, index)
 
     def at(self, index: Tensor) -> "Foregrounds":
         """Those at `index` ([n] int64)."""

@@ -1,8 +1,5 @@
 """Pasting foregrounds on backgrounds."""
 
-import cv2
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,23 +16,6 @@ def compose(mask: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
         [B, C, H, W].
     """
     return torch.where(mask, foreground, background)
-
-
-def compose_pixels(
-    foreground: npt.NDArray[np.int32],
-    mask: npt.NDArray[np.uint8],
-    background: npt.NDArray[np.int32],
-    out: npt.NDArray[np.int32],
-) -> None:
-    """`compose` of one picture of whole pixels, into memory that is there.
-
-    Args:
-        foreground, background: [H, W], pixels of four bytes.
-        mask: [H, W], anything but 0 = foreground.
-        out: [H, W], overwritten.
-    """
-    np.copyto(out, background)
-    cv2.copyTo(foreground, mask, out)
 
 
 def pasted(mask: Tensor, foreground: Tensor, background: Tensor) -> Tensor:

@@ -67,8 +67,8 @@ class Variant:
     def batch(self, index: Tensor, background: Tensor | None = None) -> Batch:
         """Compose the examples at `index` ([B] int64), on the given backgrounds ([B] int64) or on their own."""
         background = self.assignment[index] if background is None else background
-        mask = self.foregrounds.mask[index]
-        image = self._pasted(self.foregrounds.image[index], mask, background)
+        image, mask = self.foregrounds.read(index)
+        image = self._pasted(image, mask, background)
         return self.batch_of(image, mask, index, background, partial(self.batch, index))
 
     def images(self, index: Tensor, read: ReadForegrounds) -> Tensor:

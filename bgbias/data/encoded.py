@@ -38,10 +38,10 @@ class Encoded(Variant):
         if background is not None and not torch.equal(background, own):
             return self.source.batch(index, background)
         mask = self.foregrounds.mask[index]
-        return self.batch_of(self.features[index], mask, index, own, partial(self.batch, index))
+        return self.batch_of(self.features.index_select(0, index), mask, index, own, partial(self.batch, index))
 
     def images(self, index: Tensor, read: ReadForegrounds) -> Tensor:
-        return self.features[index]
+        return self.features.index_select(0, index)
 
     def at(self, index: Tensor) -> Self:
         return replace(super().at(index), source=self.source.at(index), features=self.features[index])
@@ -61,10 +61,10 @@ class EncodedCopies(Variant):
         """Features [B, 1 + n, F] of the examples at `index` ([B] int64) on the backgrounds they were encoded on."""
         behind = self.assignment[index] if background is None else background
         mask = self.foregrounds.mask[index]
-        return self.batch_of(self.features[index], mask, index, behind, partial(self.batch, index))
+        return self.batch_of(self.features.index_select(0, index), mask, index, behind, partial(self.batch, index))
 
     def images(self, index: Tensor, read: ReadForegrounds) -> Tensor:
-        return self.features[index]
+        return self.features.index_select(0, index)
 
 
 def encoded(variant: Variant, encode: Encoder, compose: Compose | None = None, how: object = None) -> Encoded:

@@ -1,8 +1,8 @@
 """Training batches of photographs: composed, cropped, flipped and jittered, a batch at a time, on its own device.
 
-On a CPU each picture goes from its stored bytes to its place in the batch while it is in the cache, over as many
-threads as torch is given, and only the pixels that the crop keeps are touched. On an accelerator every step runs
-over the whole batch.
+On a CPU each picture goes from its stored bytes to its place in the batch in one pass (`kernel`), over as many threads
+as torch is given, and only the pixels that the crop keeps are touched. On an accelerator every step runs over the whole
+batch.
 """
 
 import functools
@@ -12,19 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from bgbias.data.compose import compose_pixels
-from bgbias.data.photographs.stored import CHANNELS, PIXEL, PackedMasks, Pictures
+from bgbias.data.photographs.stored import CHANNELS, PackedMasks, Pictures
 from bgbias.types import NO_BACKGROUND, OWN_BACKGROUND, Backgrounds, Foregrounds
 
-Bytes = npt.NDArray[np.uint8]
-Words = npt.NDArray[np.int32]
+Words = npt.NDArray[np.uint32]
 ATTEMPTS = 10
 LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in a grey value, as torchvision has them (ITU-R 601-2)."""
@@ -126,57 +123,26 @@ def finish_one_by_one(
     Returns:
         image: [B, 3, H, W] float in [0, 1]; mask: [B, 1, H, W] bool.
     """
+    from bgbias.data.photographs.kernel import finish_share  # the compiler takes a second to import
+
     n, side = len(index), image.shape[-1]
     images, masks = torch.empty(n, CHANNELS, side, side), torch.empty(n, 1, side, side, dtype=torch.bool)
-    fronts, packed, backs = words(image.storage).numpy(), mask.storage.numpy(), words(back.storage).numpy()
-    front_row, mask_row = image.rows[index].tolist(), mask.rows[index].tolist()
-    back_row = back.rows[background.clamp(min=NO_BACKGROUND)].tolist()
-    own = (background == OWN_BACKGROUND).tolist()
-    crops, flips, factors, orders = (drawn.tolist() for drawn in vars(recipe).values())
-
-    def finish(i: int) -> None:
-        top, left, height, width = crops[i]
-        rows, columns = slice(top, top + height), slice(left, left + width)
-        shown = np.unpackbits(packed[mask_row[i], rows], axis=-1)[:, columns]
-        front = fronts[front_row[i], rows, columns]
-        behind = front if own[i] else backs[back_row[i], rows, columns]
-        layers = composed_layers(front, shown, behind)
-        planes = scaled_planes(layers, side, flips[i])
-        images[i].copy_(planes[:CHANNELS]).div_(255)
-        np.greater_equal(planes[CHANNELS].numpy(), 128, out=masks[i, 0].numpy())
-        jitter_in_place(images[i], factors[i], orders[i])
-
-    for_each(finish, n)
+    arguments = [
+        *(pixels(image.storage), image.rows[index].numpy()),
+        *(mask.storage.numpy(), mask.rows[index].numpy()),
+        *(pixels(back.storage), back.rows[background.clamp(min=NO_BACKGROUND)].numpy()),
+        (background == OWN_BACKGROUND).numpy(),
+        *(drawn.contiguous().numpy() for drawn in vars(recipe).values()),
+        *(images.numpy(), masks.numpy()),
+    ]
+    threads = torch.get_num_threads()
+    for_each(lambda first: finish_share(first, threads, *arguments), min(n, threads))
     return images, masks
 
 
-def composed_layers(front: Words, shown: Bytes, back: Words) -> Bytes:
-    """A picture whose fourth channel is its mask, 0 or 255.
-
-    Args:
-        front, back: [h, w] int32, pixels; shown: [h, w] uint8, 1 = front.
-
-    Returns:
-        [h, w, 4] uint8.
-    """
-    pixels = np.empty(front.shape, np.int32)
-    compose_pixels(front, shown, back, pixels)
-    layers = pixels.view(np.uint8).reshape(*front.shape, PIXEL)
-    layers[..., CHANNELS] = shown * 255
-    return layers
-
-
-def scaled_planes(layers: Bytes, side: int, flip: bool) -> Tensor:
-    """Layers [h, w, 4] scaled to the side, perhaps mirrored: [4, side, side] uint8.
-
-    Torch scales whole pixels only if all four strides are those of a channels-last batch, the first one too. OpenCV
-    mirrors and separates many pixels at a time, torch one by one.
-    """
-    batch = torch.from_numpy(layers)[None].permute(0, 3, 1, 2)
-    scaled = F.interpolate(batch, size=(side, side), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
-    planes = np.empty((PIXEL, side, side), np.uint8)
-    cv2.split(cv2.flip(scaled, 1) if flip else scaled, list(planes))
-    return torch.from_numpy(planes)
+def pixels(storage: Tensor) -> Words:
+    """Stored pictures [R, H, W, 4] uint8 as words [R, H, W], without a copy."""
+    return words(storage).numpy().view(np.uint32)
 
 
 def finish_together(
@@ -237,25 +203,6 @@ def jitter(image: Tensor, factor: Tensor, order: Tensor) -> Tensor:
         other = torch.where(kind == SATURATION, grey, grey.mean(dim=(2, 3), keepdim=True) * (kind == CONTRAST))
         image = torch.lerp(other, image, f).clamp_(0, 1)
     return image
-
-
-def jitter_in_place(image: Tensor, factor: list[float], order: list[int]) -> None:
-    """`jitter` of one picture [3, H, W], which it changes.
-
-    With f <= 1 every value lies between two in [0, 1], so only f > 1 needs the clamp.
-    """
-    for step in order:
-        f = factor[step]
-        if step == BRIGHTNESS:
-            image.mul_(f)
-        elif step == CONTRAST:
-            torch.lerp(image.mean(dim=(1, 2)) @ image.new_tensor(LUMA), image, f, out=image)
-        else:
-            red, green, blue = image.unbind(0)
-            grey = (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
-            torch.lerp(grey, image, f, out=image)
-        if f > 1:
-            image.clamp_(0, 1)
 
 
 @contextmanager

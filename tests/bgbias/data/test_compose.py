@@ -1,7 +1,6 @@
-import numpy as np
 import torch
 
-from bgbias.data.compose import compose, compose_pixels, unit
+from bgbias.data.compose import compose, unit
 
 CROSS = torch.tensor([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=torch.bool)[None, None]
 COUNT = torch.arange(1.0, 10).reshape(1, 1, 3, 3)
@@ -25,14 +24,6 @@ def test_compose_gives_each_example_its_own_background():
     composed = compose(mask, foreground, torch.tensor([0.0, 50]).reshape(2, 1, 1, 1))
     assert composed[:, 0, 0, 0].tolist() == [0, 50]
     assert composed[:, 0, 1, 1].tolist() == [5, 5]
-
-
-def test_pixels_are_composed_into_the_memory_given():
-    foreground, mask = COUNT[0, 0].int().numpy(), CROSS[0, 0].byte().numpy()
-    out = np.zeros((4, 5), np.int32)
-    compose_pixels(foreground, mask, -foreground, out[:3, 1:4])
-    assert out.tolist() == [[0, -1, 2, -3, 0], [0, 4, 5, 6, 0], [0, -7, 8, -9, 0], [0] * 5]
-    assert foreground.tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
 
 
 def test_unit_scales_bytes_to_the_unit_interval():
