@@ -73,10 +73,10 @@ def compare_loops(data: Path) -> None:
     )
     for name, times in seconds.items():
         print(f"  {name:20s} {1000 * median(times) / STEPS:6.2f} ms a step")
-    for name, aim in (("ERM", 0.95), ("dynamic replacement", 0.85)):
+    for name, aim in (("ERM", 1.5), ("dynamic replacement", 1.4)):
         print(f"  {name}: {ratio('bare loop', name):.3f} of the bare loop's images per second (aim: at least {aim})")
     for form in FORMS:
-        print(f"  gradient penalty, {form}: {ratio(form, 'ERM'):.2f} times an ERM step (aim: at most 2.6)")
+        print(f"  gradient penalty, {form}: {ratio(form, 'bare loop'):.2f} times a bare step (aim: at most 1.5)")
 
 
 def configuration(data: Path, method: str, **settings: object) -> RunConfig:
@@ -92,7 +92,8 @@ def timed(step: Callable[[], object]) -> float:
 
 
 def bare_step(config: RunConfig, dataset: Dataset) -> Callable[[], None]:
-    """What one would write by hand: the biased images composed once, into one tensor."""
+    """What one would write by hand: the biased images composed once, into one tensor; eager, planes of pixels, Adam as
+    it comes."""
     everything = dataset.train.batch(torch.arange(len(dataset.train)))
     images, labels = everything.image, everything.label
     model = config.model.build(dataset.task)

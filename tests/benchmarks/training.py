@@ -32,12 +32,12 @@ from study.cluster.process import set_up
 
 METHOD = DynamicReplacement(p=0.8)
 WARM_UP, ROUNDS = 3, 7
-PLAIN = Training()
-FASTEST = Training(precision="bfloat16", channels_last=True)
+PLAIN = Training(channels_last=False)
+FASTEST = Training(precision="bfloat16")
 WAYS = {
     "float32": PLAIN,
-    "float32, channels_last": Training(channels_last=True),
-    "bfloat16": Training(precision="bfloat16"),
+    "float32, channels_last": Training(),
+    "bfloat16": Training(precision="bfloat16", channels_last=False),
     "bfloat16, channels_last": FASTEST,
     "bfloat16, channels_last, compile": dataclasses.replace(FASTEST, compile=True),
 }

@@ -1,0 +1,69 @@
+"""What evaluating takes of an ERM trial, where test variants are evaluated at kept epochs and where at every one.
+
+    .venv/bin/python tests/benchmarks/evaluation.py --mnist DIR --photographs DIR
+
+The first holds MNIST's files, the second is what `study data build --size 64` wrote. Processor time, so that other work
+on the machine counts little; one thread. Takes about 4 minutes.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from bgbias.config import RunConfig
+from study.cluster.process import set_up
+from study.record.selection import was_tested
+from study.training.run import Run, cached_dataset
+
+CPU = torch.device("cpu")
+
+
+class Timed(Run):
+    """A run that adds up the seconds it evaluates for."""
+
+    seconds = 0.0
+
+    def _evaluate(self, report, split):
+        started = time.process_time()
+        found = super()._evaluate(report, split)
+        self.seconds += time.process_time() - started
+        return found
+
+
+def main(
+    mnist: Annotated[Path, typer.Option(help="folder of MNIST's files")],
+    photographs: Annotated[Path, typer.Option(help="a folder that `study data build --size 64` wrote")],
+    epochs: Annotated[int, typer.Option(help="of each run")] = 10,
+) -> None:
+    set_up(1)
+    data = {
+        "colored-mnist": {"dataset/name": "colored-mnist", "data": str(mnist.absolute())},
+        "photographs": {"dataset/name": "imagenet9", "dataset/size": 64, "data": str(photographs.absolute())},
+    }
+    for name, settings in data.items():
+        for when in ("kept", "every"):
+            show(name, {**settings, "method/name": "erm", "training/epochs": epochs, "evaluation/test": when})
+
+
+def show(name: str, settings: dict[str, object]) -> None:
+    config = RunConfig.from_flat(settings)
+    dataset = cached_dataset(config.dataset, config.data)
+    with tempfile.TemporaryDirectory() as scratch:
+        run = Timed(config, dataset, CPU, Path(scratch))
+        started = time.process_time()
+        while not run.done:
+            run.epoch()
+        total = time.process_time() - started
+    tested = sum(map(was_tested, run.history))
+    print(
+        f"{name}, {config.model.name()}, {len(run.history)} epochs, evaluation/test={config.evaluation.test} "
+        f"({tested} of them tested): {run.seconds:.1f} of {total:.1f} s, {100 * run.seconds / total:.0f} %"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
