@@ -11,7 +11,8 @@ from bgbias.data.datasets.waterbirds import CLASSES, COUNTS, PLACES, check_count
 from bgbias.data.photographs.table import TRAIN, Columns, Entry, read_table
 from bgbias.errors import DataError
 
-REDRAWN = Path("/work/shared/data/waterbirds_metadata.csv")
+REDRAWN = Path(__file__).resolve().parents[4] / "shared" / "data" / "waterbirds_metadata.csv"
+"""Beside the repository, where it is there."""
 
 
 def waterbirds(folder, **options):

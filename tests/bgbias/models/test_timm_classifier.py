@@ -1,21 +1,25 @@
 import hashlib
-import subprocess
-import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
 from made_learners import task_of
+from PIL import Image
 from safetensors.torch import save_file
 
 from bgbias.components import make
+from bgbias.data.photographs.bank import centre
+from bgbias.data.photographs.picture import read_picture
 from bgbias.errors import DataError, SettingError
 from bgbias.models import timm_classifier
 from bgbias.models.backbone import whole
 from bgbias.models.timm_classifier import Timm
 
 SIDE = 64
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
+"""Beside the repository, where it is there."""
 
 
 def classifier(classes=5, side=SIDE, **fields):
@@ -187,7 +191,15 @@ def test_an_architecture_that_does_not_fit_is_refused():
         classifier(side=224, architecture="deit_tiny_distilled_patch16_224")
 
 
-def test_timm_is_imported_when_it_is_used_alone():
-    code = "import sys, study.cli.main, bgbias.models; list(bgbias.models.models); print('timm' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "False"
+@pytest.mark.skipif(not SHARED.exists(), reason="the real weights are not here")
+def test_real_weights_in_half_precision_see_what_is_in_real_pictures():
+    file = SHARED / "weights" / "tf_efficientnet_lite0.fp16.safetensors"
+    fields = {"architecture": "tf_efficientnet_lite0", "weights": str(file), "scores": "imagenet"}
+    model, module = classifier(side=224, mean="0.498", std="0.502", **fields)
+    model.initialise(module)
+    folders = sorted((SHARED / "in9_mini" / "images").iterdir())
+    shown = [centre(read_picture(sorted(folder.iterdir())[0]), 224, Image.Resampling.BICUBIC) for folder in folders]
+    image = torch.stack([torch.from_numpy(np.array(picture)) for picture in shown]).permute(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        found = module.eval()(image).argmax(dim=1)
+    assert (found == torch.arange(9)).sum() >= 8

@@ -12,7 +12,19 @@ from typer.main import get_command
 from study.cli.lazy import LazyCommand
 from study.cli.main import COMMANDS, app
 
-LARGE = ("torch", "ray", "scipy", "sklearn", "torchvision", "mlflow", "optuna", "matplotlib", "plotly", "pydantic")
+LARGE = (
+    "torch",
+    "ray",
+    "scipy",
+    "sklearn",
+    "torchvision",
+    "timm",
+    "mlflow",
+    "optuna",
+    "matplotlib",
+    "plotly",
+    "pydantic",
+)
 AFTERWARDS = """
 import sys
 sys.argv = ["study", *{arguments!r}]
