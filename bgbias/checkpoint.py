@@ -203,7 +203,8 @@ def check_classes(folder: Path, trained: Sequence[str], classes: Sequence[str], 
     """Compare the class names of a checkpoint with those of the data that it meets.
 
     Args:
-        folder: the checkpoint's; data: what the data is called.
+        folder: the checkpoint's.
+        data: what the data is called.
 
     Raises:
         CheckpointError: they differ, or their order does.

@@ -65,10 +65,12 @@ class Registry(Mapping[str, type[C]]):
     """
 
     def __init__(self, kind: str, package: str, base: type[C]) -> None:
-        """
+        """Name the package to look into.
+
         Args:
-            kind: what the components are called in messages, such as `method`.
+            kind: the word for a component in messages, such as `method`.
             package: the package's dotted name; its modules are imported at the first look-up.
+            base: the components' base class.
         """
         self._kind, self._package, self._base = kind, package, base
 

@@ -1,7 +1,7 @@
 """Everything that defines one run, typed, and its flat form of names and plain values.
 
-The flat form is what search spaces, checkpoints and trackers speak: `method/name`, `method/weight`,
-`training/epochs`, `seed`, `data`.
+Search spaces, checkpoints and trackers use the flat form: `method/name`, `method/weight`, `training/epochs`, `seed`,
+`data`.
 """
 
 from collections.abc import Mapping
@@ -45,8 +45,10 @@ class RunConfig:
 
     @classmethod
     def from_flat(cls, flat: Mapping[str, Any]) -> "RunConfig":
-        """Read the flat form; what is left out takes its default, and the model the dataset's;
-        `dataset/name` and `method/name` must be there.
+        """Read the flat form.
+
+        `dataset/name` and `method/name` are required. A missing setting takes its default, a missing model the
+        dataset's own.
 
         Raises:
             SettingError: a key is unknown or a value against its rule.

@@ -80,15 +80,19 @@ def variant_of(metric: str) -> str | None:
 
 
 def at_best(metric: str) -> str:
-    """`best/<metric>`, such as `best/val.shuffled.accuracy`: an accuracy at the epoch with the highest validation
-    accuracy on its variant, or an objective at its own best epoch. With dots, MLflow shows all of them together, in one
-    section."""
+    """Return `best/<metric>`, such as `best/val.shuffled.accuracy`.
+
+    It is an accuracy at the epoch with the highest validation accuracy on its variant, or an objective at its own best
+    epoch. With dots, MLflow shows all of them together, in one section.
+    """
     return f"best/{metric.replace('/', '.')}"
 
 
 def at_front(metric: str) -> str:
-    """`front/<metric>`, such as `front/val.shuffled.accuracy`: one of several objectives at the epoch that is best for
-    the first of them."""
+    """Return `front/<metric>`, such as `front/val.shuffled.accuracy`.
+
+    It is one of several objectives at the epoch that is best for the first of them.
+    """
     return f"front/{metric.replace('/', '.')}"
 
 

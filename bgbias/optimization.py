@@ -79,7 +79,8 @@ class Training:
 
     def make_optimizer(self, learner: nn.Module) -> Optimizer:
         """A fresh optimiser over those of a learner's parameters that are not frozen, the body at its own rate. It
-        updates each parameter in one pass over memory (`fused`)."""
+        updates each parameter in one pass over memory (`fused`).
+        """
         shared: dict[str, Any] = {"lr": self.learning_rate, "weight_decay": self.weight_decay, "fused": True}
         groups = [{"params": parameters, "lr": rate} for parameters, rate in self._rates(learner) if parameters]
         if self.optimizer == "sgd":

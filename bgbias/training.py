@@ -59,9 +59,10 @@ class Trainer:
         device: torch.device,
         pretrained: Pretrained | None = None,
     ) -> None:
-        """
+        """Prepare the dataset, and build and initialise the learner.
+
         Args:
-            pretrained: gives the classifier's weights after a stage that something else trains.
+            pretrained: returns the classifier's weights after a stage that another method trains.
 
         Raises:
             DataError: the dataset has nothing to train on.
@@ -221,7 +222,8 @@ class Schedule:
     """
 
     def __init__(self, method: Method, epochs: int) -> None:
-        """
+        """Divide the epochs into the method's stages.
+
         Raises:
             SettingError: the stages take no epoch, or more than there are.
         """
@@ -260,7 +262,8 @@ class Schedule:
 
 
 def check_masks(method: Method, dataset: Dataset) -> None:
-    """
+    """Check that the dataset has the masks that a method needs.
+
     Raises:
         SettingError: the method needs masks and the dataset has none.
     """

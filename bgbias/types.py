@@ -18,29 +18,44 @@ OWN_BACKGROUND = -2
 
 
 class ToDevice(Protocol):
-    """Brings tensors to a device, each once."""
+    """Moves tensors to a device, each once."""
 
-    def __call__(self, tensor: Tensor) -> Tensor: ...
+    def __call__(self, tensor: Tensor) -> Tensor:
+        """Return the tensor on the device."""
+        ...
+
     def storage(self, tensor: Tensor) -> Tensor:
-        """A bank's rows: brought there if there is room."""
+        """Return a bank's rows on the device if there is room, otherwise as they are."""
         ...
 
 
 class Stored(Protocol):
-    """Pictures or masks that are no tensor in memory but are addressed like one (`bgbias.data.photographs.stored`)."""
+    """Pictures or masks that are addressed like a tensor but not held as one (`bgbias.data.photographs.stored`)."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """The shape that a tensor of all rows has."""
+        ...
+
     def __len__(self) -> int: ...
+
     def __getitem__(self, index: Tensor) -> Tensor: ...
-    def at(self, index: Tensor) -> Self: ...
-    def moved(self, to_device: "ToDevice") -> Self: ...
+
+    def at(self, index: Tensor) -> Self:
+        """Select the rows at `index` ([n] int64) without reading them."""
+        ...
+
+    def moved(self, to_device: "ToDevice") -> Self:
+        """Pass every tensor through `to_device`."""
+        ...
 
 
 class StoredMasks(Stored, Protocol):
     """Masks that are stored."""
 
-    def changed(self, change: Callable[[Tensor], Tensor]) -> Self: ...
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """Apply a change to masks when they are read."""
+        ...
 
 
 Rows = Tensor | Stored

@@ -44,7 +44,7 @@ def by_class(background_label: Tensor) -> Sorted:
 
 
 def of_class(wanted: Tensor, background_label: Tensor, generator: Generator) -> Tensor:
-    """For each foreground a random background of the wanted class.
+    """Choose for each foreground a random background of the wanted class.
 
     Args:
         wanted: [N] int64 classes; each must have at least one background.
@@ -66,7 +66,7 @@ def of_random_class(n: int, background_label: Tensor, generator: Generator) -> T
 
 
 def other_class(given: Tensor, background_label: Tensor, generator: Generator) -> Tensor:
-    """For each given class ([N] int64) a random other class that has backgrounds: [N] int64.
+    """Choose for each given class ([N] int64) a random other class that has backgrounds: [N] int64.
 
     Args:
         background_label: [M] int64, of two classes at least.
@@ -90,10 +90,11 @@ def none(n: int) -> Tensor:
 def biased(
     label: Tensor, background_label: Tensor, bias_strength: float | Sequence[float], generator: Generator
 ) -> Tensor:
-    """The training bias: a share `bias_strength` of foregrounds stands on its own class's background.
+    """Assign backgrounds with the training bias.
 
-    The others, exactly `round((1 - bias_strength) * N)` of them chosen at random, stand on a background of a random
-    other class. With a strength for each class, so do `round((1 - bias_strength) * n)` of each class's n.
+    A share `bias_strength` of foregrounds stands on a background of its own class. The others, exactly
+    `round((1 - bias_strength) * N)` chosen at random, stand on a background of a random other class. With a strength for
+    each class, so do `round((1 - bias_strength) * n)` of each class's n.
 
     Args:
         label: [N] int64 foreground classes.

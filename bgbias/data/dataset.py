@@ -74,7 +74,7 @@ class Variant:
         return self.batch_of(image, mask, index, background, partial(self.batch, index))
 
     def images(self, index: Tensor, read: ReadForegrounds) -> Tensor:
-        """The images alone of `batch(index)`, from as little as they need: [B, C, H, W].
+        """Compute only the images of `batch(index)`: [B, C, H, W].
 
         Args:
             read: gives the foregrounds' images and masks at `index` if they are needed; variants may share it.
@@ -89,10 +89,12 @@ class Variant:
     def batch_of(
         self, image: Tensor, mask: Tensor, index: Tensor, background: Tensor, compose: Callable[[Tensor], Batch]
     ) -> Batch:
-        """Images of the examples at `index` with what is known of them.
+        """Make a batch of the examples at `index` from their images.
 
         Args:
-            image: [B, C, H, W]; mask: [B, 1, H, W] bool; index: [B] int64.
+            image: [B, C, H, W].
+            mask: [B, 1, H, W] bool.
+            index: [B] int64.
             background: [B] int64, or [B, n] for n copies of each example.
             compose: from backgrounds [B] int64 to the same objects and crops on those.
         """
@@ -222,8 +224,11 @@ class Augmenter(Protocol):
     def finish(
         self, front: Foregrounds, back: Backgrounds, index: Tensor, background: Tensor, drawn: Any
     ) -> tuple[Tensor, Tensor]:
-        """Images [B, C, H, W] float and masks [B, 1, H, W] bool of the examples at `index` ([B] int64) on the given
-        backgrounds ([B] int64), by what was drawn for them."""
+        """Compose and augment the examples at `index` ([B] int64) on backgrounds ([B] int64), by what was drawn.
+
+        Returns:
+            Images [B, C, H, W] float and masks [B, 1, H, W] bool.
+        """
         ...
 
 

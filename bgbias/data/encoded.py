@@ -32,8 +32,10 @@ class Encoded(Variant):
         return self.source
 
     def batch(self, index: Tensor, background: Tensor | None = None) -> Batch:
-        """Features of the examples at `index` ([B] int64); where any is to stand on another background, the pictures
-        of all."""
+        """Return the features of the examples at `index` ([B] int64), or their pictures on other backgrounds.
+
+        If any example is to stand on another background than its own, the batch holds the pictures of all.
+        """
         own = self.assignment[index]
         if background is not None and not torch.equal(background, own):
             return self.source.batch(index, background)
@@ -162,8 +164,7 @@ def encoded_dataset(dataset: Dataset, copies: int, encode: Encoder, generator: G
 
 
 def augmented_by(dataset: Dataset, seed: int) -> tuple[Compose | None, object]:
-    """How a dataset composes and augments training examples, with draws from one seed, and what tells that way from
-    others."""
+    """Return how a dataset composes and augments training examples, with draws from one seed, and a key of that way."""
     if dataset.augmentation is None:
         return None, None
     draws = Generator(dataset.train.assignment.device).manual_seed(seed)

@@ -93,7 +93,8 @@ def write(file: Path, blocks: Iterable[Tensor], n: int) -> None:
 
 
 def check_room(folder: Path, need: int) -> None:
-    """
+    """Check the free space of a disk.
+
     Raises:
         DataError: the disk has fewer than `need` bytes free.
     """

@@ -13,8 +13,11 @@ SAMPLE = 64
 
 
 def fingerprint(dataset: Dataset) -> dict[str, str]:
-    """By part, such as `train` or `test/shuffled`: how many examples it has, and the start of a SHA-256 of all labels
-    and of `SAMPLE` pictures with their masks, evenly spread; and the SHA-256 of the files that describe them."""
+    """Identify a dataset's pictures, by part, such as `train` or `test/shuffled`.
+
+    A part's value holds its number of examples and the start of a SHA-256 of all labels and of `SAMPLE` pictures with
+    their masks, evenly spread; further values are the SHA-256 of the files that describe them.
+    """
     parts = {"train": dataset.train}
     parts |= {f"validation/{name}": variant for name, variant in dataset.validation.items()}
     parts |= {f"test/{name}": variant for name, variant in dataset.test.items()}

@@ -18,7 +18,8 @@ def frozen(dataset: Dataset, encode: Encoder, views: int, swaps: int) -> Dataset
     """A dataset whose training examples and variants are features of a frozen body, computed once.
 
     Args:
-        views: >= 1, as `FeatureViews` has it; swaps: too.
+        views: >= 1, as `FeatureViews` has it.
+        swaps: too.
 
     Raises:
         DataError: some features are not finite.

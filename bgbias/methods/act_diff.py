@@ -15,11 +15,11 @@ ACTIVATION_DIFFERENCE = "activation_difference"
 
 @component
 class ActDiff(Method):
-    """Cross-entropy plus `difference_weight` times || phi(x) - phi(x') ||_2, phi the features that the head is given,
-    x' the picture whose background pixels are shuffled among themselves.
+    """Cross-entropy plus `difference_weight` times || phi(x) - phi(x') ||_2.
 
-    A background of one colour is not changed by the shuffle, and then the penalty is zero. The second pass uses the
-    statistics of its own batch and leaves the running ones as they are.
+    phi are the features that the head gets, x' is the picture with its background pixels shuffled. The shuffle does not
+    change a background of one colour; the penalty is zero there. The second pass uses the statistics of its own batch
+    and does not update the running ones.
 
     difference_weight: >= 0; published from 1e-4 to 10
 
@@ -42,10 +42,12 @@ class ActDiff(Method):
 
 
 def shuffled(image: Tensor, mask: Tensor, generator: Generator) -> Tensor:
-    """The pictures with the pixels of each background in random order, [B, C, H, W]; the objects stay.
+    """Shuffle the pixels of each background, and keep the objects: [B, C, H, W].
 
     Args:
-        image: [B, C, H, W]; mask: [B, 1, H, W] bool, True = foreground; generator: on their device.
+        image: [B, C, H, W].
+        mask: [B, 1, H, W] bool, True = foreground.
+        generator: on their device.
     """
     front = mask.flatten(1)
     draw = torch.rand(front.shape, generator=generator, device=generator.device)

@@ -35,10 +35,11 @@ class Before(nn.Module):
         self.register_buffer("mean", torch.ones(()))
 
     def weight(self, features: Tensor, label: Tensor, gamma: float) -> Tensor:
-        """exp(-gamma p_y) / n_y of each example, [B] > 0, with p_y the probability of its class.
+        """Compute exp(-gamma p_y) / n_y of each example, [B] > 0, with p_y the probability of its class.
 
         Args:
-            features: [B, F]; label: [B] int64.
+            features: [B, F].
+            label: [B] int64.
         """
         probability = self.head(features).float().softmax(dim=1).gather(1, label[:, None])[:, 0]
         return torch.exp(-gamma * probability) / self.count[label]
@@ -46,10 +47,11 @@ class Before(nn.Module):
 
 @component
 class Afr(LastLayer):
-    """Cross-entropy of the last layer on frozen features, each example weighted by exp(-gamma p_y) / n_y, divided by
-    the mean over the head's examples, plus anchor times the squared distance of its weights and biases from before.
+    """Weighted cross-entropy of the last layer on frozen features, plus a penalty on its distance from before.
 
-    p_y is the probability of the example's class before, n_y the number of the head's examples of that class. With
+    An example's weight is exp(-gamma p_y) / n_y, divided by the mean over the head's examples; the penalty is anchor
+    times the squared distance of weights and biases. p_y is the probability of the example's class before, n_y the
+    number of the head's examples of that class. With
     gamma 0 classes count alike. The paper takes 20 % of the training images for the head, and 500 epochs of one batch
     with SGD at 0.01; here Training is the head's, and the body has the defaults.
 

@@ -18,7 +18,8 @@ from bgbias.types import Batch, Examples, Task
 
 
 class Cells(nn.Module):
-    """
+    """The matrix of replacement and what its rules are computed from.
+
     share: [K, P] >= 0, rows of sum 1: how often an example of class c that is replaced is put on place d
     count: [K, P], training examples of each cell
     available: [P] bool, which places have backgrounds
@@ -121,10 +122,13 @@ class BackgroundMatrix(Method):
 
 
 def cell_means(loss: Tensor, label: Tensor, place: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The mean loss of each (class, place) cell in a batch, [K, P]; 0 where it has no example.
+    """Compute the mean loss of each (class, place) cell in a batch, [K, P]; 0 for a cell without examples.
 
     Args:
-        loss: [B]; label: [B] int64; place: [B] int64, of which those < 0 do not count; shape: (K, P).
+        loss: [B].
+        label: [B] int64.
+        place: [B] int64, of which those < 0 do not count.
+        shape: (K, P).
     """
     classes, places = shape
     there = (place >= 0).float()
@@ -135,7 +139,7 @@ def cell_means(loss: Tensor, label: Tensor, place: Tensor, shape: tuple[int, ...
 
 
 def raised(share: Tensor, loss: Tensor, count: Tensor, step: float, adjustment: float) -> Tensor:
-    """T exp(step (L + adjustment / sqrt(n))), divided by each row's sum: [K, P]; a cell of share 0 keeps it.
+    """Compute T exp(step (L + adjustment / sqrt(n))), divided by each row's sum: [K, P]; a cell of share 0 keeps it.
 
     Args:
         share, loss, count: [K, P] >= 0; counts below 1 are taken as 1.

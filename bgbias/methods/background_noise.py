@@ -39,10 +39,11 @@ class BackgroundNoise(Method):
 
 
 def noisy(batch: Batch, size: float, generator: Generator) -> Tensor:
-    """The batch's pictures with normal noise on their backgrounds: [B, C, H, W].
+    """Add normal noise to the backgrounds of a batch's pictures: [B, C, H, W].
 
     Args:
-        size: >= 0, standard deviation; generator: on the batch's device.
+        size: >= 0, standard deviation.
+        generator: on the batch's device.
     """
     image = batch.image.detach()
     noise = size * torch.randn(image.shape, generator=generator, device=generator.device)

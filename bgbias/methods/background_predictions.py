@@ -16,7 +16,7 @@ PROBES = 64
 
 @torch.no_grad()
 def background_predictions(learner: Learner, dataset: Dataset, rng: Generator) -> Tensor:
-    """Which share of the background pictures of each class is predicted as which: [P, K].
+    """Compute the shares of predicted classes among the background pictures of each place: [P, K].
 
     Rows of classes that have no background are zero.
 

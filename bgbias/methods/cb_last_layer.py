@@ -16,9 +16,9 @@ from bgbias.types import Batch, Task
 
 @component
 class CbLastLayer(LastLayer):
-    """Cross-entropy of a fresh last layer on frozen features, each example weighted by N / (K n_y), of mean 1, with n_y
-    examples of its class among the N of the head.
+    """Class-weighted cross-entropy of a new last layer on frozen features.
 
+    An example's weight is N / (K n_y), of mean 1, with n_y examples of its class among the N of the head.
     The paper draws class-balanced batches instead, which has the same expectation, for 100 epochs at the learning rate
     of the body, and takes half of the validation images. Here Training is the head's, and the body has the defaults.
 
@@ -45,7 +45,7 @@ class CbLastLayer(LastLayer):
 
 
 def reset(linear: nn.Linear, generator: Generator) -> None:
-    """Initialise a linear layer anew, whatever device it is on.
+    """Initialise a linear layer again, on any device.
 
     Args:
         generator: on the CPU.

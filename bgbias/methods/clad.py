@@ -34,10 +34,11 @@ class Queues(nn.Module):
 
     @torch.no_grad()
     def put(self, features: Tensor, place: Tensor) -> None:
-        """Replace the oldest.
+        """Replace the oldest features of each place.
 
         Args:
-            features: [B, F]; place: [B] int64 in 0..P-1.
+            features: [B, F].
+            place: [B] int64 in 0..P-1.
         """
         places, length = self.features.shape[:2]
         member = F.one_hot(place, places)
@@ -51,7 +52,8 @@ class Queues(nn.Module):
 
 @component
 class Clad(Method):
-    """CE(x) + contrast_weight C + positive_weight CE(r), with
+    """The loss CE(x) + contrast_weight C + positive_weight CE(r).
+
     C = -log e^{s(x, r) / tau} / (e^{s(x, r) / tau} + sum_n e^{s(x, n) / tau}).
 
     r is the object of x on a background of another class; s is the cosine of the features that the head is given; the
@@ -96,7 +98,7 @@ class Clad(Method):
 
 
 def contrast(anchor: Tensor, positive: Tensor, negatives: Tensor, there: Tensor, temperature: float) -> Tensor:
-    """-log of the positive's share among the exponentials of cosines over the temperature: [B] >= 0.
+    """Compute -log of the positive's share among the exponentials of cosines over the temperature: [B] >= 0.
 
     Args:
         anchor, positive: [B, F], and negatives: [B, N, F], of length 1.

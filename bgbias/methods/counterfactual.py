@@ -16,8 +16,9 @@ DISAGREEMENT = "disagreement"
 
 @component
 class Counterfactual(Method):
-    """Cross-entropy plus `agreement` times the distance between the predictions on the example's background and on
-    one of another class.
+    """Cross-entropy plus a distance between predictions on two backgrounds.
+
+    The distance is between the predictions on the example's background and on one of another class, times `agreement`.
 
     agreement: >= 0, weight of the distance
     distance: `jensen_shannon` of the probabilities, in nats, at most log 2; or `squared_logits`, the mean over classes
@@ -45,7 +46,7 @@ class Counterfactual(Method):
 
 
 def jensen_shannon(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """(KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2, in nats: [B], in [0, log 2].
+    """Compute (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2, in nats: [B], in [0, log 2].
 
     Args:
         log_p, log_q: [B, K] log-probabilities.

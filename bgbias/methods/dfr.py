@@ -32,8 +32,9 @@ PASSES, TOLERANCE = 100, 1e-3
 
 @component
 class Dfr(LastLayer):
-    """The mean of `draws` logistic regressions with an L1 penalty, each on a group-balanced draw of the features,
-    standardised by the mean and deviation of the body's training features:
+    """The mean of `draws` logistic regressions with an L1 penalty, each on a group-balanced draw of the features.
+
+    Features are standardised by the mean and deviation of the body's training features:
 
         minimise |W|_1 + C sum_i CE(W phi_i + b, y_i)
 
@@ -98,10 +99,11 @@ def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def chosen_strength(features: Tensor, label: Tensor, group: Tensor, generator: Generator) -> float:
-    """The C whose fit to a balanced draw from two thirds has the best worst-group accuracy on the third.
+    """Choose the C whose fit to a balanced draw from two thirds has the best worst-group accuracy on the third.
 
     Args:
-        features: [N, F], standardised; label, group: [N] int64; all on the CPU, as the generator.
+        features: [N, F], standardised.
+        label, group: [N] int64; all on the CPU, as the generator.
     """
     order = torch.randperm(len(label), generator=generator)
     chosen_on, rest = order.split([round(CHOICE_SHARE * len(order)), len(order) - round(CHOICE_SHARE * len(order))])
@@ -119,10 +121,12 @@ def chosen_strength(features: Tensor, label: Tensor, group: Tensor, generator: G
 def mean_fit(
     features: Tensor, label: Tensor, group: Tensor, c: float, draws: int, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Weights [K, F] and biases [K], the mean over fits to balanced draws.
+    """Compute weights [K, F] and biases [K], the mean over fits to balanced draws.
 
     Args:
-        features: [N, F], standardised; label: [N] int64, with all K classes; group: [N] int64; on the CPU.
+        features: [N, F], standardised.
+        label: [N] int64, with all K classes.
+        group: [N] int64; on the CPU.
     """
     found = []
     for _ in range(draws):
@@ -154,7 +158,8 @@ def head_of(fitted: "LogisticRegression") -> tuple[Tensor, Tensor]:
 
 
 def check_classes(label: Tensor, classes: Sequence[str]) -> None:
-    """
+    """Check that the head's examples have every class.
+
     Raises:
         DataError: the head's examples lack a class.
     """

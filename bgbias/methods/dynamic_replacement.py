@@ -13,7 +13,8 @@ from bgbias.types import Examples
 
 @component
 class DynamicReplacement(Method):
-    """
+    """Replace an example's background at random, anew each time that it is used.
+
     p: chance in [0, 1] that an example's background is replaced by one of a random class
 
     Source: "Mitigating image background bias in DNN" (2022), dynamic mixed_rand.

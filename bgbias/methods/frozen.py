@@ -28,7 +28,7 @@ def with_features(classifier: Classifier, dataset: Dataset) -> Dataset:
 
 
 def frozen_view(classifier: Classifier, dataset: Dataset, views: int, swaps: int) -> Dataset:
-    """A dataset whose training examples and variants are features of a frozen body.
+    """Make a dataset whose training examples and variants are features of a frozen body.
 
     Args:
         views, swaps: as in `bgbias.data.views.FeatureViews`.

@@ -101,10 +101,11 @@ class GradientPenalty(Method):
 
 
 def lead(logits: Tensor, label: Tensor) -> Tensor:
-    """The label's logit minus the highest other one: [B].
+    """Compute the label's logit minus the highest other one: [B].
 
     Args:
-        logits: [B, K], K >= 2; label: [B] int64.
+        logits: [B, K], K >= 2.
+        label: [B] int64.
     """
     own = logits.gather(1, label[:, None])
     return own[:, 0] - logits.scatter(1, label[:, None], -torch.inf).amax(dim=1)
@@ -131,7 +132,7 @@ def dim_backgrounds(batch: Batch, dimming: float, generator: Generator) -> Batch
 
 
 def input_gradient(value: Tensor, image: Tensor) -> Tensor:
-    """d value / d image, itself differentiable: [B, C, H, W] for a scalar `value`."""
+    """Compute d value / d image, itself differentiable: [B, C, H, W] for a scalar `value`."""
     (gradient,) = torch.autograd.grad(value, image, create_graph=True)
     return gradient
 
@@ -171,7 +172,7 @@ def plain_norm(gradient: Tensor, mask: Tensor) -> Tensor:
 
 
 def background_energy(gradient: Tensor, mask: Tensor) -> Tensor:
-    """n || m g ||^2 of each example, [B] >= 0, n its background pixels.
+    """Compute n || m g ||^2 of each example, [B] >= 0, n its background pixels.
 
     It is the highest squared change, to first order, that a change of the background of root mean square 1 over its
     pixels makes. With g the gradient of v . log p, v ~ N(0, I), its expectation is n times the squared Jacobian of all
@@ -181,8 +182,11 @@ def background_energy(gradient: Tensor, mask: Tensor) -> Tensor:
 
 
 def background_slope(gradient: Tensor, mask: Tensor) -> Tensor:
-    """|| m g ||_1 of each example, [B] >= 0: the highest change, to first order, that a change of the background of at
-    most 1 in every pixel makes. Arguments as of `background_norm`."""
+    """Compute || m g ||_1 of each example, [B] >= 0.
+
+    It is the largest change, to first order, by a change of the background of at most 1 in every pixel. Arguments as of
+    `background_norm`.
+    """
     return gradient.masked_fill(mask, 0).abs().sum(dim=(1, 2, 3))
 
 

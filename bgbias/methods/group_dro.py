@@ -16,7 +16,8 @@ from bgbias.types import Batch, Task
 
 
 class GroupWeights(nn.Module):
-    """
+    """The weights of the groups.
+
     q: [G] >= 0 of sum 1, the weight of each group (class, place); 0 for those that do not occur in training
     count: [G] int64, training examples of each
     group: the group of each training example
@@ -83,7 +84,7 @@ class GroupDro(Method):
 
 
 def raised(q: Tensor, loss: Tensor, count: Tensor, step: float, adjustment: float) -> Tensor:
-    """q_g exp(step (L_g + adjustment / sqrt(n_g))), divided by their sum: [G].
+    """Compute q_g exp(step (L_g + adjustment / sqrt(n_g))), divided by their sum: [G].
 
     Args:
         q: [G] >= 0; a group of weight 0 keeps it.

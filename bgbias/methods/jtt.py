@@ -18,8 +18,9 @@ from bgbias.types import Batch, Task
 
 @component
 class Jtt(Method):
-    """A first classifier is trained by ERM; a second one, from the start, with a larger weight of the first one's
-    errors on the training images, as they are without augmentation.
+    """Train a first classifier by ERM, then a second one with larger weights for the first one's errors.
+
+    Errors are those on the training images without augmentation; the second classifier starts from new weights.
 
     The paper repeats the errors `upweight` times. Here their loss is weighted so, which has the same expectation, and
     all weights are divided by their mean, so that an epoch stays as long and the learning rate keeps its meaning.
@@ -69,7 +70,8 @@ def wrong_examples(learner: Learner, variant: Variant) -> Tensor:
 
 
 def check_errors(wrong: Tensor) -> None:
-    """
+    """Check that the first classifier makes some error.
+
     Raises:
         SettingError: no example is wrong, so that there is nothing to train on twice.
     """

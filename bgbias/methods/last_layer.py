@@ -20,7 +20,8 @@ from bgbias.types import Batch, Task
 
 @component
 class LastLayer(Method, ABC):
-    """
+    """A last layer trained on frozen features, by examples that the body was not trained on.
+
     backbone: what trains the body: the name of a method; the folder of a checkpoint, which is not kept from the
         pictures that are held out; or `none`, which takes the weights that the model begins with
     backbone_epochs: >= 1, where a method trains it
@@ -69,8 +70,10 @@ def for_head_of_train(dataset: Dataset, share: float) -> Dataset:
 
 
 def for_head_of_validation(dataset: Dataset, share: float) -> Dataset:
-    """Validation sources divided between the head, which has those of the variant with the most groups, and the choice
-    of checkpoints, which has the others of every variant."""
+    """Divide validation sources between the head and the choice of checkpoints.
+
+    The head gets its share from the variant with the most groups; the others of every variant stay for the choice.
+    """
     variants = dataset.validation
     if not variants:
         return dataset

@@ -29,8 +29,9 @@ AT_A_TIME = 256
 
 
 class Chances(nn.Module):
-    """
-    p: [K] in [0, 1], the chance of replacement of each class
+    """The probabilities of replacement and the state of the rules that learn them.
+
+    p: [K] in [0, 1], the probability of replacement of each class
     level: [K] int64 >= 0, of the rule `cuda`
     logit: [K]; square: >= 0, the sum over all steps of the mean of the classes' squared gradients, and steps: how many
         there were; of `bilevel`
@@ -170,10 +171,11 @@ def scheduled(rule: str, epoch: int, epochs: int) -> float:
 
 
 def next_level(level: Tensor, accuracy: Tensor, threshold: float, highest: int) -> Tensor:
-    """One level up where the accuracy exceeds the threshold at every strength up to the level, else one down.
+    """Raise a level by one if the accuracy exceeds the threshold at every strength up to it, otherwise lower it by one.
 
     Args:
-        level: [K] int64 in 0..highest, as are the results; accuracy: [K, the highest of them + 1].
+        level: [K] int64 in 0..highest, as are the results.
+        accuracy: [K, the highest of them + 1].
     """
     below = torch.arange(accuracy.shape[1], device=level.device) <= level[:, None]
     passed = ((accuracy > threshold) | ~below).all(dim=1)
@@ -211,10 +213,11 @@ def last_layer(found: Output, label: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def chance_gradient(difference: Tensor, label: Tensor, classes: int) -> Tensor:
-    """-(1 / n) sum over the examples of each class of <grad L_val, grad L_i(r_i) - grad L_i(x_i)>: [K].
+    """Compute -(1 / n) sum over the examples of each class of <grad L_val, grad L_i(r_i) - grad L_i(x_i)>: [K].
 
     Args:
-        difference: [n], the inner products; label: [n] int64.
+        difference: [n], the inner products.
+        label: [n] int64.
     """
     total = torch.zeros(classes, device=label.device, dtype=difference.dtype).index_add_(0, label, difference)
     return -total / len(label)

@@ -85,7 +85,7 @@ class Output:
 
     @cached_property
     def log_probability(self) -> Tensor:
-        """log softmax of the logits, [B, K]."""
+        """Log-softmax of the logits, [B, K]."""
         return F.log_softmax(self.logits, dim=1)
 
 
@@ -144,8 +144,10 @@ class Method(Component):
         """
 
     def view(self, stage: int, learner: Learner, dataset: Dataset, rng: Generator) -> Dataset:
-        """At a stage's start and after a resume: the prepared dataset as the stage trains and evaluates on it, such as
-        features instead of pictures. A function of its arguments alone."""
+        """At a stage's start and after a resume: make the dataset that the stage trains and evaluates on.
+
+        It may hold features instead of pictures, for instance. The result depends on the arguments only.
+        """
         return dataset
 
     def assign(self, learner: Learner, examples: Examples, rng: Generator) -> Tensor:
@@ -180,8 +182,10 @@ class Method(Component):
         return learner.output(image).logits
 
     def notes(self, learner: Learner, validation: Mapping[str, Variant]) -> Notes:
-        """Before each evaluation: what the method learned, to be tracked; it may choose on validation data what
-        predicting needs, and keep it in the learner."""
+        """Before each evaluation: report what the method learned, to be tracked.
+
+        It may choose parameters of prediction on validation data, and keep them in the learner.
+        """
         return Notes()
 
 

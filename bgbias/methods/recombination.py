@@ -54,10 +54,12 @@ class Recombination(DynamicReplacement):
 
 
 def smoothing(log_probability: Tensor, label: Tensor, share: float) -> Tensor:
-    """What turns cross-entropy into that of smoothed labels, to be added to it: [B].
+    """Compute the term that turns cross-entropy into that of smoothed labels when added to it: [B].
 
     Args:
-        log_probability: [B, K]; label: [B] int64; share: in [0, 1], spread over all K classes.
+        log_probability: [B, K].
+        label: [B] int64.
+        share: in [0, 1], spread over all K classes.
     """
     own = log_probability.gather(1, label[:, None])[:, 0]
     return share * (own - log_probability.mean(dim=1))
@@ -127,10 +129,11 @@ class Placing:
 
 
 def turned(image: Tensor, mask: Tensor, turns: Turns) -> tuple[Tensor, Tensor]:
-    """Objects scaled and rotated about the centres of their masks, then shifted.
+    """Scale and rotate objects about the centres of their masks, then shift them.
 
     Args:
-        image: [B, C, H, W] float; mask: [B, 1, H, W] bool.
+        image: [B, C, H, W] float.
+        mask: [B, 1, H, W] bool.
 
     Returns:
         The same shapes; black and no object where nothing was.

@@ -58,10 +58,11 @@ class ReplacedClassPenalty(DynamicReplacement):
 
 
 def unlikelihood(log_probability: Tensor, wrong: Tensor) -> Tensor:
-    """-log(1 - p_wrong), [B] >= 0, with 1 - p at least 1e-6.
+    """Compute -log(1 - p_wrong), [B] >= 0, with 1 - p at least 1e-6.
 
     Args:
-        log_probability: [B, K]; wrong: [B] int64.
+        log_probability: [B, K].
+        wrong: [B] int64.
     """
     p = log_probability.gather(1, wrong[:, None])[:, 0].exp()
     return -(1 - p).clamp(min=SMALLEST).log()

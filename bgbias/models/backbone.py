@@ -42,7 +42,8 @@ class Network:
 
 @component
 class Backbone(Model, ABC):
-    """
+    """A classifier of another package, trained from scratch or from given weights.
+
     architecture: its name in the package
     weights: None starts from scratch; a word that the model names downloads the package's own; else a .safetensors or
         .pt file that holds weights alone under the architecture's own names. A last layer of another size or of none

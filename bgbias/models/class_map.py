@@ -29,7 +29,8 @@ class ClassScores(nn.Module):
     member: Tensor
 
     def __init__(self, class_of_output: Sequence[int], classes: int) -> None:
-        """
+        """Store the map.
+
         Args:
             class_of_output: for each output a class in 0..K-1, or `NO_CLASS`.
             classes: K.

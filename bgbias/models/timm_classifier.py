@@ -31,7 +31,8 @@ Numbers = Annotated[str, BeforeValidator(checked_channels)]
 
 @component
 class Timm(Backbone):
-    """
+    """A classifier of timm by its name.
+
     architecture: a classifier of timm, such as resnet50, convnext_tiny, vit_small_patch16_224 or tf_efficientnet_lite0.
         One that is made for pictures of a fixed size is built for the dataset's, and its weights are fitted to that
     weights: None starts from scratch; `hub` downloads timm's own; else a .safetensors or .pt file that holds weights

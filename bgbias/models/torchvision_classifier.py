@@ -22,7 +22,8 @@ SEVERAL_OUTPUTS = frozenset({"googlenet", "inception_v3"})
 
 @component
 class TorchvisionClassifier(Backbone):
-    """
+    """A classifier of torchvision by its name.
+
     architecture: a classifier of torchvision, such as resnet18, resnet50 or convnext_tiny
     weights: None starts from scratch; `imagenet` downloads torchvision's; else a .safetensors or .pt file that holds
         weights alone under the architecture's own names. A last layer of another size or of none starts from scratch

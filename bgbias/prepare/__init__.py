@@ -1,0 +1,1 @@
+"""Making dataset folders: `build` from photographs and masks, `fetch` of released archives."""

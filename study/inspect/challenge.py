@@ -51,7 +51,8 @@ def decided(challenge: BackgroundChallenge, trained: Trained, state: Path, key: 
     """The verdict on every foreground, with progress.
 
     Args:
-        state: a file for what is known meanwhile; key: what it is about
+        state: a file for what is known meanwhile.
+        key: what it is about.
     """
     restore(challenge, state, key)
     columns = (TextColumn("Background Challenge: {task.description}"), BarColumn(), TimeElapsedColumn())

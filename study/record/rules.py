@@ -110,7 +110,9 @@ def rules_of(variants: Sequence[str], objectives: Sequence[str], metrics: Sequen
     """All rules that a study's record allows, those that need least first, the oracles last.
 
     Args:
-        variants: of `shared_variants`; objectives: of the search; metrics: of test data, for an oracle each.
+        variants: of `shared_variants`.
+        objectives: of the search.
+        metrics: of test data, for an oracle each.
     """
     names = [
         LAST,

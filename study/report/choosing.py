@@ -86,7 +86,8 @@ def rule_rows(
     """Every rule on every space.
 
     Args:
-        trials: of the search; confirmed: on fresh seeds.
+        trials: of the search.
+        confirmed: on fresh seeds.
         names: of rules; all that the record allows if empty.
         metrics: of test data, or variants for their accuracy; `default_metrics` if empty.
 

@@ -94,7 +94,8 @@ def compare(folder: StudyFolder, trials: Sequence[Trial], baseline: str, family:
     With several objectives it is every trial on a front that was trained again, against the baseline's first one.
 
     Args:
-        trials: on fresh seeds; family: patterns of the comparisons whose p values are corrected together.
+        trials: on fresh seeds.
+        family: patterns of the comparisons whose p values are corrected together.
     """
     return compared(right_predictions(folder, trials), baseline, family)
 

@@ -37,7 +37,8 @@ NOTHING = torch.zeros(0, dtype=torch.int64)
 
 @component
 class Imagenet9(DatasetSpec):
-    """
+    """ImageNet-9, or any photographs with masks in its layout.
+
     size: pixels, the side of all pictures; others are scaled and cut when they are decoded, once
     validation_share: in [0, 1), of the training pictures, by class; 0 reads the folder's own `val`, which `study data
         build` makes but the original archives hold uncleaned; None does what fits the folder

@@ -21,7 +21,8 @@ from bgbias.files import sha256
 
 @component
 class Pictures(GroupedPictures):
-    """
+    """Pictures that a table lists, with labels, splits, and optional places and masks.
+
     table_file: the table's name in the folder
     picture_column, label_column, split_column: what its columns are called
     place_column: that of the places; `none` for pictures without places, whose groups are their classes

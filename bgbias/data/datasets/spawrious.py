@@ -67,7 +67,8 @@ class Part(NamedTuple):
 
 @component
 class Spawrious(GroupedPictures):
-    """
+    """Spawrious: dog breeds on places.
+
     benchmark: o2o_easy, o2o_medium, o2o_hard, m2m_easy, m2m_medium or m2m_hard
     cell: >= 1, the pictures of a breed on a place that the shares are taken of; 3,168 in the release
 

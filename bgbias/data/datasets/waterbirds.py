@@ -48,7 +48,8 @@ SPLIT_NAMES = {TRAIN: "training", VALIDATION: "validation", TEST: "test"}
 
 @component
 class Waterbirds(GroupedPictures):
-    """
+    """Waterbirds: birds on land and water.
+
     release: `95` or `100`, the bias in percent of the training set, whose number of pictures in each group is checked;
         `other` for a table of another number of pictures, such as a part or a redraw
     label_errors: `keep` the release's labels; `correct` those of the three species that its README calls mistaken; or
@@ -80,7 +81,8 @@ class Waterbirds(GroupedPictures):
 
 
 def check_counts(file: Path, entries: Sequence[Entry], release: str) -> None:
-    """
+    """Compare the groups' numbers of pictures with the release's.
+
     Raises:
         DataError: a split has other numbers of pictures in its groups than the release.
     """

@@ -1,0 +1,1 @@
+"""Digits and their biases: one lit pixel, or a colour, for each class."""

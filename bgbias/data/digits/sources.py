@@ -43,8 +43,9 @@ class DigitSplits:
 
 
 def mnist(folder: Path | None, split_seed: int) -> DigitSplits:
-    """MNIST: 55,000 for training and 5,000 for validation cut from the official training set, stratified by
-    class; the official 10,000 test images as test.
+    """Read MNIST: 55,000 images for training, 5,000 for validation, 10,000 for test.
+
+    Validation is held out from the official training set, stratified by class; test is the official test set.
 
     Source: LeCun, Cortes, Burges, "The MNIST database of handwritten digits".
 

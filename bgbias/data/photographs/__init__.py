@@ -1,0 +1,1 @@
+"""Photographs: decoded banks, readers of folders and tables, augmentation and mixing."""

@@ -44,9 +44,10 @@ class File:
 
 @dataclass(frozen=True)
 class Bank:
-    """
-    rows:   [N + 1, ...] uint8, one row per file in the order they were given; the last is the row they asked for
-    faults: what could not be read, and why; the rows of these hold zeros
+    """The decoded rows of some files.
+
+    rows:   [N + 1, ...] uint8, one row per file in the given order, then the extra row
+    faults: by row, why its file cannot be read; these rows hold zeros
     """
 
     rows: Tensor

@@ -53,7 +53,8 @@ Check = Callable[[Path, Sequence[str]], None]
 
 @component
 class GroupedPictures(DatasetSpec, ABC):
-    """
+    """Pictures with labels and places, from a table.
+
     size: pixels, the side of all pictures; others are scaled and cut when they are decoded, once
     fit: `centre` scales the shorter side to `size` and cuts the centre out; `stretched` scales both sides to
         256/224 of `size` and cuts the centre out, which is how Waterbirds is evaluated
@@ -181,7 +182,8 @@ class PictureBank:
     """
 
     def __init__(self, table: Table, size: int, fit: Fit, check: Check) -> None:
-        """
+        """Read the entries of every split.
+
         Args:
             check: is given the table's folder and what is wrong with files; raises where that may not be.
 
@@ -272,7 +274,8 @@ def tensor(numbers: Sequence[int]) -> Tensor:
 
 
 def check_classes(table: Table, entries: Sequence[Entry]) -> None:
-    """
+    """Check that there are pictures to train and to test on, of every class.
+
     Raises:
         DataError: there is no picture to train or to test on, or training pictures lack a class.
     """
@@ -339,8 +342,9 @@ def pixels(image: Bytes) -> Bytes:
 
 
 def read_mask(path: Path, picture: Path, size: int, fit: Fit) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
-    """A mask, .npy or a picture, turned and cut as its picture is: [size, size] bool, True where it is at least half of
-    its highest value.
+    """Read a mask, .npy or a picture, turned and cut like its picture: [size, size] bool.
+
+    It is True where the value is at least half of its highest one.
 
     Raises:
         ValueError: it has another shape than its picture.

@@ -219,7 +219,8 @@ class Reader:
         return tuple(self._sources)
 
     def check(self, skip: bool) -> None:
-        """
+        """Report what was found missing or unreadable.
+
         Raises:
             DataError: something is missing or unreadable, unless it may be skipped.
         """

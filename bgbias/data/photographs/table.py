@@ -62,7 +62,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Table:
-    """
+    """The entries of a table of pictures.
+
     root: the folder that files are named from
     classes, places: their names, in the order of the entries' numbers
     """
@@ -163,7 +164,8 @@ def split_of(file: Path, line: int, column: str, value: str) -> int:
 
 
 def check_unique(file: Path, names: Sequence[str]) -> None:
-    """
+    """Check that every picture is named once.
+
     Raises:
         DataError: two rows name the same picture.
     """

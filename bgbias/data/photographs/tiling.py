@@ -70,8 +70,10 @@ def only_bg_t(image: Image, box: Box) -> Image:
 
 
 def background_of(image: Image, mask: Mask) -> Image:
-    """A picture without its object: `only_bg_t` by the mask's bounding box, or where the box leaves neither a row nor a
-    column, each pixel of the object in the colour of its nearest background pixel.
+    """Remove the object from a picture.
+
+    `only_bg_t` by the mask's bounding box; if the box leaves neither a row nor a column, each pixel of the object gets
+    the colour of its nearest background pixel.
 
     Raises:
         ValueError: the mask is empty or covers the picture.

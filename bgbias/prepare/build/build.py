@@ -152,6 +152,7 @@ def unusable(sources: Sequence[Source], void: int | None, workers: int) -> dict[
 
 
 def odd_masks(verdicts: Mapping[str, SourceVerdict]) -> list[str]:
+    """List what is odd about the sources' masks, each kind once."""
     return oddities(verdict["odd"] for verdict in verdicts.values() if "odd" in verdict)
 
 

@@ -36,6 +36,7 @@ class SourceCutter:
     rough: Rough | None = None
 
     def __call__(self, source: Source) -> SourceVerdict:
+        """Cut one source."""
         try:
             found = (self.cutter or cut)(source, self.size, self.void)
         except DataError as error:

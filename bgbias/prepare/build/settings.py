@@ -170,6 +170,7 @@ class SceneSettings(BuildSettings):
         return *super()._read(), self.scenes
 
     def head(self, sources: Iterable[Source]) -> Head:
+        """Add the scenes' settings to the manifest's head."""
         found = super().head(sources)
         found["settings"] |= {
             "scenes": str(self.scenes),

@@ -47,7 +47,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Patience:
-    """
+    """How long to wait for a server.
+
     stall: seconds, > 0, after which a connection that brings nothing counts as cut
     waits: seconds, >= 0, before each further try; they start over when a try brings at least one MiB that never came
     """

@@ -15,7 +15,8 @@ NAMED_FAULTS = 3
 
 @dataclass(frozen=True)
 class Release:
-    """
+    """A released archive.
+
     url:     of the archive, a gzipped tar file
     archive: what it is called on disk
     top:     the one folder that it unpacks to
