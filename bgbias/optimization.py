@@ -78,8 +78,9 @@ class Training:
         return self.is_body_frozen and self.feature_views > 0
 
     def make_optimizer(self, learner: nn.Module) -> Optimizer:
-        """A fresh optimiser over those of a learner's parameters that are not frozen, the body at its own rate. It
-        updates each parameter in one pass over memory (`fused`).
+        """Make an optimiser of a learner's parameters that are not frozen, the body at its own rate.
+
+        It updates each parameter in one pass over memory (`fused`).
         """
         shared: dict[str, Any] = {"lr": self.learning_rate, "weight_decay": self.weight_decay, "fused": True}
         groups = [{"params": parameters, "lr": rate} for parameters, rate in self._rates(learner) if parameters]

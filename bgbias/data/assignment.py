@@ -93,8 +93,8 @@ def biased(
     """Assign backgrounds with the training bias.
 
     A share `bias_strength` of foregrounds stands on a background of its own class. The others, exactly
-    `round((1 - bias_strength) * N)` chosen at random, stand on a background of a random other class. With a strength for
-    each class, so do `round((1 - bias_strength) * n)` of each class's n.
+    `round((1 - bias_strength) * N)` chosen at random, stand on a background of a random other class. With a strength
+    for each class, so do `round((1 - bias_strength) * n)` of each class's n.
 
     Args:
         label: [N] int64 foreground classes.

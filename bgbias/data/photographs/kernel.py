@@ -41,8 +41,9 @@ def compiled(function: F) -> F:
 
 @compiled
 def sources(extent: int, side: int, mirrored: bool) -> tuple[Words, Words, Floats]:
-    """Between which two source pixels each of `side` scaled ones lies, and how near to the second, as bilinear
-    interpolation without aligned corners has it: [side] each.
+    """Compute the bilinear weights of a scaled row, without aligned corners.
+
+    For each of `side` pixels, the two source pixels beside it, and its distance from the first: [side] each.
     """
     low, high, share = np.empty(side, np.uint32), np.empty(side, np.uint32), np.empty(side, np.float32)
     scale = np.float32(extent) / np.float32(side)
