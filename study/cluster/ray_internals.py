@@ -34,8 +34,11 @@ def quiet() -> None:
 
 @contextmanager
 def own_groups() -> Iterator[None]:
-    """Start Ray's processes in groups of their own, where the signals that a batch system sends to this one's group do
-    not reach them. Ray starts each by `services.ConsolePopen`."""
+    """Start Ray's processes in process groups of their own.
+
+    The signals that a batch system sends to this process's group do not reach them there. Ray starts each of them by
+    `services.ConsolePopen`.
+    """
     popen: Any = services.ConsolePopen
     services.ConsolePopen = partial(popen, process_group=0)
     try:

@@ -1,0 +1,1 @@
+"""Analyses of a checkpoint or a dataset, one file each: compute, then show."""

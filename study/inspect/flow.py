@@ -23,9 +23,12 @@ FLOW_SEED = 0
 
 @dataclass(frozen=True)
 class FlowReport:
-    """
-    method: the checkpoint's; samples: the number that was chosen on validation data
-    quality: of its flow; curves: by test variant, what each vote is worth
+    """The quality of a checkpoint's flow, and the accuracy of its votes.
+
+    method: the checkpoint's
+    samples: the number of samples, chosen on validation data
+    quality: of its flow
+    curves: by test variant, the accuracy of each vote
     """
 
     method: FlowEmbedding

@@ -1,0 +1,1 @@
+"""A study's record: its folder, options, storage, selection rules and provenance."""

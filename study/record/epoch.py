@@ -11,7 +11,8 @@ Metrics = dict[str, float]
 
 @json_record
 class EpochReport(JsonRecord):
-    """
+    """What is recorded of one epoch.
+
     epoch: from 1
     metrics: by name, such as `val/shuffled/accuracy`
     tables: by name, such as a probability for each pair of classes

@@ -21,7 +21,8 @@ def member(family: Sequence[str], space: str, variant: str) -> bool:
 
 
 def check_family(family: Sequence[str], spaces: Collection[str], variants: Collection[str]) -> None:
-    """
+    """Check the patterns of a declared family of comparisons.
+
     Raises:
         SettingError: a pattern has no colon, or fits no comparison.
     """

@@ -117,8 +117,11 @@ class StudyFolder:
         return config.tracking_uri or sqlite_uri.uri_of(self.store)
 
     def artifacts(self, config: StudyConfig) -> Path:
-        """Where MLflow keeps files if its store is a database: beside the file of an SQLite store, and beside the
-        study's folder, where others may use it too, for a database that is no file."""
+        """The folder of MLflow's files if its store is a database.
+
+        It is beside the file of an SQLite store. For a database server it is beside the study's folder, where other
+        studies may use it too.
+        """
         if config.tracking_uri is None:
             return self.own_artifacts
         return (sqlite_uri.file_of(config.tracking_uri) or self.root).parent / ARTIFACTS
@@ -172,7 +175,8 @@ class StudyFolder:
         return self._spaces
 
     def check_trials(self, config: StudyConfig) -> None:
-        """
+        """Check that no space has more trials than the options allow.
+
         Raises:
             SettingError: more trials of a space have begun than it is to have.
         """
@@ -230,8 +234,10 @@ class StudyFolder:
         return locked(self.root)
 
     def settled(self, config: StudyConfig) -> StudyConfig:
-        """Note where the folder is now. A copy whose original is still where it was becomes a study of its own where
-        both would write into one MLflow store or storage, so that it leaves the original's runs and checkpoints alone.
+        """Record where the folder is now.
+
+        A copy of a study becomes a study of its own if its original still exists and both would write into one MLflow
+        store or storage. So it does not change the original's runs and checkpoints.
         """
         place = self.root / PLACE
         before = Path(place.read_text()) if place.exists() else self.root

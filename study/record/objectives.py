@@ -20,7 +20,8 @@ def metric_of(objective: str) -> str:
 
 
 def check_objectives(objectives: Sequence[str]) -> None:
-    """
+    """Check that objectives differ and are metrics of validation data.
+
     Raises:
         SettingError: one is a metric of test data, or is given twice.
     """
@@ -33,7 +34,8 @@ def check_objectives(objectives: Sequence[str]) -> None:
 
 
 def check_known(space: str, objectives: Iterable[str], known: Sequence[str]) -> None:
-    """
+    """Check that some trial of a space has each objective.
+
     Raises:
         UnknownNameError: no trial of the space has such a metric.
     """

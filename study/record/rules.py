@@ -70,8 +70,7 @@ class Rule:
         return self.needs == TEST_DATA
 
     def value(self, metrics: Metrics) -> tuple[float, float] | None:
-        """What an epoch is worth, higher being better, and what decides between equals; None where it was not
-        measured."""
+        """Return an epoch's score, higher is better, and a second one that breaks ties; None if it was not measured."""
         if not all(name in metrics for name in self.metrics):
             return None
         tie = fmean([score(metrics, name) for name in self.ties]) if self.ties else 0.0

@@ -198,15 +198,21 @@ def kept_epochs(history: Sequence[Metrics], objectives: Sequence[str]) -> set[in
 
 
 def was_tested(metrics: Metrics) -> bool:
-    """Whether an epoch's test variants were evaluated. With `evaluation/test=kept` only those of an epoch that was best
-    for something when it ended, and of the last; a rule that chooses another epoch must say `NEEDS_EVERY`."""
+    """Whether an epoch's test variants were evaluated.
+
+    With `evaluation/test=kept` they are evaluated at the last epoch and at those that were the best for something when
+    they ended. A rule that chooses another epoch must say `NEEDS_EVERY`.
+    """
     return bool(variants_in(metrics, TEST))
 
 
 def summary(history: Sequence[Metrics], gaps: Gaps, objectives: Sequence[str] = ()) -> Metrics:
-    """What a trial is worth: on each variant, validation and test accuracy at its best epoch, and which epoch that is;
-    every gap at the best epoch of the variant that is subtracted; every objective at its own best epoch; and several
-    objectives at the epoch that is best for the first."""
+    """Summarise a trial at its best epochs.
+
+    On each variant: validation and test accuracy at its best epoch, and that epoch's number. Every gap at the best epoch
+    of the variant that is subtracted, every objective at its own best epoch, and several objectives at the epoch that
+    is best for the first one.
+    """
     found: Metrics = {}
     for variant, epoch in best_epochs(history).items():
         metrics = history[epoch - 1]
@@ -269,8 +275,10 @@ def winning_row(trials: Sequence[Trial], variant: str) -> Row | None:
 
 
 def oracle(trials: Iterable[Trial], variant: str) -> float | None:
-    """The highest test accuracy on a variant of any epoch of any trial, chosen on test data; None where an epoch was
-    evaluated on validation data alone, since it might have been the highest."""
+    """Find the highest test accuracy on a variant of any epoch of any trial, chosen on test data.
+
+    None if some epoch was evaluated on validation data only, since it might have been the highest.
+    """
     validation, test = accuracy(VALIDATION, variant), accuracy(TEST, variant)
     evaluated = [metrics for trial in trials for metrics in trial.history if validation in metrics]
     if not evaluated or not all(test in metrics for metrics in evaluated):
@@ -313,8 +321,11 @@ def undominated(points: Sequence[tuple[float, ...]]) -> list[int]:
 
 
 def front(trials: Sequence[Trial], objectives: Sequence[str]) -> list[Candidate]:
-    """The Pareto front of every space's trials, each trial at the epoch that is best for the first objective; the best
-    on the first objective comes first. With one objective, it is each space's winner alone."""
+    """Find the Pareto front of every space's trials, the best on the first objective first.
+
+    Each trial counts at the epoch that is best for its first objective. With one objective, a front is the space's
+    winner only.
+    """
     measured = [trial for trial in trials if set(objectives) <= best_metrics(trial.history, objectives[0]).keys()]
     leading = {trial.trial_id for trial in _undominated(measured, objectives)}
     return [
@@ -352,8 +363,11 @@ def _candidate(trial: Trial, objectives: Sequence[str], leads: bool) -> Candidat
 
 
 def spread(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
-    """At most `count` candidates of one front, far apart: the first, and then each time the one that is farthest from
-    those taken, every objective scaled to [0, 1] on the front."""
+    """Choose at most `count` candidates of one front that are far apart.
+
+    The first one, and then each time the one farthest from those chosen, with every objective scaled to [0, 1] on the
+    front.
+    """
     points = [[score(c.values, metric) for metric in c.values] for c in candidates]
     lows, highs = (list(map(bound, zip(*points, strict=True))) for bound in (min, max))
     places = [
@@ -368,8 +382,7 @@ def spread(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
 
 
 def worth_keeping(trials: Sequence[Trial], objectives: Sequence[str]) -> set[Kept]:
-    """The checkpoints that a search keeps: of each space, the best on every variant and on every objective, and the
-    front."""
+    """List the checkpoints that a search keeps: of each space, the best per variant and objective, and the front."""
     best = [
         Kept(found[0].space, found[0].trial_id, found[1])
         for mine in by_space(trials).values()

@@ -19,13 +19,14 @@ class Storage:
     """Sealed folders under names such as `trial/state/3`."""
 
     def __init__(self, uri: str) -> None:
-        """
+        """Open a storage.
+
         Args:
             uri: a path, or `s3://bucket/folder?endpoint_override=...`, `gs://...`, `abfss://...` or `hdfs://...`, as
                 pyarrow opens it.
 
         Raises:
-            SettingError: it does not.
+            SettingError: pyarrow cannot open it.
         """
         self._files, self._root = opened(uri)
 

@@ -69,8 +69,10 @@ def trades(trials: Sequence[Trial], pair: tuple[str, str]) -> list[Trade]:
 
 
 def front(points: Sequence[Trade], pair: tuple[str, str]) -> list[Trade]:
-    """The Pareto front on validation data, the best in y first: no other trial is at least as good in both metrics. Of
-    equal ones the first is kept."""
+    """Find the Pareto front on validation data, the best in y first.
+
+    No other trial is at least as good in both metrics. Of equal ones the first is kept.
+    """
     x, y = pair
     scores = [(score({x: point.values[0]}, x), score({y: point.values[1]}, y)) for point in points]
     return [points[at] for at in sorted(undominated(scores), key=lambda at: -scores[at][1])]

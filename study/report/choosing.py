@@ -64,8 +64,10 @@ class RuleRow:
 
 
 def default_metrics(config: StudyConfig, trials: Sequence[Trial]) -> list[str]:
-    """The test metrics that rules are compared on: accuracy and worst-group accuracy on the shifted variant, accuracy
-    on `original`, as far as any trial has them."""
+    """List the test metrics that rules are compared on, as far as any trial has them.
+
+    Accuracy and worst-group accuracy on the shifted variant, and accuracy on `original`.
+    """
     shifted = shifted_variant(config.dataset, objectives_of(config))
     wanted = (
         accuracy(TEST, shifted),
@@ -145,8 +147,10 @@ def _cost(metric: str, oracle: float | None, value: float | None) -> float | Non
 
 
 def remarks(rows: Sequence[RuleRow], trials: Sequence[Trial], tables: Mapping[str, Table] | None = None) -> list[str]:
-    """What must be said beside the rules: which of them lack what, whether the oracles saw all epochs, how small the
-    smallest group is, and what having no group labels costs.
+    """Write the remarks on a comparison of rules.
+
+    Which rules lack a metric, whether the oracles saw all epochs, the size of the smallest group, and the cost of
+    having no group labels.
 
     Args:
         tables: those of any evaluated epoch of the study, where the counts of groups are read.

@@ -87,8 +87,11 @@ def _seeds_text(ranked: Ranked) -> str:
 
 
 def differences(report: Report) -> go.Figure | None:
-    """Intervals: by how many points each space's fresh seeds are above the baseline's on each variant. A full circle is
-    significant over seeds, a dotted one over images alone, an open one is not. None without comparisons."""
+    """Draw by how many points each space's fresh seeds are above the baseline's on each variant, with intervals.
+
+    A full circle is significant over seeds, a dotted one over images only, an open one is not. None without
+    comparisons.
+    """
     rows = report.comparisons
     if not rows:
         return None

@@ -11,7 +11,8 @@ from study.display import natural_width, results
 
 @dataclass(frozen=True)
 class Grid:
-    """
+    """A table of text cells before its layout.
+
     title: what the numbers are
     columns: the heads of the columns, such as variants
     rows: by name, such as a method's, one cell for each column

@@ -33,7 +33,8 @@ FEW = 8
 def parallel_coordinates(report: Report, space: str) -> go.Figure | None:
     """Lines: one a trial, through its searched settings and the validation metrics that all trials have.
 
-    They are coloured by the accuracy on the shifted variant."""
+    They are coloured by the accuracy on the shifted variant.
+    """
     trials = trials_of(report, space)
     names = searched_values(trials)
     metrics = [metric for metric in report.metrics if all(best_epoch(t.history, metric) for t in trials)]

@@ -78,8 +78,11 @@ class QuantityRow:
 
 @dataclass(frozen=True)
 class TuningRow:
-    """What the search itself would have won with other seeds of the search: test accuracies in [0, 1] of each search's
-    winner on a variant, chosen on validation data, and their mean and sample standard deviation."""
+    """The results of searches with other seeds of the search.
+
+    Test accuracies in [0, 1] of each search's winner on a variant, chosen on validation data, and their mean and sample
+    standard deviation.
+    """
 
     space: str
     variant: str
@@ -119,8 +122,7 @@ class Report:
 
     @property
     def pair(self) -> tuple[str, str]:
-        """The two metrics that trials trade on each other: the first two objectives, or the accuracies on the shifted
-        variant and on `original`."""
+        """The two metrics of a trade-off: the first two objectives, or accuracy on the shifted variant and `original`."""
         if len(self.objectives) > 1:
             return self.objectives[0], self.objectives[1]
         return accuracy(VALIDATION, self.shifted), accuracy(VALIDATION, ORIGINAL)
@@ -131,8 +133,10 @@ class Report:
         return list(dict.fromkeys([*(accuracy(VALIDATION, variant) for variant in self.variants), *self.objectives]))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: study, experiment, rows, oracle, objectives, front, confirmed, tuning, quantities,
-        comparisons, diverged."""
+        """Return plain values by name.
+
+        Study, experiment, rows, oracle, objectives, front, confirmed, tuning, quantities, comparisons, diverged.
+        """
         return {
             "study": self.name,
             "experiment": self.config.mlflow_experiment,

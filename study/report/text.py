@@ -129,8 +129,10 @@ def comparison_table(report: Report) -> Grid:
 
 
 def difference_cell(row: Comparison | None) -> str:
-    """A difference in points with its interval, a mark for what is significant over seeds or over images alone, and in
-    brackets outside the declared family."""
+    """Write a difference in points with its interval, in brackets outside the declared family.
+
+    Marks show what is significant over seeds, or over images only.
+    """
     if row is None:
         return MISSING
     mark = "*" if row.by_seeds.significant else "°" if row.by_images.significant else ""
@@ -139,8 +141,10 @@ def difference_cell(row: Comparison | None) -> str:
 
 
 def rule_tables(rows: Sequence[RuleRow]) -> list[Grid]:
-    """Rules x spaces for each test metric: what a rule reports and in brackets what it costs against the oracle; and
-    where there are fresh seeds, their mean and standard deviation at the epochs that the rule chose of them."""
+    """Make tables of rules x spaces for each test metric: the chosen value, in brackets its cost against the oracle.
+
+    With fresh seeds, also their mean and standard deviation at the epochs that the rule chooses for them.
+    """
     spaces = list(dict.fromkeys(row.space for row in rows))
     rules = list(dict.fromkeys(row.rule for row in rows))
     found = {(row.rule, row.space): row for row in rows}

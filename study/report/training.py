@@ -11,8 +11,10 @@ from study.report.tables import Report
 
 
 def learning_curves(report: Report) -> go.Figure:
-    """Lines: how each method's winner on a variant trained; validation drawn through, test dotted, and a ring where its
-    checkpoint was taken."""
+    """Draw the learning curves of each method's winner on a variant.
+
+    Validation is a solid line, test a dotted one; a ring marks the epoch of the checkpoint.
+    """
     figure, places = panels(report.variants, shared_y=True)
     trials = {trial.trial_id: trial for trial in report.trials}
     for space, color in spaces(report).items():
@@ -108,8 +110,10 @@ def heat_map(table: Table) -> go.Figure:
 
 
 def vote_curves(report: Report) -> go.Figure | None:
-    """Lines: test accuracy against the number of samples that vote, of every winner that lets samples vote; larger
-    where validation chose the number. None where none does."""
+    """Draw test accuracy against the number of samples of a vote, for every winner that predicts by a vote.
+
+    A larger marker shows the number that validation chose. None if no winner votes.
+    """
     curves = [(row, counts) for row in report.rows if (counts := analysis.votes(report, row))]
     if not curves:
         return None

@@ -1,0 +1,1 @@
+"""Reports to MLflow: reporter, outbox, sender, delivery, writer."""

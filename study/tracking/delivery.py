@@ -72,9 +72,13 @@ class Delivery:
     """Sends until it is told to stop."""
 
     def __init__(self, outbox: Outbox, tracking_uri: str, artifacts: Path, report: Callable[[Progress], None]) -> None:
-        """
+        """Prepare to send an outbox.
+
         Args:
-            tell: called when messages have arrived, and when sending fails and goes on.
+            outbox: holds the messages.
+            tracking_uri: of MLflow.
+            artifacts: folder for artifacts if the store is a database, without an artifact server.
+            report: called when messages have arrived, and when sending fails or works again.
         """
         self._outbox, self._uri, self._artifacts, self._notify = outbox, tracking_uri, artifacts, report
         self._finish, self._stop, self._wake = threading.Event(), threading.Event(), threading.Event()

@@ -83,7 +83,10 @@ class EpochEnded(RunMessage):
 
 @json_record
 class Ended(RunMessage):
-    """A run's end. status: FINISHED, FAILED or KILLED"""
+    """A run's end.
+
+    status: FINISHED, FAILED or KILLED
+    """
 
     status: str
 

@@ -20,11 +20,12 @@ MOVED_RUNS = (
 
 
 def relocate(database: Path, artifacts: Path) -> None:
-    """Let all runs of a store keep their artifacts below a folder, wherever a folder of its name was before. A store
-    that does so already, or is not there yet, is not written to.
+    """Set the artifact folder of all runs of a store, wherever a folder of its name was before.
+
+    A store that has this folder already, or does not exist, is not written to.
 
     Raises:
-        sqlite3.OperationalError: it would have to be changed, and cannot be.
+        sqlite3.OperationalError: the store must be changed, and cannot be written.
     """
     if not is_elsewhere(database, artifacts):
         return

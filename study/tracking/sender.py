@@ -39,11 +39,14 @@ class Sender:
         *,
         beside_trials: bool = True,
     ) -> None:
-        """
+        """Start the sending process.
+
         Args:
-            artifacts: folder for artifacts where the store is a database, without an artifact server.
-            experiment: looked at before anything is sent; see `check`.
-            beside_trials: whether the process leaves the cores to others that want them.
+            outbox_file: holds the messages.
+            tracking_uri: of MLflow.
+            artifacts: folder for artifacts if the store is a database, without an artifact server.
+            experiment: opened before anything is sent; see `check`.
+            beside_trials: whether the process runs at a low priority.
         """
         self._outbox = Outbox(outbox_file)
         order = Order(str(outbox_file), tracking_uri, str(artifacts), experiment, beside_trials)
@@ -129,8 +132,11 @@ class Sender:
         return code
 
     def _launch(self) -> "subprocess.Popen[str]":
-        """Start the process in a group of its own, where Ctrl-C does not reach it, but in this session, within which
-        Linux weighs priorities. Its environment is a copy: Ray may be changing this process's own at that moment."""
+        """Start the process in a group of its own, where Ctrl-C does not reach it.
+
+        It stays in this session, within which Linux weighs priorities. Its environment is a copy, because Ray may be
+        changing this process's environment at that moment.
+        """
         with self._lock:
             process = self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "study.tracking.delivery"],

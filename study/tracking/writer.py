@@ -86,9 +86,11 @@ class MlflowWriter:
     """Applies messages to an MLflow store. Several threads may apply messages of different runs."""
 
     def __init__(self, tracking_uri: str, artifacts: Path) -> None:
-        """
+        """Connect to a store.
+
         Args:
-            artifacts: folder for artifacts where the store is a database, without an artifact server.
+            tracking_uri: of MLflow.
+            artifacts: folder for artifacts if the store is a database, without an artifact server.
         """
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # MLflow's own would make a run twice
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(ANSWER_SECONDS))
