@@ -209,9 +209,9 @@ def was_tested(metrics: Metrics) -> bool:
 def summary(history: Sequence[Metrics], gaps: Gaps, objectives: Sequence[str] = ()) -> Metrics:
     """Summarise a trial at its best epochs.
 
-    On each variant: validation and test accuracy at its best epoch, and that epoch's number. Every gap at the best epoch
-    of the variant that is subtracted, every objective at its own best epoch, and several objectives at the epoch that
-    is best for the first one.
+    On each variant: validation and test accuracy at its best epoch, and that epoch's number. Every gap at the best
+    epoch of the variant that is subtracted, every objective at its own best epoch, and several objectives at the epoch
+    that is best for the first one.
     """
     found: Metrics = {}
     for variant, epoch in best_epochs(history).items():

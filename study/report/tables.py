@@ -122,7 +122,7 @@ class Report:
 
     @property
     def pair(self) -> tuple[str, str]:
-        """The two metrics of a trade-off: the first two objectives, or accuracy on the shifted variant and `original`."""
+        """The metrics of a trade-off: the first two objectives, or accuracy on the shifted variant and `original`."""
         if len(self.objectives) > 1:
             return self.objectives[0], self.objectives[1]
         return accuracy(VALIDATION, self.shifted), accuracy(VALIDATION, ORIGINAL)
