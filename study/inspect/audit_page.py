@@ -65,15 +65,17 @@ table.cells td { text-align: center; min-width: 52px; border: 1px solid #fff; pa
 table.cells th { min-width: 64px; border: 0; vertical-align: bottom }
 table.cells tbody th { text-align: right; position: sticky; left: 0; background: #fff; vertical-align: middle }
 table.cells thead th { text-align: center } table.cells td small { font-size: 11px; color: inherit; opacity: .75 }
-.shots { display: grid; grid-template-columns: repeat(auto-fill, minmax(116px, 1fr)); gap: 10px; margin: 10px 0 22px }
+.shots { display: grid; grid-template-columns: repeat(8, 1fr); gap: 10px; margin: 10px 0 22px }
+.shots.fooled { grid-template-columns: repeat(auto-fill, minmax(116px, 1fr)) } .i { white-space: nowrap }
+@media (max-width: 720px) { .shots { grid-template-columns: repeat(4, 1fr); gap: 8px } }
 figure { margin: 0 } figure img { width: 100%; display: block; border-radius: 6px; border: 3px solid var(--good) }
 figure.wrong img { border-color: var(--bad) } figcaption { font-size: 13px; line-height: 1.35; overflow-wrap: anywhere }
 figure.wrong figcaption b { color: var(--bad) } figcaption b { color: var(--good) }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 14px; margin: 8px 0; font-size: 14px }
 dt { color: var(--soft) } dd { margin: 0; overflow-wrap: anywhere }
 @media (max-width: 520px) { dl { grid-template-columns: 1fr; gap: 0 } dd { margin-bottom: 8px }
-  th, td { padding: 6px } .hide { display: none }
-  .shots { grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)) } }
+  th, td { padding: 6px } .hide { display: none } figcaption { font-size: 12px }
+  .shots.fooled { grid-template-columns: repeat(3, 1fr) } }
 """
 
 
@@ -153,7 +155,7 @@ def _variants(found: Audit) -> str:
         f'<td class="hide">{_bar(one.accuracy, found.alone.chance, name in WITHOUT_OBJECT)}</td>'
         f'<td class="n">{_share(one.accuracy)}<small>{_span(one.accuracy)}</small></td>'
         f"<td>{_text(one.worst_class)} {_share(one.worst_class_accuracy)}"
-        f"<small>{_span(one.worst_class_accuracy)}</small></td></tr>"
+        f'<small class="i">{_span(one.worst_class_accuracy)}</small></td></tr>'
         for name, one in found.variants.items()
     )
     images = max(one.images for one in found.variants.values())
@@ -189,13 +191,13 @@ def _objects(rows: Sequence[Sequence[Shown]]) -> str:
     return _section("The same object on other backgrounds", note + body)
 
 
-def _shots(titled: Iterable[tuple[str, Shown]]) -> str:
+def _shots(titled: Iterable[tuple[str, Shown]], kind: str = "") -> str:
     figures = "".join(
         f'<figure class="{"" if shown.right else "wrong"}"><img alt="{_text(shown.label)}, {_text(title)}" '
         f'src="{_jpeg(shown.image)}"><figcaption>{_text(title)}<br><b>{_text(shown.prediction)}</b></figcaption></figure>'
         for title, shown in titled
     )
-    return f'<div class="shots">{figures}</div>'
+    return f'<div class="shots {kind}">{figures}</div>'
 
 
 def _jpeg(image: Tensor) -> str:
@@ -274,7 +276,7 @@ def _challenge(found: Challenge | None, fooled: Sequence[Shown]) -> str:
         f"<p><b>{_share(found.robust)} %</b> ({_span(found.robust)}) of {found.objects:,} objects are right on all "
         f"{found.backgrounds:,} backgrounds; one that fools the model was found for each of the others.</p>"
     )
-    shots = _shots((f"{shown.label} {shown.title}", shown) for shown in fooled)
+    shots = _shots(((f"{shown.label} {shown.title}", shown) for shown in fooled), "fooled")
     return head + (shots if fooled else "")
 
 
