@@ -167,7 +167,7 @@ def read_right(folder: Path, key: str) -> Tensor:
         right: Tensor = found[key] == found[f"{key}/{LABEL}"]
     except (OSError, SafetensorError, KeyError) as error:
         raise CheckpointError(
-            f"{folder / PREDICTIONS} does not tell {key} ({error}): train again with this version"
+            f"{folder / PREDICTIONS} does not hold {key} ({error}): train again with this version"
         ) from None
     verify_checksums(folder, PREDICTIONS)
     return right

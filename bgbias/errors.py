@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class BgbiasError(Exception):
-    """Base of every error that the user can mend."""
+    """Base of every error that the user can fix."""
 
 
 class SettingError(BgbiasError):

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and checksums that tell whether a folder is whole."""
+"""Files that appear whole or not at all, and checksums that verify that a folder is complete."""
 
 import hashlib
 import json

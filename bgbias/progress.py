@@ -1,4 +1,4 @@
-"""How long work tells how far it is: the library counts, whoever calls it decides what to show."""
+"""Progress of long work: the library counts, and the caller decides what to show."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager

@@ -4,7 +4,7 @@ from bgbias.errors import BgbiasError
 
 
 class StudyInterruptedError(BgbiasError):
-    """The study was stopped before its end; `study resume` goes on."""
+    """The study was stopped before its end; `study resume` continues."""
 
 
 class ExtraMissingError(BgbiasError):

@@ -30,7 +30,7 @@ class SearchSpace:
     fixed: flat names of settings to values that differ from their defaults and are not searched
     objectives: what the search improves: validation metrics such as `val/shuffled/accuracy`, or names of variants for
         their accuracy; empty takes the dataset's own
-    dataset: the name of the dataset whose settings it may speak of; a study puts its own here
+    dataset: the name of the dataset whose settings it may name; a study puts its own here
 
     Raises:
         SettingError: a name is no setting, or a bound breaks the setting's rule.
@@ -190,7 +190,7 @@ def _load_file(path: Path) -> Any:
     except BgbiasError:
         raise
     except Exception as error:  # a user's file may fail in any way
-        raise SettingError(f"{path} cannot be imported ({type(error).__name__}: {error}): mend it") from None
+        raise SettingError(f"{path} cannot be imported ({type(error).__name__}: {error}): fix it") from None
     return module
 
 

@@ -67,7 +67,7 @@ def orderly(on: bool) -> None:
 
 
 def on_stop(way_on: str) -> None:
-    """Set what a stopped command says, from now on, of how to go on."""
+    """Set what a stopped command says, from now on, of how to continue."""
     _State.way_on = way_on
 
 

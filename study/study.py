@@ -63,7 +63,7 @@ class Plan:
     spaces: by label, with what the study fixes left out of the search
     objectives: the validation metrics that every search improves, one or several
     classes: the names of the dataset's classes
-    data: what tells the dataset's pictures from others
+    data: a fingerprint of the dataset's pictures
     """
 
     dataset: DatasetSpec
@@ -79,7 +79,7 @@ def run(study: Plan, config: StudyConfig, folder: StudyFolder) -> None:
     Raises:
         SettingError: Ray has no room for it.
         TrialsFailedError: not one trial of some space could finish; the others have been brought to their end.
-        StudyInterruptedError: it was stopped; running it again goes on.
+        StudyInterruptedError: it was stopped; running it again continues.
         ReportsMissingError: it ended, but MLflow lacks some of its reports.
     """
     folder.check_data(study.data)

@@ -28,7 +28,7 @@ BiasStrength = Annotated[float | str, BeforeValidator(checked)]
 
 
 def of_classes(strength: float | str, classes: int, name: str) -> list[float]:
-    """The strength of each of so many classes.
+    """Return the strength of each of K classes.
 
     Args:
         strength: as `checked` gives it.

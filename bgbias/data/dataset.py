@@ -177,7 +177,7 @@ def of_same_foregrounds(variants: Mapping[str, Variant]) -> list[dict[str, Varia
 
 
 def _tensors(front: Foregrounds) -> tuple[int, ...]:
-    """What tells one set of foregrounds from another: the identities of the tensors that hold it."""
+    """Identify a set of foregrounds by the identities of its tensors."""
     rows = [[part] if isinstance(part, Tensor) else vars(part).values() for part in (front.image, front.mask)]
     return tuple(id(value) for part in rows for value in part if isinstance(value, Tensor))
 
@@ -219,7 +219,7 @@ class Augmenter(Protocol):
     """Changes training pictures each time they are seen (`bgbias.data.photographs.augmentation.Augmentation`)."""
 
     def draw(self, n: int, side: int, rng: Generator) -> Any:
-        """What happens to n pictures of so many pixels a side."""
+        """Draw the changes of n pictures of `side` x `side` pixels."""
 
     def finish(
         self, front: Foregrounds, back: Backgrounds, index: Tensor, background: Tensor, drawn: Any
@@ -234,7 +234,7 @@ class Augmenter(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """What a method trains on and is judged on. Equal to itself alone.
+    """The variants that a method trains on and is evaluated on. Equal to itself only.
 
     classes: the K class names
     places: the names of the P background classes
@@ -389,8 +389,8 @@ def _rims(variants: Mapping[str, Variant], radius: int) -> dict[str, Variant]:
 class DatasetSpec(Component):
     """Options of a dataset, and how to read it. One file in `bgbias/data/datasets` defines one subclass.
 
-    objectives: what searches improve unless told otherwise: validation metrics, or variants for their accuracy
-    model: the name of the model that is trained unless told otherwise
+    objectives: what searches improve by default: validation metrics, or variants for their accuracy
+    model: the name of the model that is trained by default
     gaps: by name, two variants whose accuracies are subtracted: the first minus the second
     objectless: variants that show no object, on which a good classifier does not answer well
     embedded: whether its pictures come with the installed packages, so that no folder applies
@@ -449,7 +449,7 @@ def held_out(source: Tensor, share: float) -> Tensor:
 def spread(n: int, count: int) -> Tensor:
     """`count` indices below n, evenly spread, or all n: [min(n, count)] int64.
 
-    Datasets may lie in the order of their classes, so that the first examples would speak of one class alone.
+    Datasets may lie in the order of their classes, so that the first examples would be of one class only.
     """
     taken = min(n, count)
     return torch.arange(taken) * n // max(1, taken)

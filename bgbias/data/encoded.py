@@ -73,7 +73,7 @@ def encoded(variant: Variant, encode: Encoder, compose: Compose | None = None, h
     """A variant with its features.
 
     compose: makes a batch of examples on given backgrounds; None is the variant's own way
-    how: what tells `compose` from other ways
+    how: a key that distinguishes `compose` from other ways
 
     Raises:
         DataError: some features are not finite.

@@ -28,7 +28,7 @@ class Encoder:
     """A frozen body, and where its features are kept.
 
     encode: images [B, C, H, W] to features [B, F]
-    identity: what tells it from other bodies, such as the checksum of its weights
+    identity: what distinguishes it from other bodies, such as the checksum of its weights
     home: the folder of the dataset's caches; None keeps features in memory alone
     """
 

@@ -1,4 +1,4 @@
-"""What tells one dataset's pictures from another's, wherever its files are."""
+"""Fingerprints of a dataset's pictures, wherever its files are."""
 
 import hashlib
 

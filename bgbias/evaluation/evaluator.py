@@ -20,7 +20,7 @@ class Predictions:
     loss: mean cross-entropy; None where a prediction is the worst of many
     logits: [N, K] float on the CPU, from which the prediction comes; empty where it is the worst of many
     place: [N] int64 on the CPU, the class of each image's background, -1 without one; empty where each has many
-    by_samples: by number of samples, the prediction [N] int64 of a vote over so many; empty without samples
+    by_samples: by number of samples, the prediction [N] int64 of a vote over that many; empty without samples
     """
 
     label: Tensor

@@ -36,7 +36,7 @@ class GradientPenalty(Method):
     lit_only: whether only background pixels that are not black are penalised, as in the 2022 study's one-pixel digits
     dimming: in [0, 1]; each time an example is seen, its background's brightness is multiplied by a factor drawn
         from [1 - dimming, 1], so that the answer is held still along the path to black and not at one point alone;
-        the colour still tells the class, so dimming without a penalty mends nothing
+        the colour still predicts the class, so dimming without a penalty does not help
 
     Every form but `reproduced` is the change of the answer that a change of one picture's whole background by one unit
     of brightness makes (its root mean square over pixels is 1), so that a weight means the same at any picture and

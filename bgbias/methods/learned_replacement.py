@@ -165,7 +165,7 @@ class LearnedReplacement(Method):
 
 
 def scheduled(rule: str, epoch: int, epochs: int) -> float:
-    """A share in [0, 1] of the highest p: of an epoch, counted from 0, of so many."""
+    """The share in [0, 1] of the highest p at an epoch, counted from 0, of `epochs`."""
     progress = epoch / max(1, epochs - 1)
     return {"rising": progress, "falling": 1 - progress, "cosine": (1 + math.cos(math.pi * progress)) / 2}[rule]
 

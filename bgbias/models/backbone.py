@@ -58,7 +58,7 @@ class Backbone(Model, ABC):
 
     @abstractmethod
     def network(self, task: Task, outputs: int) -> Network:
-        """The architecture for images of the task's shape, with so many outputs, freshly initialised.
+        """Build the architecture for images of the task's shape, newly initialised.
 
         Raises:
             SettingError: the architecture has no form for these images, or no last linear layer to train.

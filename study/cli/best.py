@@ -38,7 +38,7 @@ def best(
     study = StudyFolder(folder)
     objectives, trials = objectives_of(study.read_config()), study.finished(SEARCH)
     if not trials:
-        raise SettingError("no trial of the study has finished: go on with `study resume`")
+        raise SettingError("no trial of the study has finished: continue with `study resume`")
     if variant is None:
         wanted = metric_of(prefer) if prefer else objectives[0]
         found: Row | Candidate = _of_front(trials, objectives, wanted, space)
@@ -83,7 +83,7 @@ def _best_row(rows: Sequence[Row], variant: str, space: str | None) -> Row:
         raise UnknownNameError("variant", variant, {row.variant for row in rows})
     fitting = [row for row in _of_space(rows, space, {row.space for row in rows}) if row.variant == variant]
     if not fitting:
-        raise SettingError(f"no trial of {space} was judged on '{variant}': leave --space out")
+        raise SettingError(f"no trial of {space} was evaluated on '{variant}': leave --space out")
     return max(fitting, key=lambda row: row.val_accuracy)
 
 

@@ -38,7 +38,7 @@ def fetch(
     url: Annotated[str | None, typer.Option(help="of another copy of the archive")] = None,
     sha256: Annotated[str | None, typer.Option(help="that the archive must have")] = None,
 ) -> None:
-    """Download, check and unpack a released dataset; a download that was stopped goes on."""
+    """Download, check and unpack a released dataset; a download that was stopped continues."""
     from bgbias.prepare.fetch import fetch as fetch_release
     from bgbias.prepare.fetch import find_release
 
@@ -51,7 +51,7 @@ def fetch(
 @app.command()
 def build(
     images: Annotated[Path, typer.Option(metavar="DIR", help="pictures: DIR/<class>/<name>.jpg, .jpeg or .png")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="folder to write; one that was begun is gone on with")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="folder to write; one that was begun is continued")],
     masks: Annotated[
         Path | None,
         typer.Option(
@@ -260,7 +260,7 @@ def check(
         first = report.findings[0]
         raise DataError(
             f"{folder} is not sound: {places:,} findings, the first: {first.where[0]} {first.problem}: "
-            "mend them, or build or fetch it again"
+            "fix them, or build or fetch it again"
         )
 
 

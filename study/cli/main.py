@@ -77,7 +77,7 @@ def study() -> None:
 
 
 def main() -> None:
-    """Run a command; what the user can mend ends with exit code 2 and one line, as does a signal with its own code."""
+    """Run a command; what the user can fix ends with exit code 2 and one line, as does a signal with its own code."""
     try:
         code = app(standalone_mode=False)
     except StudyInterruptedError as error:
@@ -91,7 +91,7 @@ def _explain(error: BaseException) -> int:
     """Print what was wrong in one line; the exit code.
 
     Raises:
-        BaseException: the error, if it is none that a user can mend.
+        BaseException: the error, if it is none that a user can fix.
     """
     match error:
         case BgbiasError():

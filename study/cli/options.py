@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 from pydantic.fields import FieldInfo
 
-SAME_COMMAND = "the same command goes on"
+SAME_COMMAND = "the same command continues"
 """What to do after a command that takes up its own work was stopped."""
 
 Data = Annotated[Path | None, typer.Option("--data", help="folder of the dataset's source files")]

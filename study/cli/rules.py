@@ -34,7 +34,7 @@ def rules(
     study = StudyFolder(folder)
     config, trials = study.read_config(), study.finished(SEARCH, tables=False)
     if not trials:
-        raise SettingError(f"no trial of {study.root} has finished: go on with `study resume`")
+        raise SettingError(f"no trial of {study.root} has finished: continue with `study resume`")
     rows = choosing.rule_rows(config, trials, study.finished(CONFIRM, tables=False), rule or (), metric or ())
     said = choosing.remarks(rows, trials, choosing.any_tables(study.trial(trials[0].trial_id)))
     if as_json:

@@ -70,7 +70,7 @@ def confirm(
     """Train a finished study's best trials again on fresh seeds.
 
     They become trials of the same study, below the same run in MLflow. Seeds that are there already are kept; what is
-    stopped goes on with `study resume`.
+    stopped continues with `study resume`.
     """
     study = StudyFolder(folder)
     before = study.read_config()
@@ -109,9 +109,9 @@ def vars_of(config: StudyConfig) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _study_output(folder: StudyFolder, as_json: bool) -> Iterator[None]:
-    """What a study prints: its results alone on standard output, and how to go on if it is stopped."""
-    stopping.on_stop(f"`{command_line('resume', folder.root)}` goes on")
-    from study.report.tables import make_report  # takes a while: a stop meanwhile must say how to go on
+    """What a study prints: its results alone on standard output, and how to continue if it is stopped."""
+    stopping.on_stop(f"`{command_line('resume', folder.root)}` continues")
+    from study.report.tables import make_report  # takes a while: a stop meanwhile must say how to continue
 
     missing = None
     try:

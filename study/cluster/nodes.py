@@ -61,7 +61,7 @@ def storage_probe(storage: str) -> Iterator[Storage]:
     try:
         write_note(opened, DRIVER)
     except OSError as error:
-        raise SettingError(f"--storage {storage} cannot be used from here ({error}): mend it or give another") from None
+        raise SettingError(f"--storage {storage} cannot be used from here ({error}): fix it or give another") from None
     try:
         yield opened
     finally:

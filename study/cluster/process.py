@@ -12,7 +12,7 @@ KEPT_BYTES = 1 << 30
 
 
 def set_up(threads: int) -> None:
-    """Let torch compute with so many threads, and keep freed memory for the next batch.
+    """Set torch's number of threads, and keep freed memory for the next batch.
 
     Sums may differ in their last bits with another number of threads. By itself glibc returns every large block to the
     system, which clears it again page by page: a quarter of the time that a batch of photographs takes.

@@ -20,7 +20,7 @@ QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
 }
-"""Ray's environment variables; the last because a study's own folder is what it goes on from."""
+"""Ray's environment variables; the last because a study's own folder is what it continues from."""
 
 UNLIMITED = -1
 """Failures after which a trial is tried again without end."""

@@ -423,7 +423,7 @@ def fewer_backgrounds(variant: Variant, count: int) -> Variant:
 def challenged(
     trained: Trained, variant: Variant, found: Mapping[str, Predictions], weights: str, state: Path
 ) -> Verdict:
-    """The challenge on a variant's backgrounds; a stopped one goes on where its weights are known."""
+    """The challenge on a variant's backgrounds; a stopped one continues where its weights are known."""
     whole = len(variant.backgrounds) == len(trained.dataset.test[ORIGINAL].backgrounds)
     challenge = (
         background_challenge.begun(trained, found)

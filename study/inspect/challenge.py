@@ -35,7 +35,7 @@ SHOWN_BACKGROUNDS = 8
 def run_challenge(folder: Path, trained: Trained, found: Mapping[str, Predictions]) -> Verdict:
     """Put every test foreground on every background until one fools it.
 
-    What is known is kept beside the checkpoint's files, so that a stopped run goes on and a finished one is not
+    What is known is kept beside the checkpoint's files, so that a stopped run continues and a finished one is not
     repeated.
 
     Args:
@@ -79,7 +79,7 @@ def begun(trained: Trained, found: Mapping[str, Predictions]) -> BackgroundChall
 
 
 def fingerprint(weights: str, trained: Trained, challenge: BackgroundChallenge) -> str:
-    """What tells this challenge from any other: the weights, the foregrounds and backgrounds, what a state holds.
+    """Identify this challenge: the weights, the foregrounds and backgrounds, what a state holds.
 
     Args:
         weights: what tells these from others, such as their checksum

@@ -141,7 +141,7 @@ def tables(report: FlowReport) -> list[Table]:
     measured.add_row("squared length of the noise, p", f"{quality.normality.radius_p:.2g}")
     for label, tests in quality.classes.items():
         found = f"{percent(tests.classifier.accuracy)} (p {tests.classifier.p_value:.2g}), {tests.kernel.p_value:.2g}"
-        measured.add_row(f"{escape(report.classes[label])}: classifier tells samples, MMD p", found)
+        measured.add_row(f"{escape(report.classes[label])}: classifier's accuracy, MMD p", found)
     for name in ("density", "coverage", "agreement", "accuracy_sampled", "accuracy_true", "inversion_error"):
         measured.add_row(name.replace("_", " "), f"{getattr(quality, name):.3g}")
     return [accuracy, measured]

@@ -115,11 +115,11 @@ def draw_shares(axes: Axes, quality: FlowQuality) -> None:
 
 
 def draw_classifiers(axes: Axes, quality: FlowQuality, names: tuple[str, ...]) -> None:
-    """How well a classifier tells samples from true moves, by background class."""
+    """Draw the accuracy of a classifier of samples and true moves, by background class."""
     accuracy = [100 * found.classifier.accuracy for found in quality.classes.values()]
     axes.bar([names[label] for label in quality.classes], accuracy, color="tab:purple")
-    axes.axhline(50, color=EXPECTED, ls=":", label="cannot tell")
-    axes.set_title("classifier tells samples from true moves [%]", fontsize=10)
+    axes.axhline(50, color=EXPECTED, ls=":", label="chance")
+    axes.set_title("classifier of samples and true moves [%]", fontsize=10)
     finish_by_class(axes, top=100)
 
 

@@ -92,7 +92,7 @@ class SaliencyExamples:
 
 
 def measure_shares(checkpoint: Path, trained: Trained, images: int) -> CheckpointShares:
-    """The shares of every test variant over at most so many images, evenly spread over it; with progress."""
+    """Measure the shares of every test variant over at most `images` images, evenly spread; with progress."""
     variants, method = trained.dataset.test, trained.config.method.name()
     bar = progress_bar(variants.items(), f"saliency of {method}", len(variants))
     return CheckpointShares(checkpoint, method, {name: shares_of(trained, variant, images) for name, variant in bar})
@@ -111,7 +111,7 @@ def shares_of(trained: Trained, variant: Variant, images: int) -> Shares:
 
 
 def example_maps(checkpoints: Sequence[Trained], count: int) -> dict[str, SaliencyExamples]:
-    """The same objects in `original` and in the variant that searches are judged on.
+    """The same objects in `original` and in the variant that searches are evaluated on.
 
     checkpoints: with one dataset between them
     """
@@ -195,7 +195,7 @@ def saliency_figure(examples: Mapping[str, SaliencyExamples], methods: Sequence[
 def legend(dataset: Dataset) -> tuple[str, ...]:
     """What the picture shows, in lines."""
     return (
-        f"Which pixels the label's score hangs on: test images of {dataset.name}",
+        f"Pixels that the label's score depends on: test images of {dataset.name}",
         "below a mask: its share of the picture; below a map: the prediction, and the map's share inside the mask",
         "every map from 0 to its own maximum, as square roots",
     )

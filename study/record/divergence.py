@@ -10,7 +10,7 @@ from study.record.epoch import Metrics
 DIVERGED = "diverged"
 """The tag, and the name in reports, of a run that has diverged: it says why."""
 FAR, EPOCHS = 20.0, 3
-"""A term of the loss diverges once it has been this many times its start for so many epochs in a row."""
+"""A term of the loss diverges once it has been this many times its start for this many epochs in a row."""
 CHANCE = math.log(1000)
 """The cross-entropy of guessing among 1,000 classes: it starts no higher."""
 

@@ -2,12 +2,12 @@
 
 study.json                 what was asked
 spaces/<space>.py          the text of each search space as the study began, and its checksum
-data.json                  what tells its data from others'
+data.json                  a fingerprint of its data
 study.lock                 locked by the process that runs the study
 ended.json                 how and when it ended
 place.txt                  where the folder was when the study ran last
 search/<space>.journal     Optuna's storage
-checkpoints/<trial>/       what unfinished trials go on from, unless another storage was given
+checkpoints/<trial>/       what unfinished trials continue from, unless another storage was given
 trials/<trial>/            trial.json, history.jsonl (one line an epoch), error.txt if it failed
 best/<stage>/<space>/<trial>/<epoch>/   the winners' checkpoints
 reports.sqlite             what is still to be sent to MLflow
@@ -328,7 +328,7 @@ class StudyFolder:
             lines.write(history_to_json([report]))
 
     def finish_trial(self, trial_id: str, at: int | None = None) -> None:
-        """Record that a trial will not go on, and when, in milliseconds since 1970, if not now."""
+        """Record that a trial will not continue, and when, in milliseconds since 1970, if not now."""
         (self._trial(trial_id) / "error.txt").unlink(missing_ok=True)
         self._write(trial_id, replace(self._read(trial_id), finished=True, ended=now() if at is None else at))
 

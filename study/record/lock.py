@@ -9,7 +9,7 @@ from pathlib import Path
 from bgbias.errors import SettingError
 
 OUTPUTS = Path("outputs")
-"""Where what a command makes goes unless told otherwise."""
+"""Where what a command makes goes by default."""
 LOCK = "study.lock"
 """The file of a folder that is locked by the process that fills it."""
 

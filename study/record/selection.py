@@ -235,12 +235,12 @@ def _both(metrics: Metrics, metric: str) -> Metrics:
 
 
 def variants_of(history: Sequence[Metrics]) -> list[str]:
-    """The variants that any epoch was judged on: those of the first that was judged."""
+    """The variants that any epoch was evaluated on: those of the first that was evaluated."""
     return next((variants for metrics in history if (variants := variants_in(metrics, VALIDATION))), [])
 
 
 def variant_order(trials: Iterable[Trial]) -> list[str]:
-    """All variants that any trial was judged on, in the order they were first met, longest list first."""
+    """All variants that any trial was evaluated on, in the order they were first met, longest list first."""
     lists = sorted((variants_of(trial.history) for trial in trials), key=len, reverse=True)
     return list(dict.fromkeys(variant for variants in lists for variant in variants))
 
@@ -254,7 +254,7 @@ def winner(trials: Sequence[Trial], metric: str) -> tuple[Trial, int] | None:
 
 
 def winning_row(trials: Sequence[Trial], variant: str) -> Row | None:
-    """The best of one space's trials on a variant, or None if no trial was judged on it."""
+    """The best of one space's trials on a variant, or None if no trial was evaluated on it."""
     validation, test = accuracy(VALIDATION, variant), accuracy(TEST, variant)
     found = winner(trials, validation)
     if found is None:
@@ -295,7 +295,7 @@ def by_space(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
 
 
 def each_ones_best(trials: Sequence[Trial]) -> list[Row]:
-    """Every trial's own best epoch on every variant it was judged on."""
+    """Every trial's own best epoch on every variant it was evaluated on."""
     return [row for trial in trials for row in winners([trial])]
 
 

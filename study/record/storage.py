@@ -12,7 +12,7 @@ from bgbias.errors import SettingError
 from bgbias.files import CHECKSUMS, verify_checksums
 
 PLACE = "://"
-"""What tells a URI from a path."""
+"""Marks a URI, not a path."""
 
 
 class Storage:

@@ -28,7 +28,7 @@ def finished_report(folder: StudyFolder) -> Report:
     """
     report = make_report(folder)
     if not report.rows:
-        raise SettingError(f"no trial of {folder.root} has finished: go on with `study resume`")
+        raise SettingError(f"no trial of {folder.root} has finished: continue with `study resume`")
     return report
 
 

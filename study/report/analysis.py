@@ -16,7 +16,7 @@ from study.record.selection import Row, Trial, best_epoch, best_metrics, best_va
 from study.report.tables import Report, SeedRow, searched_values, spans_decades
 
 FEWEST_TRIALS = 4
-"""Below so many trials no importance is told."""
+"""With fewer trials no importance is computed."""
 IMPORTANCE_SEED = 0
 
 
@@ -47,7 +47,7 @@ class Trade:
 
 
 def ranking(report: Report, variant: str) -> list[Ranked]:
-    """Every space that was judged on a variant, the best first; the one that was named earlier wins a tie."""
+    """Every space that was evaluated on a variant, the best first; the one that was named earlier wins a tie."""
     found = [Ranked(row, _own_seeds(report, row)) for row in report.rows if row.variant == variant]
     return sorted(found, key=lambda ranked: -ranked.value)
 
@@ -86,10 +86,10 @@ def importance(trials: Sequence[Trial], metric: str) -> dict[str, float]:
     Shares are fractions of what all settings explain, so they add up to 1. A trial that was stopped early counts with
     what it reached. Source: F. Hutter et al., "An Efficient Approach for Assessing Hyperparameter Importance", 2014.
     """
-    judged = [trial for trial in trials if best_epoch(trial.history, metric)]
-    study = rebuilt(judged, metric)
+    evaluated = [trial for trial in trials if best_epoch(trial.history, metric)]
+    study = rebuilt(evaluated, metric)
     values = {trial.value for trial in study.trials}
-    if len(judged) < FEWEST_TRIALS or len(values) < 2 or not study.trials[0].params:
+    if len(evaluated) < FEWEST_TRIALS or len(values) < 2 or not study.trials[0].params:
         return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=IMPORTANCE_SEED)
     return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
@@ -123,7 +123,7 @@ def are_numbers(values: Sequence[Any]) -> bool:
 
 
 def winners_on(report: Report, variant: str) -> list[Trial]:
-    """The trial of each space that won a variant, or where no space was judged on it, the first variant."""
+    """The trial of each space that won a variant, or where no space was evaluated on it, the first variant."""
     variants = {row.variant for row in report.rows}
     asked = variant if variant in variants else report.variants[0]
     winning = [row.trial for row in report.rows if row.variant == asked]
@@ -136,7 +136,7 @@ def loss_terms(trial: Trial) -> list[str]:
 
 
 def curve(trial: Trial, split: str, variant: str) -> list[tuple[int, float]]:
-    """(epoch, accuracy in percent) of every epoch that was judged."""
+    """(epoch, accuracy in percent) of every epoch that was evaluated."""
     name = accuracy(split, variant)
     return [(epoch, 100 * m[name]) for epoch, m in enumerate(trial.history, start=1) if name in m]
 

@@ -38,7 +38,7 @@ from study.record.rules import (
 from study.record.selection import Trial, by_space
 
 FEW_IMAGES = 50
-"""Below so many images of a group its accuracy moves by more than 2 points with one image."""
+"""With fewer images in a group its accuracy moves by more than 2 points with one image."""
 EVERY_EPOCH = "with `--set evaluation/test=every` every evaluated epoch has it"
 
 

@@ -20,7 +20,7 @@ ROW = 250
 GAP, TOP, BOTTOM = 75, 45, 90
 """Pixels between two rows, above the first and below the last, where the legend stands."""
 OWN = ("method/", "training/", "model/")
-"""What the settings of a trial begin with that its hover text tells."""
+"""Prefixes of the settings in a trial's hover text."""
 
 
 def color(at: int) -> str:

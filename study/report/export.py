@@ -61,7 +61,7 @@ def export(folder: StudyFolder, out: Path) -> Exported:
         raise SettingError(f"an export's file must end in {PARQUET} or {CSV}, but got '{out.name}': rename it")
     found = kept_checkpoints(folder)
     if not found:
-        raise SettingError(f"no trial of {folder.root} has finished: go on with `study resume`")
+        raise SettingError(f"no trial of {folder.root} has finished: continue with `study resume`")
     out.parent.mkdir(parents=True, exist_ok=True)
     selected = out.with_name(f"{out.stem}{SELECTED}{out.suffix}")
     parts = (part for kept in found for part in prediction_tables(folder.name, kept))

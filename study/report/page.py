@@ -156,13 +156,13 @@ def _of_each_space(report: Report) -> Iterable[Section]:
     yield Section(
         "parallel",
         "Parallel coordinates",
-        "A line is a trial; variants are shown that all trials were judged on. Drag along an axis to choose trials, "
+        "A line is a trial; variants are shown that all trials were evaluated on. Drag along an axis to choose trials, "
         "and drag an axis's name to move it.",
         [(space, searching.parallel_coordinates(report, space)) for space in names],
     )
     yield Section(
         "importance",
         "Which hyper-parameters matter",
-        "Share of the variance of validation accuracy that each one explains (fANOVA). Few trials tell little.",
+        "Share of the variance of validation accuracy that each one explains (fANOVA). Few trials make it imprecise.",
         [(space, searching.importance(report, space)) for space in names],
     )

@@ -27,7 +27,7 @@ from study.report.tables import Report, searched_values, spans_decades
 LONGEST = 12
 """Letters of a category's name at most."""
 FEW = 8
-"""So many different whole numbers at most are told one by one on an axis."""
+"""Up to this many different whole numbers get a tick each on an axis."""
 
 
 def parallel_coordinates(report: Report, space: str) -> go.Figure | None:
@@ -121,16 +121,16 @@ def effects(report: Report, space: str) -> go.Figure | None:
     figure, places = panels([short(name) for name in names], shared_y=True)
     for name, place in zip(names, places, strict=True):
         for at, metric in enumerate(filter(is_share, report.metrics)):
-            judged = [trial for trial in trials if best_epoch(trial.history, metric)]
+            evaluated = [trial for trial in trials if best_epoch(trial.history, metric)]
             figure.add_scatter(
-                x=[shown(trial.config.get(name)) for trial in judged],
-                y=percents([best_value(trial.history, metric) for trial in judged]),
+                x=[shown(trial.config.get(name)) for trial in evaluated],
+                y=percents([best_value(trial.history, metric) for trial in evaluated]),
                 mode="markers",
                 marker={"color": color(at), "symbol": mark(at), "size": 8, "opacity": 0.8},
                 name=label_of(metric),
                 legendgroup=metric,
-                showlegend=bool(judged) and name == names[0],
-                hovertext=[_effect_text(trial, metric) for trial in judged],
+                showlegend=bool(evaluated) and name == names[0],
+                hovertext=[_effect_text(trial, metric) for trial in evaluated],
                 hoverinfo="text",
                 **place,
             )

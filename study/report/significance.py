@@ -16,7 +16,7 @@ from scipy import signal, stats
 from bgbias.evaluation.statistics import CONFIDENCE, SIGNIFICANT
 
 FEWEST_SEEDS = 6
-"""Below so many pairs no exact paired Wilcoxon test reaches 0.05: its smallest p is 2 ^ (1 - n)."""
+"""With fewer pairs no exact paired Wilcoxon test reaches 0.05: its smallest p is 2 ^ (1 - n)."""
 RESAMPLES, SEED = 9999, 0
 DIGITS = 12
 """To which differences are rounded before they are ranked, so that equal ones are equal."""
@@ -33,7 +33,7 @@ class Interval:
 
 
 def smallest_p(seeds: int) -> float:
-    """The smallest two-sided p of an exact paired Wilcoxon test of so many seeds: 2 ^ (1 - n)."""
+    """The smallest two-sided p of an exact paired Wilcoxon test of n seeds: 2 ^ (1 - n)."""
     return 2.0 ** (1 - seeds)
 
 

@@ -166,7 +166,7 @@ def adjusted(family: Sequence[PairedTest]) -> Iterator[PairedTest]:
 
 
 def units(rows: Sequence[Comparison]) -> list[str]:
-    """What the marks of a table of comparisons mean, what they rest on, and what cannot be told."""
+    """What the marks of a table of comparisons mean, what they rest on, and what cannot be concluded."""
     declared = [row for row in rows if row.declared]
     seeds = min((row.seeds for row in declared), default=0)
     of = f"Holm over the declared family of {counted(len(declared), 'comparison')}"

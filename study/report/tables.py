@@ -194,7 +194,7 @@ def tuning_rows(searches: Sequence[Sequence[Trial]]) -> list[TuningRow]:
 
 
 def seed_rows(trials: Sequence[Trial], variants: Sequence[str]) -> list[SeedRow]:
-    """Mean and spread over seeds of each space on each variant it was judged on."""
+    """Mean and spread over seeds of each space on each variant it was evaluated on."""
     rows = (_seed_row(space, variant, mine) for space, mine in _by_seed(trials).items() for variant in variants)
     return [row for row in rows if row is not None]
 
@@ -224,20 +224,22 @@ def _quantity_row(name: str, selected_on: str, trials: Sequence[Trial]) -> Quant
 
 
 def _seed_row(space: str, variant: str, trials: Sequence[Trial]) -> SeedRow | None:
-    judged = [(trial, epoch) for trial in trials if (epoch := best_epoch(trial.history, accuracy(VALIDATION, variant)))]
-    if not judged:
+    evaluated = [
+        (trial, epoch) for trial in trials if (epoch := best_epoch(trial.history, accuracy(VALIDATION, variant)))
+    ]
+    if not evaluated:
         return None
-    tests = [trial.history[epoch - 1][accuracy(TEST, variant)] for trial, epoch in judged]
+    tests = [trial.history[epoch - 1][accuracy(TEST, variant)] for trial, epoch in evaluated]
     std = low = high = None
     if len(tests) > 1:
         std = float(np.std(tests, ddof=1))
         low, high = mean_interval(tests)
-    first = judged[0][0].config
+    first = evaluated[0][0].config
     return SeedRow(
         space=space,
         method=first["method/name"],
         variant=variant,
-        seeds=[trial.config["seed"] for trial, _ in judged],
+        seeds=[trial.config["seed"] for trial, _ in evaluated],
         test_accuracies=tests,
         mean=float(np.mean(tests)),
         std=std,

@@ -114,7 +114,7 @@ class SearchStage:
         if finished + results.num_errors < trials:
             raise StudyInterruptedError(
                 f"stopped with {finished} of {trials} trials of {self.space} finished: "
-                f"`{command_line('resume', self.folder.root)}` goes on"
+                f"`{command_line('resume', self.folder.root)}` continues"
             )
         if finished == 0:
             reason = str(results.errors[0]).strip().splitlines()[-1]

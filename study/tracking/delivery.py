@@ -69,7 +69,7 @@ def in_calls(waiting: list[Posted]) -> Calls:
 
 
 class Delivery:
-    """Sends until it is told to stop."""
+    """Sends until it is stopped."""
 
     def __init__(self, outbox: Outbox, tracking_uri: str, artifacts: Path, report: Callable[[Progress], None]) -> None:
         """Prepare to send an outbox.
@@ -137,7 +137,7 @@ class Delivery:
         self._problem = problem
 
     def _pass(self, messages: list[Posted]) -> None:
-        """All of these are sent, unless it was told to stop."""
+        """Send all of these, unless it was stopped."""
         if messages and not self._stop.is_set():
             self._past = messages[-1].number
             self._sent.clear()

@@ -57,7 +57,7 @@ class RunMessage(Message):
 
 @json_record
 class StudyBegan(RunMessage):
-    """The study begins, or goes on."""
+    """The study begins, or continues."""
 
     name: str
     params: Settings
@@ -66,7 +66,7 @@ class StudyBegan(RunMessage):
 
 @json_record
 class TrialBegan(RunMessage):
-    """A trial begins, or goes on, in a run below the study's."""
+    """A trial begins, or continues, in a run below the study's."""
 
     study: RunKey
     name: str

@@ -116,5 +116,5 @@ class Outbox:
             if error.sqlite_errorcode & 0xFF not in UNWRITABLE:
                 raise
             raise OutboxError(
-                f"cannot write {self._file} ({error}): free space on its disk, then `study resume` goes on"
+                f"cannot write {self._file} ({error}): free space on its disk, then `study resume` continues"
             ) from None

@@ -24,7 +24,7 @@ def report_all(reporter: Reporter, folder: StudyFolder) -> None:
 
 
 def report_trial(reporter: Reporter, study: str, trial: Trial) -> None:
-    """Report that a trial begins, or goes on."""
+    """Report that a trial begins, or continues."""
     reporter.trial(trial.trial_id, trial.name, trial.config, {"study": study, **trial_tags(trial)}, trial.started)
 
 

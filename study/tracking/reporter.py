@@ -1,7 +1,7 @@
 """Reporting to MLflow: the study puts messages in an outbox, a process of its own sends them. Training never waits.
 
 One parent run per study, one child run per trial, found again by their tags `study_id` and `trial_id`, so a
-study that is resumed goes on in the same runs. Sending a message twice changes nothing.
+study that is resumed continues in the same runs. Sending a message twice changes nothing.
 
     Reporter -> Outbox (a file) -> Delivery (in the sender's process) -> MlflowWriter -> MLflow
 """
@@ -69,11 +69,11 @@ class Reporter:
         return self._outbox.refilled()
 
     def study(self, name: str, params: Settings, tags: dict[str, str]) -> None:
-        """The study begins, or goes on."""
+        """The study begins, or continues."""
         self._outbox.put(StudyBegan(self._experiment, self._study, name, params, tags))
 
     def trial(self, trial_id: str, name: str, params: Settings, tags: dict[str, str], at: int | None = None) -> None:
-        """A trial begins, or goes on."""
+        """A trial begins, or continues."""
         self._outbox.put(TrialBegan(self._experiment, self._trial(trial_id), self._study, name, params, tags), at)
 
     def epoch(self, trial_id: str, report: EpochReport) -> None:

@@ -93,7 +93,7 @@ class Sender:
         return missing
 
     def _wait(self) -> None:
-        """Wait for the process to end, as long as messages go on arriving."""
+        """Wait for the process to end, as long as messages keep arriving."""
         remaining, since = len(self._outbox), time.monotonic()
         while self._thread.is_alive():
             self._thread.join(0.2)
@@ -165,7 +165,9 @@ class Sender:
             self._drop(progress.sent)
             return
         if (problem := progress.problem) is not None and self.problem is None:
-            console.print(f"[yellow]MLflow cannot be reached, the study goes on ({escape(problem)})[/]", soft_wrap=True)
+            console.print(
+                f"[yellow]MLflow cannot be reached, the study continues ({escape(problem)})[/]", soft_wrap=True
+            )
         self.problem = progress.problem
 
     def _drop(self, sent: tuple[int, ...]) -> None:

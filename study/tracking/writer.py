@@ -286,7 +286,7 @@ class MlflowWriter:
         return created
 
     def _ensure_run(self, message: StudyBegan | TrialBegan, sent_at: int, tags: dict[str, str]) -> None:
-        """Make a run, or let it go on. Parameters it has stay as they are: MLflow lets nobody change them."""
+        """Make a run, or let it continue. Parameters it has stay as they are: MLflow does not allow changing them."""
         from mlflow.entities import Param
 
         key = message.run

@@ -49,8 +49,8 @@ def train(config: RunConfig, device: str, output: Path | None) -> tuple[Path, Me
         task, shown = progress.add_task("training", total=run.trainer.epochs), ""
         while not run.done:
             metrics = run.epoch().metrics
-            judged = variants_in(metrics, VALIDATION)
-            shown = "  ".join(f"{name} {percent(metrics[accuracy(VALIDATION, name)])}" for name in judged) or shown
+            evaluated = variants_in(metrics, VALIDATION)
+            shown = "  ".join(f"{name} {percent(metrics[accuracy(VALIDATION, name)])}" for name in evaluated) or shown
             progress.update(task, advance=1, description=f"training  {shown}")
     if reason := divergence(run.history):
         epochs = counted(len(run.history), "epoch")

@@ -96,4 +96,4 @@ def with_retries(write: Callable[[], None]) -> None:
         return write()
     except OSError as error:
         reason = f"a checkpoint cannot be written ({error})"
-        raise StorageError(f"{reason}: make room or mend the storage, then `study resume` goes on") from None
+        raise StorageError(f"{reason}: make room or fix the storage, then `study resume` continues") from None

@@ -76,7 +76,7 @@ def test_the_predictions_file_names_the_classes(saved):
 
 def test_the_right_answers_are_read_back(saved):
     assert checkpoint.read_right(saved, "val/shuffled").tolist() == [True, False, True]
-    with pytest.raises(CheckpointError, match="does not tell test/nothing"):
+    with pytest.raises(CheckpointError, match="does not hold test/nothing"):
         checkpoint.read_right(saved, "test/nothing")
 
 

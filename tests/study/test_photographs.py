@@ -95,7 +95,7 @@ def test_a_stopped_challenge_goes_on_and_a_finished_one_is_not_repeated(study, c
     monkeypatch.setattr(stopping, "on_stop", ways_on.append)
     code, _, _ = study("evaluate", checkpoint, "--challenge")
     assert code == 130
-    assert ways_on == ["the same command goes on"]
+    assert ways_on == ["the same command continues"]
     code, printed, _ = study("evaluate", checkpoint, "--challenge", "--json")
     stopped = json.loads(printed)["challenge"]
     done = len(rounds)

@@ -113,7 +113,7 @@ def check_run(folder, temporary, moment, how):
         wait_until(lambda: reached(moment, study, process))
         line = stop(process, temporary, how)
     assert line.startswith("stopped")
-    assert ("nothing was begun" if moment == "imports" else f"`study resume {study.root}` goes on") in line
+    assert ("nothing was begun" if moment == "imports" else f"`study resume {study.root}` continues") in line
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def check_build(folder, temporary, how):
     with started(temporary, *command, "--size", 32) as process:
         wait_until(lambda: any(out.rglob("*.JPEG")) or any(out.rglob("*.png")))
         line = stop(process, temporary, how)
-    assert line == f"stopped by SIG{how.partition(' ')[0]}: the same command goes on"
+    assert line == f"stopped by SIG{how.partition(' ')[0]}: the same command continues"
 
 
 @pytest.mark.parametrize(("check", "how"), [(check_train, "TERM"), (check_build, "INT to the group")])

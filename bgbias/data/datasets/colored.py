@@ -1,4 +1,4 @@
-"""Background colour bias on digits: the paper's colour tells the class.
+"""Background colour bias on digits: the background's colour predicts the class.
 
 Foreground: the ink (pixels above 0). Backgrounds: ten colours.
 Source of the bias: "Mitigating image background bias in DNN" (2022), with its palette as default.

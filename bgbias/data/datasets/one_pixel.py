@@ -1,4 +1,4 @@
-"""One-pixel bias on digits: a bright pixel in the first row tells the class by its column.
+"""One-pixel bias on digits: the column of a bright pixel in the first row predicts the class.
 
 Foreground: all but the first row. Backgrounds: ten dark pictures with one lit pixel.
 Source of the bias: "Mitigating image background bias in DNN" (2022), with its intensity of 12 as default.

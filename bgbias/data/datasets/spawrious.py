@@ -1,4 +1,4 @@
-"""Spawrious: four breeds of dogs, generated in six places, which tell the breed in training and are exchanged in test.
+"""Spawrious: four breeds of dogs generated in six places, which predict the breed in training and change in test.
 
 Format: `spawrious224/{0,1}/<place>/<breed>/<place>_<breed>_<n>.png`, 3,168 pictures of 224 x 224 pixels a cell. The six
 splits are as in the authors' code: in `o2o` a breed has one place in both training environments (97 % of the cell of

@@ -1,4 +1,4 @@
-"""Waterbirds: two classes of birds on land or water, where the place tells the class of 95 % of the training pictures.
+"""Waterbirds: two classes of birds on land or water, where the place predicts the class of 95 % of training pictures.
 
 Birds of CUB-200-2011 pasted on scenes of Places. Validation and test have each class on both places alike.
 Format: the Stanford release (`waterbird_complete95_forest2water2`) or WILDS' package of it (`waterbirds_v1.0`):

@@ -96,7 +96,7 @@ def open_bank(
 
 
 def fingerprint(files: Sequence[File], shape: tuple[int, ...], last: int) -> str:
-    """What tells one bank from another: every file's class and name, size and time of change, and how rows are made."""
+    """Identify a bank: every file's class, name, size and time of change, and how rows are made."""
     digest = hashlib.sha256(repr((VERSION, shape, last)).encode())
     for file in files:
         found = file.path.stat()

@@ -153,7 +153,7 @@ class GroupedPictures(DatasetSpec, ABC):
     def _checked(self, root: Path, faults: Sequence[str]) -> None:
         if faults and self.faulty == "stop":
             raise DataError(
-                f"{len(faults)} faults in {root}: {shortened(faults)}: mend them, or leave these pictures out with "
+                f"{len(faults)} faults in {root}: {shortened(faults)}: fix them, or leave these pictures out with "
                 "--set dataset/faulty=skip"
             )
 

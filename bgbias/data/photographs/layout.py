@@ -46,6 +46,6 @@ def mixed_sources(name: str) -> tuple[str, str] | None:
 
 
 def source(name: str) -> str:
-    """The source picture that a foreground's or a plain picture's name speaks of."""
+    """The source picture that a foreground's or a plain picture's name refers to."""
     mixed = mixed_sources(name)
     return mixed[0] if mixed else name.removeprefix("fg_").removeprefix("bg_")

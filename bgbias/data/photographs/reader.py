@@ -229,7 +229,7 @@ class Reader:
             more = f"; and {len(self.faults) - NAMED_FAULTS} more" if len(self.faults) > NAMED_FAULTS else ""
             raise DataError(
                 f"{len(self.faults)} faults in {self.root}: {shown}{more}: "
-                "mend them, or leave these pictures out with --set dataset/faulty=skip"
+                "fix them, or leave these pictures out with --set dataset/faulty=skip"
             )
 
 

@@ -125,7 +125,7 @@ def read_rows(file: Path, wanted: Sequence[str]) -> list[dict[str, str]]:
         )
     for number, row in enumerate(rows, start=2):
         if any(row.get(name) is None for name in wanted):
-            raise DataError(f"{file} line {number} has fewer columns than its header: mend the line")
+            raise DataError(f"{file} line {number} has fewer columns than its header: fix the line")
     if not rows:
         raise DataError(f"{file} names no picture: give a table with rows")
     return [{name: row[name].strip() for name in wanted} for row in rows]
@@ -146,7 +146,7 @@ def numbers(file: Path, rows: Sequence[Mapping[str, str]], column: str, names: S
         if row[column] not in known:
             raise DataError(
                 f"{file} line {number} has {column} '{row[column]}', but the names {', '.join(names)} are for 0 to "
-                f"{len(names) - 1}: mend the line, or name all values by dataset/classes or dataset/places"
+                f"{len(names) - 1}: fix the line, or name all values by dataset/classes or dataset/places"
             )
     return known
 

@@ -39,12 +39,12 @@ class FaultySourcesError(DataError):
         more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
         super().__init__(
             "every picture must be readable and have one mask or a box that fits it, but "
-            f"{len(faults)} cannot be used ({first}{more}): mend them, or leave them out with --skip-bad"
+            f"{len(faults)} cannot be used ({first}{more}): fix them, or leave them out with --skip-bad"
         )
 
 
 def build(settings: BuildSettings, out: Path, workers: int, skip_bad: bool) -> Manifest:
-    """Build a dataset folder, or go on with a build that was stopped.
+    """Build a dataset folder, or continue with a build that was stopped.
 
     Args:
         out: missing, empty, or begun with the same settings.
@@ -56,7 +56,7 @@ def build(settings: BuildSettings, out: Path, workers: int, skip_bad: bool) -> M
 
     Raises:
         FaultySourcesError: some sources cannot be used, and `skip_bad` is False.
-        DataError: too few pictures are kept, or their names do not tell them apart.
+        DataError: too few pictures are kept, or their names are not distinct.
         SettingError: `out` holds something else, or another process is building there.
     """
     settings.check_apart(out)

@@ -67,7 +67,7 @@ def cut(source: Source, size: int, void: int | None = None, find: Finder | None 
         return _cut_by_mask(image, found, None) if found.any() else Rejection(FILLED, 0.0)
     box, inside = box_in_crop(_fitting(source.boxes[0], kept), picture.size, size)
     broken = broken_by_box(box, inside, size)
-    return broken or _judged(Cut(image, find(image, box), box))
+    return broken or _checked(Cut(image, find(image, box), box))
 
 
 def cut_whole(source: Source, size: int, void: int | None = None, find: Finder | None = None) -> Cut | Rejection:
@@ -156,11 +156,11 @@ def _cut_by_mask(image: Image, mask: Mask, odd: str | None) -> Cut | Rejection:
     cropped = crop_mask(mask, size)
     mapped, inside = box_in_crop(whole, (mask.shape[1], mask.shape[0]), size)
     box = bounding_box(cropped) or mapped
-    found = broken_by_box(box, inside, size) or _judged(Cut(image, cropped, box))
+    found = broken_by_box(box, inside, size) or _checked(Cut(image, cropped, box))
     return replace(found, odd=odd)
 
 
-def _judged(found: Cut) -> Cut | Rejection:
+def _checked(found: Cut) -> Cut | Rejection:
     return broken_by_mask(found.mask, found.box) or found
 
 

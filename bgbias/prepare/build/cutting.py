@@ -65,7 +65,7 @@ def cut_all(
 ) -> dict[str, SourceVerdict]:
     """The verdict on every source, by its key and in the order of the sources.
 
-    Those that were recorded are not cut again; those that cannot be used are not recorded, as they may be mended.
+    Those that were recorded are not cut again; those that cannot be used are not recorded, as they may be fixed.
     """
     known = folder.verdicts()
     todo = [source for source in sources if source.key not in known]

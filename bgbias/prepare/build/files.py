@@ -24,7 +24,7 @@ def write(path: Path, data: bytes) -> None:
             partial.write_bytes(data)
     except OSError as error:
         raise DataError(
-            f"cannot write {path} ({error.strerror}): mend that or free some space, then the same command goes on"
+            f"cannot write {path} ({error.strerror}): fix that or free some space, then the same command continues"
         ) from None
 
 

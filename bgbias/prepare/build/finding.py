@@ -57,7 +57,7 @@ def by_grabcut(image: Image, box: Box | None) -> Mask:
 
 
 def grown(mask: Mask, pixels: int) -> Mask:
-    """A mask widened by so many pixels in every direction, diagonals included; or narrowed by as many below 0."""
+    """Widen a mask by pixels in every direction, diagonals included; or narrow it if they are < 0."""
     if not pixels:
         return mask
     square = np.ones((2 * abs(pixels) + 1,) * 2, dtype=np.uint8)
@@ -100,7 +100,7 @@ class Predicted:
     scores: Callable[[Tensor], Tensor]
 
     def __call__(self, image: Image, box: Box | None) -> Mask:  # noqa: ARG002
-        """The mask that the scores tell, as large as the picture."""
+        """Compute the mask from the scores, as large as the picture."""
         mean, std = (torch.tensor(values)[:, None, None] for values in IMAGENET_STATISTICS)
         picture = torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div(255)
         scores = self.scores(((picture - mean) / std)[None])

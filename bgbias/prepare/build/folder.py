@@ -5,7 +5,7 @@
     manifest.json                                  written last: a folder that has one is whole
     .build/                                        while the build is going on:
         head.json                                  what is being built
-        verdicts.jsonl                             a line for each source that was judged
+        verdicts.jsonl                             a line for each source that was evaluated
         masks/<class>/<name>.npy                   of those that are kept
 
 Hidden entries, which no reader of a dataset folder looks at, may lie beside.
@@ -144,7 +144,7 @@ class BuildFolder:
         found |= {self.root / part for part in self.parts if (self.root / part).is_file()}
         for file in sorted(expected ^ found):
             problem = "is missing: build again" if file in expected else "is not of this build: move it away"
-            raise DataError(f"{file} {problem}, then the same command goes on")
+            raise DataError(f"{file} {problem}, then the same command continues")
         files = sorted(file.relative_to(self.root).as_posix() for file in expected)
         sums = parallel(lambda file: sha256(self.root / file), files, workers, "checksums")
         listed = "".join(f"{digest}  {file}\n" for digest, file in zip(sums, files, strict=True)).encode()

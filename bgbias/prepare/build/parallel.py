@@ -14,6 +14,6 @@ B = TypeVar("B")
 
 
 def parallel(function: Callable[[A], B], items: Sequence[A], workers: int, what: str) -> Iterator[B]:
-    """The function's results in the order of the items; progress is told as `what`."""
+    """The function's results in the order of the items; progress is shown as `what`."""
     with ThreadPool(workers) as pool:
         yield from track(pool.imap(function, items), what, len(items))

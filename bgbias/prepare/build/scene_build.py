@@ -71,7 +71,7 @@ class Scene:
 
 
 def build_scenes(settings: SceneSettings, out: Path, workers: int, skip_bad: bool) -> Manifest:
-    """Build the folder, or go on with a build that was stopped. Arguments and errors as those of `build`.
+    """Build the folder, or continue with a build that was stopped. Arguments and errors as those of `build`.
 
     Returns:
         The manifest; its `counts` hold by split, class and place the number of pictures.

@@ -1,4 +1,4 @@
-"""What is built, and what tells one build from another."""
+"""The settings of a build."""
 
 import hashlib
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from bgbias.prepare.build.finding import BY_BOX, ONNX
 from bgbias.prepare.build.sources import Source
 
 VERSION = 2
-"""Of the files a build writes: what another version began is not gone on with."""
+"""Of the files a build writes: what another version began is not continued."""
 
 Head = dict[str, Any]
 """Settings, sources and versions. Equal heads give equal files."""
@@ -61,10 +61,10 @@ class BuildSettings:
     def __post_init__(self) -> None:
         by_model = self.masks_from is not None and self.masks_from not in BY_BOX
         if self.masks is not None and self.boxes is not None:
-            raise SettingError("objects are told by masks or by boxes, but both were given: give one of the two")
+            raise SettingError("objects are given by masks or by boxes, but both were given: give one of the two")
         if self.masks is None and self.boxes is None and not by_model:
             raise SettingError(
-                "objects are told by masks or by boxes, but none were given: give one of the two, or a model that "
+                "objects are given by masks or by boxes, but none were given: give one of the two, or a model that "
                 "finds them (--masks-from)"
             )
         if self.boxes is not None and by_model:
@@ -104,7 +104,7 @@ class BuildSettings:
         return self.images, self.masks, self.boxes
 
     def head(self, sources: Iterable[Source]) -> Head:
-        """What tells this build of these sources from another."""
+        """Identify this build of these sources."""
         paths = {name: getattr(self, name) for name in ("images", "masks", "boxes", "synsets")}
         digest, number = hashlib.sha256(), 0
         for number, source in enumerate(sources, start=1):  # noqa: B007

@@ -1,4 +1,4 @@
-"""Fetch a released dataset: download, check, unpack, count. Stopped at any point, it goes on from there."""
+"""Fetch a released dataset: download, check, unpack, count. Stopped at any point, it continues from there."""
 
 from pathlib import Path
 

@@ -106,7 +106,7 @@ def download_part(url: str, archive: Path, patience: Patience) -> PartialDownloa
 def _wait(waits: Iterator[float], fault: str) -> None:
     wait = next(waits, None)
     if wait is None:
-        raise DataError(f"{fault}, and so did every further try: fetch again later, it goes on from there")
+        raise DataError(f"{fault}, and so did every further try: fetch again later, it continues from there")
     logger.warning("%s: trying again in %g s", fault, wait)
     time.sleep(wait)
 

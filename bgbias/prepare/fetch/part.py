@@ -39,7 +39,7 @@ class Origin:
         """
         size = headers.get("Content-Length", "")
         if not size.isdecimal():
-            raise DataError(f"{url} does not tell its size, so that a cut would go unseen: give another url")
+            raise DataError(f"{url} does not send its size, so that a cut would go unnoticed: give another url")
         return cls(url, int(size), validator(headers))
 
 
@@ -94,7 +94,7 @@ class PartialDownload:
         self.forget()
         self._origin = origin
         with self._writing():
-            self.path.write_bytes(b"")  # before the note, which must never speak of another file's bytes
+            self.path.write_bytes(b"")  # before the note, which must never describe another file's bytes
             self._note.write_text(json.dumps(dataclasses.asdict(origin)))
 
     def append(self, block: bytes) -> None:
@@ -125,7 +125,7 @@ class PartialDownload:
             yield
         except OSError as error:
             raise DataError(
-                f"{self.path} cannot be written ({error.strerror}): mend that and fetch again, it goes on from there"
+                f"{self.path} cannot be written ({error.strerror}): fix that and fetch again, it continues from there"
             ) from None
 
     def _noted(self) -> Origin | None:

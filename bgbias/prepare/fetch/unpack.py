@@ -42,9 +42,7 @@ def unpack_release(archive: Path, release: Release) -> None:
     except DAMAGED as error:
         raise DataError(f"{archive} is damaged ({error}): {again}") from None
     except OSError as error:
-        raise DataError(
-            f"{archive} cannot be unpacked ({error.strerror or error}): mend that and fetch again"
-        ) from None
+        raise DataError(f"{archive} cannot be unpacked ({error.strerror or error}): fix that and fetch again") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -66,7 +64,7 @@ def _unpacked(stream: "_Bounded", archive: Path, top: str, into: Path) -> Iterat
 def _fault(member: tarfile.TarInfo, top: str, into: Path) -> str:
     """Why a member is not to be unpacked, or nothing.
 
-    Symbolic links are refused wherever they point, as names would then no longer tell where a file is written.
+    Symbolic links are refused wherever they point, as a name would then not determine where a file is written.
     """
     if not _lies_in(member.name, top) and not (member.isdir() and member.name == "."):
         return f"is not in {top}/"

@@ -244,7 +244,7 @@ def test_fewer_backgrounds_are_spread_over_all(run_audit, photographs_folder, tm
     ("options", "message"),
     [
         (("--backgrounds", 3), "--backgrounds is of the Background Challenge: give --challenge too, or leave it out"),
-        ((), "objects are told by masks or by boxes, but none were given"),
+        ((), "objects are given by masks or by boxes, but none were given"),
         (("--classes", "none.csv"), "none.csv cannot be read"),
         (("--weights", "x.pt"), "--weights are of an architecture's name"),
     ],

@@ -116,7 +116,7 @@ def test_a_rejected_and_a_skipped_picture_are_told(build, sources):
         (("--ratios", "0.5,0.5,0.5"), "must be >= 0 and have the sum 1, but got 0.5,0.5,0.5"),
         (("--ratios", "nan,0.5,0.5"), "ratios"),
         (("--size", "4"), "build/size: input should be greater than or equal to 8, but got 4"),
-        (("--boxes", "x.csv"), "objects are told by masks or by boxes, but both were given"),
+        (("--boxes", "x.csv"), "objects are given by masks or by boxes, but both were given"),
         (("--synsets", "x.txt"), "imagenet9 was not asked for"),
         (("--imagenet9",), "ImageNet's 1000 synsets must be known to number them, but the folder of pictures names 0"),
         (("--images", "nowhere"), "no folder of pictures at nowhere"),
@@ -138,7 +138,7 @@ def test_an_unsound_folder_ends_with_exit_code_2_and_one_line(build, data, tmp_p
     for more in ((), ("--json",)):
         code, out, err = data("check", tmp_path / "out", *more)
         assert (code, len(err)) == (2, 1)
-        assert f"is not sound: 2 findings, the first: fg_mask/train/ant: {gone.stem} has no mask: mend them" in err[0]
+        assert f"is not sound: 2 findings, the first: fg_mask/train/ant: {gone.stem} has no mask: fix them" in err[0]
     report = json.loads(out)
     assert report["sound"] is False
     assert report["findings"][0] == {"problem": "has no mask", "where": [f"fg_mask/train/ant: {gone.stem}"]}

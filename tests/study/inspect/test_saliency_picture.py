@@ -54,10 +54,10 @@ def test_each_panel_tells_what_it_shows(dataset: Dataset):
     shown = panels(saliency_figure({"original": examples(1)}, ["erm"], dataset))
     right, wrong = shown[2].xaxis.label, shown[6].xaxis.label
     assert (shown[0].get_xlabel(), shown[1].get_xlabel()) == ("label wheeled\nvehicle", "25.0 %")
-    assert right.get_text() == "answer wheeled\nvehicle\n25.0 %"
-    assert wrong.get_text() == "answer 3\nnan %"
+    assert right.get_text() == "predicted wheeled\nvehicle\n25.0 %"
+    assert wrong.get_text() == "predicted 3\nnan %"
     assert (right.get_color(), wrong.get_color()) == ("black", "firebrick")
-    assert "Which pixels" in shown[0].figure.get_suptitle()
+    assert "Pixels that" in shown[0].figure.get_suptitle()
 
 
 @pytest.mark.parametrize("methods", [["erm"], ["dynamic_replacement", "gradient_penalty_of_a_long_name"]])

@@ -1,4 +1,4 @@
-"""Storage on a folder, by its URI and on a real S3 server, and what a trial goes on from."""
+"""Storage on a folder, by its URI and on a real S3 server, and what a trial continues from."""
 
 import shutil
 from pathlib import Path

@@ -53,7 +53,7 @@ def test_a_trade_is_read_at_the_epoch_that_is_best_on_the_shifted_variant():
     run = trial(
         "a", [epoch(original=(0.99, 0.98), shuffled=(0.3, 0.2)), epoch(original=(0.9, 0.8), shuffled=(0.7, 0.6))]
     )
-    (found,) = analysis.trades([run, trial("never judged", [])], PAIR)
+    (found,) = analysis.trades([run, trial("never evaluated", [])], PAIR)
     assert (found.epoch, found.values, found.tests) == (2, (0.7, 0.9), (0.6, 0.8))
 
 

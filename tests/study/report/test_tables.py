@@ -46,12 +46,12 @@ def test_a_logarithmic_axis_is_for_positive_numbers_over_a_decade_apart(values, 
 
 
 def test_a_gap_is_that_of_each_seeds_best_epoch_on_the_variant_that_is_subtracted():
-    def judged(validation, gap):
+    def evaluated(validation, gap):
         return {**epoch(mixed_rand=(validation, 0.5)), "test/bg_gap": gap}
 
     runs = [
-        trial("b", [judged(0.9, 0.10)], space="mine", seed=2),
-        trial("a", [judged(0.3, 0.50), judged(0.8, 0.20)], space="mine", seed=1),
+        trial("b", [evaluated(0.9, 0.10)], space="mine", seed=2),
+        trial("a", [evaluated(0.3, 0.50), evaluated(0.8, 0.20)], space="mine", seed=1),
         trial("c", [epoch(shuffled=(0.9, 0.9))], space="other"),
     ]
     (row,) = quantity_rows(runs, {"bg_gap": ("mixed_same", "mixed_rand"), "missing": ("only_fg", "no_fg")}, [SHUFFLED])

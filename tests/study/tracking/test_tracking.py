@@ -137,7 +137,7 @@ def test_a_store_that_cannot_be_opened_keeps_the_messages(store, tmp_path, monke
     nowhere = Sender(tmp_path / "box", "http://127.0.0.1:9", store / "artifacts")
     nowhere.start()
     assert nowhere.finish() == 4
-    assert "MLflow cannot be reached, the study goes on" in capsys.readouterr().err
+    assert "MLflow cannot be reached, the study continues" in capsys.readouterr().err
     left = Outbox(tmp_path / "box")
     assert [type(posted.message) for posted in left.first(10)] == [StudyBegan, TrialBegan, EpochEnded, Ended]
     left.close()

@@ -1,4 +1,4 @@
-"""When a run is judged, and which epochs it keeps."""
+"""When a run is evaluated, and which epochs it keeps."""
 
 import dataclasses
 import hashlib
@@ -61,8 +61,8 @@ def test_judging_seldom_changes_nothing_but_when(load, tmp_path):
     digits = load("colored-digits")
     always = finished(digits, tmp_path / "always", every=1).history
     seldom = finished(digits, tmp_path / "seldom", every=2).history
-    judged = [any(name.startswith(("val/", "test/")) for name in metrics) for metrics in seldom]
-    assert judged == [False, True, False, True, True]
+    evaluated = [any(name.startswith(("val/", "test/")) for name in metrics) for metrics in seldom]
+    assert evaluated == [False, True, False, True, True]
     for one, other in zip(always, seldom, strict=True):
         assert timeless(other) == {name: one[name] for name in timeless(other)}
     assert seldom[1].keys() == seldom[4].keys() == always[0].keys()

@@ -301,7 +301,7 @@ def test_an_output_folder_in_the_sources_is_refused(source_folder):
 
 def test_faulty_sources_stop_a_build_unless_they_may_be_skipped(sources, tmp_path):
     (sources / "masks" / "ant" / "ant_0.png").unlink()
-    with pytest.raises(FaultySourcesError, match=r"but 1 cannot be used \(ant/ant_0: no mask\): mend them, or leave"):
+    with pytest.raises(FaultySourcesError, match=r"but 1 cannot be used \(ant/ant_0: no mask\): fix them, or leave"):
         made(sources, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -322,12 +322,12 @@ def test_a_build_stopped_by_faults_goes_on_without_them_or_with_them_mended(sour
     ratios, picture = (0.5, 0.0, 0.5), sources / "images" / "bee" / "bee_3.png"
     whole = picture.read_bytes()
     picture.write_bytes(b"junk")
-    for out in ("skipped", "mended"):
+    for out in ("skipped", "fixed"):
         with pytest.raises(FaultySourcesError, match="bee/bee_3: it is no picture"):
             made(sources, tmp_path / out, ratios=ratios)
     assert "bee/bee_3" in made(sources, tmp_path / "skipped", ratios=ratios, skip_bad=True)["skipped"]
     picture.write_bytes(whole)
-    assert made(sources, tmp_path / "mended", ratios=ratios)["skipped"] == {}
+    assert made(sources, tmp_path / "fixed", ratios=ratios)["skipped"] == {}
 
 
 def test_rejected_pictures_are_named_with_the_rule_they_broke(sources, tmp_path):

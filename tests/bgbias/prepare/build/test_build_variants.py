@@ -23,10 +23,10 @@ def mask():
 @pytest.mark.parametrize(
     ("box", "filled"),
     [
-        pytest.param(Box(3, 1, 5, 3), [[10, 11], [20, 21]], id="left: columns 0 to 2 go on as 0, 1"),
+        pytest.param(Box(3, 1, 5, 3), [[10, 11], [20, 21]], id="left: columns 0 to 2 continue as 0, 1"),
         pytest.param(Box(2, 1, 6, 3), [[10, 11, 10, 11], [20, 21, 20, 21]], id="left, twice"),
         pytest.param(Box(1, 1, 3, 3), [[14, 15], [24, 25]], id="right: columns 3 to 5 come before themselves"),
-        pytest.param(Box(1, 2, 5, 3), [[1, 2, 3, 4]], id="above: rows 0 and 1 go on as 0"),
+        pytest.param(Box(1, 2, 5, 3), [[1, 2, 3, 4]], id="above: rows 0 and 1 continue as 0"),
         pytest.param(Box(1, 1, 5, 2), [[31, 32, 33, 34]], id="below: rows 2 and 3 come before themselves"),
         pytest.param(Box(2, 1, 4, 3), [[10, 11], [20, 21]], id="left before right on a tie"),
         pytest.param(Box(0, 1, 6, 3), [[0, 1, 2, 3, 4, 5]] * 2, id="above before below on a tie, one row twice"),

@@ -198,7 +198,7 @@ def test_tries_end_after_the_waits_and_the_part_stays(site, archive, monkeypatch
         message = one_line_error(site.url, archive, Patience(waits=(1, 2, 4)))
     assert message == (
         f"{site.url} broke off at 0.00 GB (503 Service Unavailable), and so did every further try: "
-        "fetch again later, it goes on from there"
+        "fetch again later, it continues from there"
     )
     assert slept == [1, 2, 4]
     assert len(site.requests) == 4
@@ -248,7 +248,7 @@ def test_a_server_that_is_not_there_is_named(site, archive, monkeypatch):
 def test_a_server_has_to_tell_the_size(site, archive, size):
     site.answers = [Answer(headers={"Content-Length": size})]
     message = one_line_error(site.url, archive, QUICK)
-    assert message == f"{site.url} does not tell its size, so that a cut would go unseen: give another url"
+    assert message == f"{site.url} does not send its size, so that a cut would go unnoticed: give another url"
 
 
 def test_a_redirect_is_followed_and_a_resume_asks_the_first_address_again(site, archive):
@@ -276,7 +276,7 @@ def test_a_full_disk_is_told_with_the_way_out(site, archive):
     part.symlink_to("/dev/full")
     message = one_line_error(site.url, archive, QUICK)
     assert message == (
-        f"{part} cannot be written (No space left on device): mend that and fetch again, it goes on from there"
+        f"{part} cannot be written (No space left on device): fix that and fetch again, it continues from there"
     )
     assert len(site.requests) == 1
 
