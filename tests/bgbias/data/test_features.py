@@ -9,6 +9,7 @@ import torch
 from bgbias.data import features
 from bgbias.data.checksums import checksum
 from bgbias.data.features import Encoder, delete_oldest
+from bgbias.data.photographs.stored import Pictures
 from bgbias.errors import DataError
 
 INDEX = list(torch.arange(7).split(3))
@@ -105,6 +106,17 @@ def test_what_was_not_used_for_longest_is_deleted_first(tmp_path):
         os.utime(file, ns=(0, 10**9 * (10 - age)))  # a is the newest
     delete_oldest(tmp_path, 30, kept=tmp_path / "d.npy")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.npy", "b.npy", "d.npy"]
+
+
+def test_checksums_of_nested_tensors_depend_on_every_value():
+    one, other = torch.zeros(5000), torch.zeros(5000)
+    other[2500] = 1
+    assert repr((one,)) == repr((other,))
+    assert checksum((one, ("a", None))) != checksum((other, ("a", None)))
+    assert checksum(Pictures(one, one)) != checksum(Pictures(one, other))
+    assert checksum(((one,), other)) != checksum((one, (other,)))
+    with pytest.raises(TypeError, match="plain values, not of list"):
+        checksum([one])
 
 
 def test_checksums_depend_on_values_types_and_shapes():

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from bgbias.data.datasets.pictures import Pictures
 from bgbias.data.features import Encoder
 from bgbias.data.views import frozen
 from bgbias.randomness import stream
@@ -93,6 +94,14 @@ def test_black_and_its_own_background_are_made_when_asked(load, body):
     asked = drawn.background.clone()
     asked[1], asked[2] = NO_BACKGROUND, OWN_BACKGROUND
     torch.testing.assert_close(drawn.on(asked).image, means(digits.train, INDEX, asked))
+
+
+def test_every_variant_has_its_own_file(table_folder, tmp_path, body):
+    dataset = Pictures(size=32).load(table_folder)
+    found = frozen(dataset, Encoder(body, "body", tmp_path), views=1, swaps=1)
+    assert len(list(tmp_path.rglob("*.npy"))) == 1 + len(dataset.validation) + len(dataset.test)
+    for name, variant in dataset.test.items():
+        torch.testing.assert_close(found.test[name].batch(INDEX[:2]).image, means(variant, INDEX[:2]))
 
 
 def test_swaps_are_computed_when_the_first_is_asked_for(photographs, body):
