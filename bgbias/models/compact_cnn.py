@@ -4,6 +4,7 @@ from torch import nn
 
 from bgbias.components import component
 from bgbias.models.model import Classifier, Model
+from bgbias.models.pooling import HalvingMaxPool
 from bgbias.types import Task
 
 
@@ -19,10 +20,10 @@ class CompactCnn(Model):
         after = [((side - 2) // 2 - 2) // 2 - 2 for side in (height, width)]
         body = nn.Sequential(
             nn.Conv2d(channels, 12, 3),
-            nn.MaxPool2d(2),
+            HalvingMaxPool(),
             nn.ReLU(),
             nn.Conv2d(12, 24, 3),
-            nn.MaxPool2d(2),
+            HalvingMaxPool(),
             nn.ReLU(),
             nn.Conv2d(24, 48, 3),
             nn.ReLU(),

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from bgbias.components import Positive, component
 from bgbias.models.model import Classifier, Model
+from bgbias.models.pooling import HalvingMaxPool
 from bgbias.types import Task
 
 
@@ -35,10 +36,10 @@ class SmallCnn(Model):
         body = nn.Sequential(
             *([] if self.scale == 1 else [Scale(self.scale)]),
             nn.Conv2d(channels, 10, 5),
-            nn.MaxPool2d(2),
+            HalvingMaxPool(),
             nn.ReLU(),
             nn.Conv2d(10, 20, 5),
-            nn.MaxPool2d(2),
+            HalvingMaxPool(),
             nn.ReLU(),
             nn.Flatten(),
             nn.Linear(20 * after[0] * after[1], 50),
