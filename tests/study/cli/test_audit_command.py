@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from made_onnx import write_bright
 from made_photographs import CLASSES, SIDE
 from made_sources import write_sources
 from PIL import Image
@@ -220,6 +221,18 @@ def test_a_checkpoint_agrees_with_study_evaluate_to_the_image(study, run_audit, 
     fooled = [one["foreground"] for one in evaluated["challenge"]["fooled"]]
     assert [one["object"] for one in found["challenge"]["fooled"]] == fooled
     assert found["classes"] == list(CLASSES)
+
+
+def test_a_model_finds_the_objects_where_there_are_no_masks(audited, run_audit, sources, scripted, tmp_path):
+    write_bright(tmp_path / "bright.onnx")
+    found = run_audit(
+        scripted, "--images", sources / "images", "--masks-from", tmp_path / "bright.onnx", "--size", SIZE,
+        "--normalise", "none", "--out", tmp_path / "out", "--cache", tmp_path / "cache", "--json",
+    )  # fmt: skip
+    exact, _ = audited
+    assert found["variants"]["original"] == exact["variants"]["original"]
+    assert found["looks"]["original"]["area"] == pytest.approx(exact["looks"]["original"]["area"], abs=0.02)
+    assert found["model"]["pictures"] == "18"
 
 
 def test_fewer_backgrounds_are_spread_over_all(run_audit, photographs_folder, tmp_path):

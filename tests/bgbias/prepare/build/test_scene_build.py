@@ -9,6 +9,7 @@ import pytest
 from made_sources import write_sources
 from PIL import Image
 
+from bgbias.data.datasets.pictures import Pictures
 from bgbias.errors import DataError, SettingError
 from bgbias.prepare.build import scene_build
 from bgbias.prepare.build.cut import cut_whole
@@ -103,6 +104,13 @@ def test_every_picture_is_its_object_in_its_scene(built, sources):
         assert (out / row["img_filename"]).read_bytes() == jpeg(expected)
         with Image.open(out / "masks" / class_name / f"{name}.png") as mask:
             assert np.array_equal(np.asarray(mask), exact.mask * np.uint8(255))
+
+
+def test_the_folder_is_a_dataset_of_pictures_with_masks(built):
+    dataset = Pictures(size=16, classes="ant,bee", places="desert,lake").load(built[0])
+    assert dataset.training_groups.tolist() == [[4, 2, 0], [2, 4, 0]]
+    assert {name: len(variant) for name, variant in dataset.test.items()}["original"] == 8
+    assert "mixed_rand" in dataset.test
 
 
 @pytest.mark.parametrize("workers", [1, 3])
