@@ -15,9 +15,10 @@ def export(
     folder: Folder,
     out: Annotated[Path, typer.Option(metavar="FILE", help="file to write, .parquet or .csv")],
 ) -> None:
-    """Write the predictions of a study's kept checkpoints into one file, and their configurations beside it.
+    """Write the predictions and configurations of a study's kept checkpoints.
 
-    Each row of the first is an image of a variant, with its label, prediction, place and group.
+    The configurations stand in a second file beside FILE. Each row of the first is an image of a variant, with its
+    label, prediction, place and group.
     """
     from study.report import export as exporting
 

@@ -20,7 +20,7 @@ COMMANDS = {
     "run": ("run:run", "Search every method's hyper-parameters and show which wins on each variant."),
     "resume": ("run:resume", "Continue a study that was stopped, or extend it to more trials."),
     "confirm": ("run:confirm", "Train a finished study's best trials again on fresh seeds."),
-    "report": ("run:report", "Show a study's tables and draw its figures."),
+    "report": ("run:report", "Show a study's tables and figures, or put several into one report."),
     "best": (
         "best:best",
         "Find the checkpoint that is best on validation data, for a variant or the objectives.",
@@ -29,7 +29,7 @@ COMMANDS = {
         "rules:rules",
         "Compare selection rules on a finished search, and their cost against the oracle.",
     ),
-    "export": ("export:export", "Write a study's selected configurations and predictions as Parquet or CSV."),
+    "export": ("export:export", "Write the predictions and configurations of a study's kept checkpoints."),
     "train": ("train:train", "Train one configuration, without a search."),
     "adopt": ("train:adopt", "Make a checkpoint of a model that was trained elsewhere, to evaluate it here."),
     "evaluate": (

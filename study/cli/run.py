@@ -2,25 +2,29 @@
 
 import contextlib
 import dataclasses
+import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from bgbias.components import make
-from bgbias.errors import SettingError
+from bgbias.errors import BgbiasError, SettingError
 from study import stopping
 from study.cli.options import AsJson, Folder, Settings, options_of
 from study.cli.overrides import parse_settings
 from study.cli.printing import show_report
-from study.display import command_line, console
+from study.display import command_line, console, results
 from study.errors import ReportsMissingError
 from study.record.config import StudyConfig
 from study.record.folder import KILLED, StudyFolder
 from study.record.lock import new_folder
+
+if TYPE_CHECKING:
+    from study.report.tables import Report
 
 CHANGEABLE = (
     "trials", "data", "tracking_uri", "experiment", "address", "storage", "cpus_per_trial", "gpus_per_trial",
@@ -125,15 +129,47 @@ def _study_output(folder: StudyFolder, as_json: bool) -> Iterator[None]:
 
 
 def report(
-    folder: Folder,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="folder for the figures; the study's own")] = None,
+    studies: Annotated[
+        list[str], typer.Argument(metavar="DIR|EXPERIMENT...", help="studies' folders, or experiments in MLflow")
+    ],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="folder for the report; a single study's own")] = None,
+    pictures: Annotated[bool, typer.Option(help="show each dataset's variants, where its pictures are here")] = True,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow that holds the experiments")] = None,
     send: Annotated[bool, typer.Option("--send", help="send all that the study recorded to MLflow again")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a study's tables and draw its figures."""
-    from study.report import draw_report, finished_report
+    """Show a study's tables and figures, or put several into one report.
 
-    study = StudyFolder(folder)
+    Writes a page that needs nothing else (overview.html), report.md and report.csv. What is no folder is taken for an
+    experiment of MLflow, of which the tables are shown that its runs allow.
+    """
+    from study.report import draw_reports, finished_report
+
+    folders = [StudyFolder(Path(name)) for name in studies if Path(name).is_dir()]
+    experiments = [name for name in studies if not Path(name).is_dir()]
+    if len(studies) == 1 and not experiments:
+        _report_one(folders[0], out, pictures, send, as_json)
+        return
+    remote = {}
+    if experiments:
+        from study.report import experiments as of_mlflow
+
+        remote = {name: of_mlflow.grids(name, tracking_uri) for name in experiments}
+    if send or as_json:
+        raise SettingError("--send and --json take one study's folder: give them without the others")
+    if out is None:
+        raise SettingError("a report of several studies needs a folder of its own: give --out DIR")
+    found = [finished_report(folder) for folder in folders]
+    names = [one.name for one in found]
+    if len(set(names)) < len(names):
+        found = [dataclasses.replace(one, name=f"{one.name} {at}") for at, one in enumerate(found, start=1)]
+    draw_reports(found, out, remote, _pictures(found) if pictures else {})
+    results.print(escape(f"report: {out / 'overview.html'}, {out / 'report.md'}, {out / 'report.csv'}"), soft_wrap=True)
+
+
+def _report_one(study: StudyFolder, out: Path | None, pictures: bool, send: bool, as_json: bool) -> None:
+    from study.report import draw_report, draw_reports, finished_report
+
     if send:
         from study import study as tuner
 
@@ -144,9 +180,29 @@ def report(
     found = finished_report(study)
     try:
         draw_report(found, out or study.report)
+        if pictures:
+            draw_reports([found], out or study.report, pictures=_pictures([found]))
     except OSError as error:
         if out is not None:
             raise
         why = f"{study.report} cannot be written ({error.strerror}): give --out DIR"
         console.print(f"[yellow]the figures are left out, since {escape(why)}[/]", soft_wrap=True)
     show_report(found, study, as_json, out)
+
+
+def _pictures(reports: Sequence["Report"]) -> dict[str, bytes]:
+    """A PNG file of every variant of each report's dataset, where its pictures are on this machine."""
+    from bgbias.config import RunConfig
+    from study.inspect import dataset as drawing
+
+    found = {}
+    for one in reports:
+        try:
+            run = RunConfig.from_flat(one.rows[0].config)
+            picture = io.BytesIO()
+            drawing.show_data(run.dataset.load(one.config.data)).savefig(picture, dpi=70)
+            found[one.name] = picture.getvalue()
+        except (BgbiasError, OSError) as error:
+            reason = escape(" ".join(str(error).split()))
+            console.print(f"[dim]no pictures of {escape(one.name)} ({reason})[/]", soft_wrap=True)
+    return found

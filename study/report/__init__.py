@@ -1,11 +1,13 @@
 """A study's report: tables computed from what was recorded, then figures drawn from the tables."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bgbias.errors import SettingError
 from study.record.folder import StudyFolder
-from study.report import page
+from study.report import page, reading
+from study.report.layout import Grid
 from study.report.tables import Report, make_report
 
 
@@ -33,8 +35,26 @@ def finished_report(folder: StudyFolder) -> Report:
 
 
 def draw_report(report: Report, out: Path) -> None:
-    """Write the tables as `report.json` into a folder, which is made where needed, and draw the figures beside it."""
-    out.mkdir(parents=True, exist_ok=True)
-    page.write(report, out)
+    """Write a study's report into a folder, which is made where needed: its page, its tables in files, its figures."""
+    draw_reports([report], out)
     page.write_pictures(report, out)
     (out / "report.json").write_text(json.dumps(report.to_json(), indent=1))
+
+
+def draw_reports(
+    reports: Sequence[Report],
+    out: Path,
+    remote: Mapping[str, Sequence[Grid]] | None = None,
+    pictures: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write one page, one Markdown file and one CSV file of all reports into a folder, which is made where needed.
+
+    Args:
+        remote: tables of experiments that MLflow alone holds, by their names; pictures: PNG files of each dataset, by
+            the report's name.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    more = [grid for grids in (remote or {}).values() for grid in grids]
+    (out / page.OVERVIEW).write_text(page.page(reports, more, pictures))
+    (out / "report.md").write_text(reading.markdown(reports, more))
+    (out / "report.csv").write_text(reading.as_csv(reports, remote))

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from bgbias.metrics import label_of, on_test
 from study.display import counted, in_percent, measured, points, with_spread
-from study.report import analysis
+from study.report import analysis, fairness
 from study.report.analysis import Ranked, Trade
 from study.report.drawing import (
     color,
@@ -58,7 +58,7 @@ def _bars(ranked: Sequence[Ranked], colors: dict[str, str]) -> go.Bar:
             "visible": any(spread.any() for spread in spreads),
             "thickness": 1.2,
             "width": 3,
-            "color": "black",
+            "color": "#777",
         },
         hovertext=[winner_text(r.row) + _seeds_text(r) for r in ranked],
         hoverinfo="text",
@@ -144,6 +144,31 @@ def _difference_text(row: Comparison) -> str:
 
 def _after(test: PairedTest) -> str:
     return "" if test.holm is None else f", {test.holm:.2g} after Holm"
+
+
+def on_the_line(report: Report) -> go.Figure | None:
+    """Dots: every trial's test accuracy on the shifted variant against that on `original`. None without any."""
+    points = fairness.line(report)
+    if not points:
+        return None
+    figure = go.Figure()
+    for at, (space, own) in enumerate(spaces(report).items()):
+        mine = [point for point in points if point.space == space]
+        figure.add_scatter(
+            x=percents([point.original for point in mine]),
+            y=percents([point.shifted for point in mine]),
+            mode="markers",
+            marker={"color": own, "symbol": mark(at), "size": 9},
+            name=space,
+            hovertext=[f"<b>{point.space}</b>, trial {point.trial}" for point in mine],
+            hovertemplate="%{hovertext}<br>original %{x:.2f} %, shifted %{y:.2f} %<extra></extra>",
+        )
+    r = fairness.correlation(points)
+    if r is not None:
+        figure.add_annotation(text=f"r = {r:.2f}", xref="paper", yref="paper", x=0, y=1, showarrow=False)
+    figure.update_xaxes(title="original, test [%]")
+    figure.update_yaxes(title=f"{report.shifted}, test [%]")
+    return finished(figure, height=460)
 
 
 def trade_off(report: Report) -> go.Figure:

@@ -11,7 +11,8 @@ from study.record.selection import Row, Trial
 from study.report.tables import Report
 from study.settings import Settings
 
-COLORS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f", "#b5a000", "#117733")
+"""Told apart with any colour vision: the first six are of M. Okabe and K. Ito, "Color Universal Design", 2008."""
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "pentagon")
 PANELS = 3
 """Panels beside each other."""
@@ -75,6 +76,9 @@ def finished(figure: go.Figure, height: int) -> go.Figure:
         margin={"l": 70, "r": 25, "t": TOP, "b": BOTTOM},
         legend=legend,
         hoverlabel={"align": "left"},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#999"},
         font={"size": 12},
     )
 

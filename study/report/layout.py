@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 
 from rich import box
 from rich.table import Table
@@ -25,6 +26,27 @@ class Grid:
     head: str = "method"
     across: str = "variant"
 
+    def lines(self) -> list[list[str]]:
+        """The head and the rows as plain cells, without the terminal's marks."""
+        body = [[name, *cells] for name, cells in self.rows.items()]
+        return [[_plain(cell) for cell in row] for row in ([self.head, *self.columns], *body)]
+
+    def markdown(self) -> str:
+        """The grid under its title."""
+        head, *body = ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in self.lines()]
+        return "\n".join([f"{_plain(self.title)}:", "", head, "|" + "---|" * (1 + len(self.columns)), *body])
+
+    def html(self) -> str:
+        """The grid under its title, in a box that scrolls where the table is too wide."""
+        head, *body = self.lines()
+        heads = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+        rows = "".join(
+            f"<tr><th>{escape(name)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+            for name, *cells in body
+        )
+        title = escape(_plain(self.title))
+        return f'<h3>{title}</h3><div class="wide"><table><tr>{heads}</tr>{rows}</table></div>'
+
     def turned(self) -> "Grid":
         """The same with rows for columns."""
         return Grid(
@@ -34,6 +56,10 @@ class Grid:
             self.across,
             self.head,
         )
+
+
+def _plain(cell: str) -> str:
+    return cell.replace("[bold]", "").replace("[/]", "")
 
 
 def laid_out(grid: Grid) -> Table:

@@ -1,6 +1,7 @@
 """One page of all figures, which needs nothing but itself: plotly.js stands in it once. The figures as PNG files."""
 
-from collections.abc import Iterable
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from study.display import console
 from study.record.objectives import is_plain
 from study.report import comparing, searching, training
 from study.report.drawing import spaces
+from study.report.layout import Grid
+from study.report.reading import merged, parts, question
 from study.report.statistics import units
 from study.report.tables import Report
 from study.report.text import front_title
@@ -23,28 +26,70 @@ OVERVIEW = "overview.html"
 """The page's file in a report's folder."""
 CONFIG = {"responsive": True, "displaylogo": False}
 STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 1240px; padding: 0 16px 40px; color: #222 }
-nav { position: sticky; top: 0; background: #fff; padding: 8px 0; border-bottom: 1px solid #ddd; z-index: 2 }
-nav a { margin-right: 14px; white-space: nowrap; color: #1f77b4; text-decoration: none; font-size: 14px }
+:root { --ink: #222; --soft: #555; --paper: #fff; --line: #ddd; --link: #0072b2; color-scheme: light dark }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e6e6; --soft: #b0b0b0; --paper: #16181c; --line: #3a3d44; --link: #7cc0ee }
+}
+body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 1240px; padding: 0 16px 40px;
+  color: var(--ink); background: var(--paper) }
+nav { position: sticky; top: 0; background: var(--paper); padding: 8px 0; border-bottom: 1px solid var(--line);
+  z-index: 2; overflow-x: auto; white-space: nowrap }
+nav a { margin-right: 14px; color: var(--link); text-decoration: none; font-size: 14px }
 h1 { font-size: 22px; margin: 14px 0 2px } h2 { font-size: 18px; margin: 28px 0 2px; scroll-margin-top: 60px }
-h3 { font-size: 15px; margin: 16px 0 0 } p { margin: 2px 0 6px; color: #555 }
+h3 { font-size: 15px; margin: 16px 0 4px } p, li { margin: 2px 0 6px; color: var(--soft); overflow-wrap: anywhere }
+.wide { overflow-x: auto } .panels1 > div { min-width: 300px }
+.panels2 > div { min-width: 680px } .panels3 > div { min-width: 980px }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px }
+th, td { padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top }
+th:first-child { text-align: left; font-weight: normal } tr:first-child th { font-weight: 600 }
+img { max-width: 100%; background: #fff }
+@media print {
+  nav { display: none } body { max-width: none; color: #000; background: #fff } .wide { overflow: visible }
+  .wide > div { min-width: 0 !important } table, .figure { break-inside: avoid } p, li { color: #333 }
+}
+"""
+SCRIPT = """
+const figures = () => [...document.querySelectorAll('.plotly-graph-div')];
+function paint(dark) {
+  const ink = dark ? '#e6e6e6' : '#222', line = dark ? '#3a3d44' : '#e4e4e4';
+  for (const figure of figures()) {
+    const change = { 'font.color': ink };
+    for (const name of Object.keys(figure._fullLayout || {}))
+      if (/^[xy]axis[0-9]*$/.test(name))
+        for (const part of ['gridcolor', 'zerolinecolor', 'linecolor']) change[name + '.' + part] = line;
+    Plotly.relayout(figure, change);
+  }
+}
+const night = matchMedia('(prefers-color-scheme: dark)');
+addEventListener('load', () => { if (night.matches) paint(true); });
+night.addEventListener('change', () => paint(night.matches));
+addEventListener('beforeprint', () => {
+  paint(false);
+  for (const figure of figures()) Plotly.relayout(figure, { width: 700 });
+});
+addEventListener('afterprint', () => {
+  paint(night.matches);
+  for (const figure of figures()) Plotly.relayout(figure, { width: null, autosize: true });
+});
 """
 
 
 class Section(NamedTuple):
-    """A heading, what its figures show, and the figures, each under its own title or none."""
+    """A heading, what its figures show, the figures, each under its own title or none, and tables and lines."""
 
     key: str
     title: str
     text: str
     figures: list[tuple[str, go.Figure | None]]
+    grids: Sequence[Grid] = ()
+    lines: Sequence[str] = ()
 
 
 def write(report: Report, folder: Path) -> Path:
     """Draw everything into one HTML file in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / OVERVIEW
-    path.write_text(page(report))
+    path.write_text(page([report]))
     return path
 
 
@@ -60,27 +105,46 @@ def write_pictures(report: Report, folder: Path) -> None:
         console.print(f"[dim]no PNG figures ({reason}): install the extra `png` and Chrome[/]", soft_wrap=True)
 
 
-def page(report: Report) -> str:
-    """The HTML of all figures."""
-    shown = sections(report)
+def page(reports: Sequence[Report], more: Sequence[Grid] = (), pictures: Mapping[str, bytes] | None = None) -> str:
+    """The HTML of all figures and tables of one study or several, which needs nothing else.
+
+    Args:
+        more: tables that stand first; pictures: PNG files by a report's name, of its dataset's variants.
+    """
+    single = len(reports) == 1 and not more
+    title = ", ".join(report.name for report in reports) or "MLflow"
+    first = [*([merged(reports)] if len(reports) > 1 else []), *more]
+    shown = [Section("together", "All studies", "", [], first)] if first else []
+    body = "".join(map(_section, shown))
+    for at, report in enumerate(reports):
+        mine = [part._replace(key=part.key if single else f"{part.key}-s{at}") for part in sections(report)]
+        heading = f"<h1>{escape(report.name)}</h1><p>{escape(question(report))} Checkpoints and winners are chosen on "
+        heading += f"validation data.</p>{_picture((pictures or {}).get(report.name))}"
+        body += heading + "".join(map(_section, mine))
+        shown += mine if single else mine[:1]
     links = " ".join(f'<a href="#{section.key}">{escape(section.title)}</a>' for section in shown)
-    config = report.config
-    about = (
-        f"{len(report.trials)} finished trials on {config.dataset}, at most {config.epochs} epochs, seed {config.seed}"
-    )
-    body = "".join(_section(section) for section in shown)
     return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(report.name)}</title>'
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{STYLE}</style><script>{get_plotlyjs()}</script></head><body>"
-        f"<h1>{escape(report.name)}</h1><p>{escape(about)}. Checkpoints and winners are chosen on validation data.</p>"
-        f"<nav>{links}</nav>{body}</body></html>"
+        f"<nav>{links}</nav>{body}<script>{SCRIPT}</script></body></html>"
     )
+
+
+def _picture(png: bytes | None) -> str:
+    if png is None:
+        return ""
+    return f'<img alt="every variant of the dataset" src="data:image/png;base64,{b64encode(png).decode()}">'
 
 
 def _section(section: Section) -> str:
     figures = "".join(_figure(f"{section.key}-{at}", *named) for at, named in enumerate(section.figures))
+    grids = "".join(grid.html() for grid in section.grids if grid.rows)
+    lines = "".join(f"<li>{escape(line)}</li>" for line in section.lines)
+    said = f"<p>{escape(section.text)}</p>" if section.text else ""
     return (
-        f'<section><h2 id="{section.key}">{escape(section.title)}</h2><p>{escape(section.text)}</p>{figures}</section>'
+        f'<section><h2 id="{section.key}">{escape(section.title)}</h2>{said}{grids}'
+        f"{f'<ul>{lines}</ul>' if lines else ''}{figures}</section>"
     )
 
 
@@ -89,7 +153,8 @@ def _figure(key: str, title: str, figure: go.Figure | None) -> str:
     if figure is None:
         return f"{head}<p>Nothing to show: too few trials, or nothing that differs between them.</p>"
     drawn: str = io.to_html(figure, config=CONFIG, include_plotlyjs=False, full_html=False, div_id=key)
-    return head + drawn
+    panels = min(3, sum(name.startswith("xaxis") for name in figure.layout.to_plotly_json()) or 1)
+    return f'<div class="figure">{head}<div class="wide panels{panels}">{drawn}</div></div>'
 
 
 def sections(report: Report) -> list[Section]:
@@ -127,11 +192,24 @@ def sections(report: Report) -> list[Section]:
     if tables:
         text = "What the winners reported at the epoch of their checkpoint."
         found.append(Section("tables", "Tables", text, [*tables]))
+    groups = training.group_maps(report)
+    if groups:
+        text = f"Test accuracy [%] of every class on every place, on {shifted}, at the winners' epochs."
+        found.append(Section("groups", "Class by place", text, [*groups]))
     votes = training.vote_curves(report)
     if votes is not None:
         text = "Test accuracy of the winners at every number of samples, from one pass; larger: validation's choice."
         found.append(Section("samples", "Number of samples", text, [("", votes)]))
-    return found
+    points = comparing.on_the_line(report)
+    if points is not None:
+        text = f"Test accuracy of every trial, at its epoch that is best on original's validation data: {shifted} "
+        text += "against original. Where all trials lie on one line, robustness is not measured."
+        found.append(Section("line", "In-distribution against shifted", text, [("", points)]))
+    told = [
+        Section(f"table-{title.lower().replace(' ', '-')}", title, "", [], grids, lines)
+        for title, grids, lines in parts(report)
+    ]
+    return [*told[:1], *found, *told[1:]]
 
 
 def _trade_off(report: Report) -> Section:

@@ -1,5 +1,6 @@
 """What a report shows, computed. Nothing is drawn here."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from bgbias.checkpoint import MODEL
 from bgbias.data.dataset import ORIGINAL
 from bgbias.data.datasets import datasets
 from bgbias.evaluation.statistics import CONFIDENCE
+from bgbias.files import CHECKSUMS
 from bgbias.metrics import TEST, VALIDATION, accuracy, gap, on_test
 from study.record.config import StudyConfig
 from study.record.divergence import divergence
@@ -29,6 +32,7 @@ from study.record.selection import (
     variant_order,
     winners,
 )
+from study.report.choosing import RuleRow, any_tables, remarks, rule_rows
 from study.report.statistics import Comparison, compare
 from study.settings import Settings
 
@@ -101,6 +105,8 @@ class Report:
     objectives: the validation metrics that the search improved; front: every space's Pareto front of them
     comparisons: their paired tests against the baseline
     tuning_rows: the spread over searches, where they were made again
+    rule_rows: what every selection rule would have reported; rule_remarks: what must be said beside it
+    weights: by `<space> on <variant>`, the SHA-256 of the winner's weights
     """
 
     name: str
@@ -114,6 +120,9 @@ class Report:
     objectives: tuple[str, ...]
     front: list[Candidate]
     tuning_rows: list[TuningRow] = field(default_factory=list)
+    rule_rows: list[RuleRow] = field(default_factory=list)
+    rule_remarks: list[str] = field(default_factory=list)
+    weights: dict[str, str] = field(default_factory=dict)
 
     @property
     def shifted(self) -> str:
@@ -145,6 +154,8 @@ class Report:
             "objectives": list(self.objectives),
             "front": [asdict(member) for member in self.front],
             "confirmed": [asdict(row) for row in self.seed_rows],
+            "rules": [asdict(row) for row in self.rule_rows],
+            "weights": self.weights,
             "tuning": [asdict(row) for row in self.tuning_rows],
             "quantities": [asdict(row) for row in self.quantity_rows],
             "comparisons": [asdict(row) for row in self.comparisons],
@@ -165,11 +176,15 @@ def make_report(folder: StudyFolder) -> Report:
     config = folder.read_config()
     trials, confirmed = folder.finished(SEARCH), folder.finished(CONFIRM)
     variants, objectives = variant_order(trials), objectives_of(config)
+    rules = rule_rows(config, trials, confirmed)
     return Report(
         name=folder.name,
         config=config,
         variants=variants,
         rows=winners(trials),
+        rule_rows=rules,
+        rule_remarks=remarks(rules, trials, any_tables(trials[0]) if trials else None),
+        weights=weights(folder, winners(trials)),
         seed_rows=seed_rows(confirmed, variants),
         quantity_rows=quantity_rows(confirmed, datasets.find(config.dataset).gaps, objectives),
         comparisons=compare(folder, confirmed, config.baseline, config.family),
@@ -178,6 +193,16 @@ def make_report(folder: StudyFolder) -> Report:
         front=front(trials, objectives),
         tuning_rows=tuning_rows([trials, *folder.searched_again()]),
     )
+
+
+def weights(folder: StudyFolder, rows: Sequence[Row]) -> dict[str, str]:
+    """By `<space> on <variant>` the SHA-256 of the winner's weights, as it was written beside them."""
+    found = {}
+    for row in rows:
+        sums = folder.checkpoint(row) / CHECKSUMS
+        if sums.exists():
+            found[f"{row.space} on {row.variant}"] = json.loads(sums.read_text()).get(MODEL, "")
+    return found
 
 
 def tuning_rows(searches: Sequence[Sequence[Trial]]) -> list[TuningRow]:

@@ -18,7 +18,7 @@ DIVERGED_MARK = "†"
 def main_table(report: Report) -> Grid:
     """Methods x variants: validation-selected test accuracy, the best of each variant in bold."""
     found = {(row.space, row.variant): row.test_accuracy for row in report.rows}
-    best = {v: max(accuracy for (_, variant), accuracy in found.items() if variant == v) for v in report.variants}
+    best = {v: max((a for (_, own), a in found.items() if own == v), default=0.0) for v in report.variants}
 
     diverged = report.diverged()
     marked = {(row.space, row.variant): DIVERGED_MARK for row in report.rows if row.trial in diverged}

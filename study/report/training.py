@@ -1,8 +1,10 @@
 """How the winners trained, the tables they reported, and what more samples do where samples vote."""
 
+import math
+
 import plotly.graph_objects as go
 
-from bgbias.metrics import TEST, VALIDATION
+from bgbias.metrics import CORRECT, COUNT, TEST, VALIDATION, variant_metric
 from bgbias.table import Table
 from study.record.selection import Row, Trial
 from study.report import analysis
@@ -88,8 +90,32 @@ def tables(report: Report) -> list[tuple[str, go.Figure]]:
     found = []
     for row in reversed(winners.values()):
         for name, table in analysis.tables(report, row).items():
+            if name.endswith((f"/{COUNT}", f"/{CORRECT}")):
+                continue  # `group_maps` shows their ratio
             found.append((f"{row.space}: {name}, trial {row.trial}, epoch {row.epoch}", heat_map(table)))
     return found
+
+
+def group_maps(report: Report) -> list[tuple[str, go.Figure]]:
+    """Heat maps: of each space's winner on the shifted variant, the test accuracy [%] of every (class, place) cell."""
+    found = []
+    for row in report.rows:
+        names = (variant_metric(TEST, report.shifted, what) for what in (COUNT, CORRECT))
+        tables = analysis.tables(report, row)
+        count, correct = (tables.get(name) for name in names)
+        if row.variant == report.shifted and count is not None and correct is not None:
+            found.append((row.space, heat_map(shares(count, correct))))
+    return found
+
+
+def shares(count: Table, correct: Table) -> Table:
+    """Accuracies in percent of the cells that have images, without columns that have none; NaN where there is none."""
+    kept = [at for at in range(len(count.columns)) if any(row[at] for row in count.values)]
+    values = [
+        [100 * right[at] / all_[at] if all_[at] else math.nan for at in kept]
+        for all_, right in zip(count.values, correct.values, strict=True)
+    ]
+    return Table.of(values, count.rows, [count.columns[at] for at in kept])
 
 
 def heat_map(table: Table) -> go.Figure:

@@ -49,7 +49,8 @@ def test_the_page_stands_alone_and_its_links_lead_to_its_sections(found, tmp_pat
     assert loads.fetched == []
     assert len(loads.ids) == len(set(loads.ids))
     assert [section.key for section in page.sections(found)] == [
-        "ranking", "trade-off", "effects", "parallel", "importance", "training",
+        "table-results", "ranking", "trade-off", "effects", "parallel", "importance", "training", "line",
+        "table-fairness", "table-repeat-it",
     ]  # fmt: skip
     for section in page.sections(found):
         assert f'href="#{section.key}"' in written
@@ -57,9 +58,22 @@ def test_the_page_stands_alone_and_its_links_lead_to_its_sections(found, tmp_pat
     assert written.count("plotly.js v") == 1
 
 
+def test_several_studies_stand_on_one_page_with_one_table_of_all(found):
+    other = dataclasses.replace(found, name="other")
+    written = page.page([found, other], pictures={"other": b"png"})
+    loads = Loads()
+    loads.feed(written)
+    assert len(loads.ids) == len(set(loads.ids))
+    assert {"together", "ranking-s0", "ranking-s1"} <= set(loads.ids)
+    assert loads.fetched == ["data:image/png;base64,cG5n"]
+    assert written.count("plotly.js v") == 1
+    assert "other (colored-digits): penalty" in written
+    assert len(written) < 6_000_000
+
+
 def test_names_cannot_break_the_page(found):
     object.__setattr__(found, "name", "<script>alert(1)</script>")
-    assert "<script>alert" not in page.page(found)
+    assert "<script>alert" not in page.page([found])
 
 
 @pytest.mark.skipif(find_spec("kaleido") is not None, reason="plotly's exporter is installed")
@@ -166,7 +180,7 @@ def test_a_space_without_a_search_has_no_figures_of_it(found):
     assert searching.effects(found, "erm") is None
     assert searching.parallel_coordinates(found, "erm") is None
     assert searching.importance(found, "erm") is None
-    assert "Nothing to show" in page.page(found)
+    assert "Nothing to show" in page.page([found])
 
 
 def test_effects_show_each_trial_in_each_settings_panel(found):

@@ -1,0 +1,128 @@
+"""Whether a comparison is fair, and whether anything can be learned from it. Computed, not drawn."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from bgbias.data.dataset import ORIGINAL
+from bgbias.metrics import TEST, VALIDATION, accuracy
+from study.display import percent
+from study.record.selection import best_epoch, by_space
+from study.report.tables import Report, searched_values
+
+GOOD, BROKEN = 0.8, 0.15
+"""A baseline is worth comparing with that reaches so much on `original` and loses so much on the shifted variant."""
+ON_THE_LINE, FEWEST = 0.95, 5
+"""So strong a correlation over so many trials says that shifted accuracy follows the other."""
+EQUAL = 1.5
+"""Spaces whose epochs or seconds differ by more than this factor had unequal budgets."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one space was given.
+
+    trials: finished ones; stopped: of these, before their last epoch; epochs: of all trials together
+    seconds: from each trial's start to its end, added up; None where some were not recorded
+    searched: hyper-parameters that differ between its trials
+    """
+
+    space: str
+    trials: int
+    stopped: int
+    epochs: int
+    seconds: float | None
+    searched: int
+
+
+def budgets(report: Report) -> list[Budget]:
+    """What every space of the search was given."""
+    found = []
+    for space, trials in by_space(report.trials).items():
+        lengths = [len(trial.history) for trial in trials]
+        times = [(trial.ended - trial.started) / 1000 for trial in trials if trial.started and trial.ended]
+        seconds = sum(times) if len(times) == len(trials) else None
+        full = max(lengths, default=0)
+        stopped = sum(length < full for length in lengths)
+        found.append(Budget(space, len(trials), stopped, sum(lengths), seconds, len(searched_values(trials))))
+    return found
+
+
+def warnings(report: Report) -> list[str]:
+    """What makes a comparison unfair or empty.
+
+    A baseline that is not broken, unequal budgets, or shifted accuracy that only follows the accuracy on `original`.
+    """
+    return [*_gate(report), *_unequal(budgets(report)), *_on_the_line(report)]
+
+
+def _gate(report: Report) -> list[str]:
+    rows = {row.variant: row for row in report.rows if row.space == report.config.baseline}
+    row = rows.get(ORIGINAL)
+    if row is None or report.shifted not in rows:
+        return []
+    metrics = next(trial for trial in report.trials if trial.trial_id == row.trial).history[row.epoch - 1]
+    good, shifted = metrics[accuracy(TEST, ORIGINAL)], metrics.get(accuracy(TEST, report.shifted), math.nan)
+    if good < GOOD:
+        return [
+            f"the baseline {row.space} reaches {percent(good)} on original, less than {percent(GOOD, 0)}: it is not "
+            "trained well enough for a comparison to say anything"
+        ]
+    if good - shifted < BROKEN:
+        return [
+            f"the baseline {row.space} is not broken: it reaches {percent(good)} on original and {percent(shifted)} on "
+            f"{report.shifted}, less than {100 * BROKEN:.0f} points below: there is no bias to mitigate"
+        ]
+    return []
+
+
+def _unequal(found: list[Budget]) -> list[str]:
+    lines = []
+    for what in ("trials", "epochs", "seconds"):
+        amounts = {row.space: getattr(row, what) for row in found if getattr(row, what)}
+        if len(amounts) > 1 and max(amounts.values()) > EQUAL * min(amounts.values()):
+            most, least = max(amounts, key=amounts.__getitem__), min(amounts, key=amounts.__getitem__)
+            lines.append(f"unequal {what}: {most} had {amounts[most]:,.0f}, {least} {amounts[least]:,.0f}")
+    return lines
+
+
+@dataclass(frozen=True)
+class Point:
+    """A trial's test accuracies at its epoch with the highest validation accuracy on `original`, in [0, 1]."""
+
+    space: str
+    trial: str
+    original: float
+    shifted: float
+
+
+def line(report: Report) -> list[Point]:
+    """Every trial of the search that has both accuracies."""
+    found = []
+    for trial in report.trials:
+        epoch = best_epoch(trial.history, accuracy(VALIDATION, ORIGINAL))
+        metrics = trial.history[epoch - 1] if epoch else {}
+        both = [metrics.get(accuracy(TEST, variant)) for variant in (ORIGINAL, report.shifted)]
+        if both[0] is not None and both[1] is not None:
+            found.append(Point(trial.space, trial.trial_id, both[0], both[1]))
+    return found
+
+
+def correlation(points: list[Point]) -> float | None:
+    """Pearson's correlation of the two accuracies over trials; None where it says nothing."""
+    pairs = np.array([[point.original, point.shifted] for point in points])
+    if len(points) < FEWEST or not np.ptp(pairs, axis=0).all():
+        return None
+    return float(np.corrcoef(pairs.T)[0, 1])
+
+
+def _on_the_line(report: Report) -> list[str]:
+    found = line(report)
+    r = correlation(found)
+    if r is None or r < ON_THE_LINE:
+        return []
+    return [
+        f"over {len(found)} trials the accuracy on {report.shifted} follows that on original (r = {r:.2f}): this "
+        "comparison measures accuracy, not robustness"
+    ]

@@ -1,0 +1,150 @@
+"""The parts of a report that are words and tables: in a page, in Markdown and in CSV alike."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from io import StringIO
+from typing import Any
+
+from bgbias.metrics import label_of
+from study.display import command_line, in_percent, with_spread
+from study.record.config import StudyConfig
+from study.report import fairness, published, text
+from study.report.layout import Grid
+from study.report.statistics import units
+from study.report.tables import Report
+
+CONFIRMED = ("confirm_seeds", "confirm_top")
+TAGS = ("commit", "version/bgbias", "version/torch", "version/ray", "version/optuna", "version/mlflow")
+
+
+def question(report: Report) -> str:
+    """What the study asked."""
+    spaces = list(dict.fromkeys(row.space for row in report.rows))
+    return (
+        f"Which of {', '.join(spaces)} keeps its accuracy on {report.config.dataset} when the background changes "
+        f"({report.shifted}), and what does it cost on original? {len(report.trials)} trials finished, at most "
+        f"{report.config.epochs} epochs each, seed {report.config.seed}."
+    )
+
+
+def command_of(config: StudyConfig) -> str:
+    """The command that asks for the same study, without where it ran and what it wrote."""
+    left_out = {"study_id", "spaces", "settings", "classes", "address", "storage", "tracking_uri", "data", "device"}
+    words: list[object] = ["run", *config.spaces]
+    for item in fields(config):
+        value = getattr(config, item.name)
+        default = item.default if item.default_factory is MISSING else item.default_factory()
+        if item.name not in left_out and value != default:
+            words += _option(item.name, value)
+    for name, value in config.settings.items():
+        words += ["--set", f"{name}={'none' if value is None else value}"]
+    return command_line(*words)
+
+
+def _option(name: str, value: Any) -> list[object]:
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return [flag if value else f"--no-{name.replace('_', '-')}"]
+    if isinstance(value, tuple):
+        return [word for one in value for word in (flag.removesuffix("s"), one)]
+    return [flag, value]
+
+
+def provenance(report: Report) -> Grid:
+    """The versions that the trials ran with."""
+    found: dict[str, dict[str, None]] = {}
+    for trial in report.trials:
+        for tag in TAGS:
+            if tag in trial.origin:
+                found.setdefault(tag, {})[trial.origin[tag]] = None
+    return Grid("versions", ["value"], {tag: [", ".join(values)] for tag, values in found.items()}, "of", "")
+
+
+def budget_table(report: Report) -> Grid:
+    """Spaces x what each was given."""
+    rows = {
+        row.space: [
+            f"{row.trials:,}", f"{row.stopped:,}", f"{row.epochs:,}",
+            text.MISSING if row.seconds is None else f"{row.seconds:,.0f}", str(row.searched),
+        ]
+        for row in fairness.budgets(report)
+    }  # fmt: skip
+    columns = ["trials", "stopped early", "epochs in all", "seconds in all", "searched settings"]
+    return Grid("what each search was given", columns, rows, across="budget")
+
+
+def published_table(report: Report) -> Grid:
+    """Published rows x ours and theirs, with the differences in protocol in words."""
+    rows = {}
+    for found in published.beside(report):
+        row = found.published
+        ours = ", ".join(f"{space} {in_percent(value)}" for space, value in found.ours.items())
+        name = f"{row.method}, {label_of(row.metric)}"
+        rows[f"{name} ({row.source})"] = [with_spread(row.value, row.spread), ours, found.differences]
+    return Grid("published test accuracy [%] beside ours", ["published", "ours", "protocol"], rows, "method", "")
+
+
+def parts(report: Report) -> list[tuple[str, list[Grid], list[str]]]:
+    """Every heading with its tables and its lines, as far as there is something to say."""
+    seeds = [text.seed_table(report)] if report.seed_rows else []
+    spread = [text.spread_table(report)] if report.tuning_rows else []
+    compared = [text.comparison_table(report)] if report.comparisons else []
+    weights = {name: [value[:16]] for name, value in report.weights.items()}
+    commands = [command_of(report.config)]
+    found = [
+        ("Results", [text.main_table(report), *seeds, *spread], text.divergence_lines(report)),
+        ("Differences", compared, units(report.comparisons) if compared else []),
+        ("Selection rules", text.rule_tables(report.rule_rows), report.rule_remarks),
+        ("Fairness", [budget_table(report)], fairness.warnings(report)),
+        ("Published", [grid for grid in (published_table(report),) if grid.rows], []),
+        (
+            "Repeat it",
+            [provenance(report), Grid("weights of the winners", ["SHA-256 begins"], weights, "checkpoint", "")],
+            [*commands, f"MLflow: experiment {report.config.mlflow_experiment}, tags.study = '{report.name}'"],
+        ),
+    ]
+    return [part for part in found if any(grid.rows for grid in part[1]) or part[2]]
+
+
+def merged(reports: Sequence[Report]) -> Grid:
+    """One table of several studies: study and space x variants, fresh seeds where there are any."""
+    variants = list(dict.fromkeys(variant for report in reports for variant in report.variants))
+    rows: dict[str, list[str]] = {}
+    for report in reports:
+        seeds = {(row.space, row.variant): with_spread(row.mean, row.std) for row in report.seed_rows}
+        found = {(row.space, row.variant): in_percent(row.test_accuracy) for row in report.rows} | seeds
+        for space in dict.fromkeys(space for space, _ in found):
+            name = f"{report.name} ({report.config.dataset}): {space}"
+            rows[name] = [found.get((space, variant), text.MISSING) for variant in variants]
+    title = "test accuracy [%], chosen on validation data; mean ± standard deviation where there are fresh seeds"
+    return Grid(title, variants, rows)
+
+
+def markdown(reports: Sequence[Report], more: Iterable[Grid] = ()) -> str:
+    """The whole report without figures."""
+    found = ["# " + ", ".join(report.name for report in reports)] if reports else []
+    if len(reports) > 1:
+        found += [merged(reports).markdown()]
+    found += [grid.markdown() for grid in more]
+    for report in reports:
+        found += [f"## {report.name}", question(report)]
+        for title, grids, lines in parts(report):
+            found += [f"### {title}", *(grid.markdown() for grid in grids if grid.rows)]
+            found += ["\n".join(f"- {line}" for line in lines)] if lines else []
+    return "\n\n".join(found) + "\n"
+
+
+def as_csv(reports: Sequence[Report], more: Mapping[str, Sequence[Grid]] | None = None) -> str:
+    """One row for each cell of every table: study, table, row, column, value."""
+    out = StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["study", "table", "row", "column", "value"])
+    tables = {report.name: [grid for _, grids, _ in parts(report) for grid in grids] for report in reports}
+    for study, grids in (tables | dict(more or {})).items():
+        for grid in grids:
+            head, *body = grid.lines()
+            for row in body:
+                for column, value in zip(head[1:], row[1:], strict=True):
+                    writer.writerow([study, grid.title, row[0], column, value])
+    return out.getvalue()
