@@ -174,10 +174,10 @@ class Beside:
 
 
 def beside(report: Report, rows: Sequence[Published] = PUBLISHED) -> list[Beside]:
-    """The published rows whose dataset and metric a study has, with our figures: means of fresh seeds where there are
-    any, or else the winners' own.
+    """The published rows whose dataset and metric a study has, with our figures.
 
-    The dataset is the study's, or its experiment's name, such as `waterbirds` for a folder that was built as such.
+    Ours are means of fresh seeds where there are any, or else the winners' own. The dataset is the study's, or its
+    experiment's name, such as `waterbirds` for a folder that was built as such.
     """
     names = {report.config.dataset, report.config.mlflow_experiment}
     found = []
