@@ -75,6 +75,9 @@ class Waterbirds(GroupedPictures):
             check_counts(file, found.entries, self.release)
         return replace(found, entries=tuple(corrected(found.entries, self.label_errors)))
 
+    def mask_homes(self, table: Table, folder: Path) -> Sequence[Path]:
+        return table.root, folder, table.root.parent
+
     def files(self, table: Table) -> Mapping[str, str]:
         own = {} if self.label_errors in ("keep", "correct") else {"label_errors": sha256(Path(self.label_errors))}
         return {TABLE: sha256(table.root / TABLE), **own}

@@ -58,7 +58,7 @@ class GroupedPictures(DatasetSpec, ABC):
     size: pixels, the side of all pictures; others are scaled and cut when they are decoded, once
     fit: `centre` scales the shorter side to `size` and cuts the centre out; `stretched` scales both sides to
         256/224 of `size` and cuts the centre out, which is how Waterbirds is evaluated
-    masks: the folder of masks, from the data's folder or beside it: pictures (object where at least half of their
+    masks: the folder of masks, from the data's folder: pictures (object where at least half of their
         brightest) or .npy, under the pictures' own folders and names. Where the default folder is missing there are no
         masks; `none` leaves them aside
     validation_share: in (0, 1), of the training pictures of each group, where there are no validation pictures
@@ -95,6 +95,10 @@ class GroupedPictures(DatasetSpec, ABC):
         """The SHA-256 of the files that say what the pictures are, by name."""
         return {}
 
+    def mask_homes(self, table: Table, folder: Path) -> Sequence[Path]:
+        """The folders that the folder of masks may lie in."""
+        return table.root, folder
+
     def load(self, folder: Path | None) -> Dataset:
         if folder is None:
             raise DataError(f"{self.name()} needs --data DIR, the folder of its pictures")
@@ -127,7 +131,7 @@ class GroupedPictures(DatasetSpec, ABC):
         """The table with the masks that lie in the folder of masks."""
         if self.masks is None:
             return replace(table, entries=tuple(replace(entry, mask=None) for entry in table.entries))
-        homes = [home / self.masks for home in (table.root, folder, table.root.parent)]
+        homes = [home / self.masks for home in self.mask_homes(table, folder)]
         home = next((home for home in homes if home.is_dir()), None)
         if home is None:
             if self.masks != self.default_masks:
