@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 
 import numpy as np
@@ -106,8 +107,9 @@ def test_every_picture_is_its_object_in_its_scene(built, sources):
             assert np.array_equal(np.asarray(mask), exact.mask * np.uint8(255))
 
 
-def test_the_folder_is_a_dataset_of_pictures_with_masks(built):
-    dataset = Pictures(size=16, classes="ant,bee", places="desert,lake").load(built[0])
+def test_the_folder_is_a_dataset_of_pictures_with_masks(built, tmp_path):
+    folder = shutil.copytree(built[0], tmp_path / "copy")  # loading writes banks beside the pictures
+    dataset = Pictures(size=16, classes="ant,bee", places="desert,lake").load(folder)
     assert dataset.training_groups.tolist() == [[4, 2, 0], [2, 4, 0]]
     assert {name: len(variant) for name, variant in dataset.test.items()}["original"] == 8
     assert "mixed_rand" in dataset.test
