@@ -9,6 +9,7 @@ import pytest
 import torch
 from made_photographs import write_photographs
 from made_tables import write_spawrious, write_table
+from smaller_datasets import SMALLER
 
 from bgbias.data.datasets import datasets
 from bgbias.data.digits.sources import embedded
@@ -24,8 +25,6 @@ FOLDERS = {
     "waterbirds": "waterbirds_folder",
 }
 """By dataset, the fixture that writes its source files; None where the data is embedded."""
-SMALLER = {"spawrious": {"cell": 10}, "waterbirds": {"release": "other"}}
-"""By dataset, the options that admit fewer files than a release has."""
 
 
 STUDIES = (

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 import torch
-from conftest import SMALLER
+from smaller_datasets import SMALLER
 
 from bgbias.components import field_names
 from bgbias.data.datasets import datasets
