@@ -1,6 +1,7 @@
 """The `study` command, run in this process."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -11,6 +12,18 @@ from running import OPTIONS, outcome, run
 
 from study.cli import main as cli
 from study.record.folder import StudyFolder
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """What is started in the background by a shell ignores INT, and under nohup HUP, and so would what it starts."""
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

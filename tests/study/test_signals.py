@@ -33,18 +33,6 @@ def temporary():
         yield Path(folder)
 
 
-@pytest.fixture(autouse=True)
-def signals():
-    """What is started in the background by a shell ignores INT, and under nohup HUP, and so would what it starts."""
-    before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
-        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL),
-    }
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @contextlib.contextmanager
 def started(temporary, *arguments):
     """A command in a session of its own, with a folder of its own for temporary files."""
