@@ -51,7 +51,7 @@ def test_a_new_file_is_found_and_two_components_of_one_name_are_refused(tmp_path
 
 def test_an_unknown_field_is_answered_with_the_valid_ones():
     message = message_of(GradientPenalty, "method", wieght=1.0)
-    assert message == "method has no field 'wieght': choose one of form, weight, dilation, smoothing, dimming"
+    assert message == "method has no field 'wieght': choose one of form, weight, dilation, smoothing, lit_only, dimming"
 
 
 def test_an_unknown_field_of_a_component_without_fields():
@@ -109,4 +109,4 @@ def test_an_unknown_name_close_to_nothing_is_answered_with_all():
 
 
 def test_field_names_are_in_order():
-    assert field_names(GradientPenalty) == ["form", "weight", "dilation", "smoothing", "dimming"]
+    assert field_names(GradientPenalty) == ["form", "weight", "dilation", "smoothing", "lit_only", "dimming"]

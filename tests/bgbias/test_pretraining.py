@@ -106,7 +106,9 @@ def test_a_checkpoint_of_another_dataset_or_model_is_refused(load, digits, tmp_p
     with pytest.raises(CheckpointError, match=r"this run's dataset, colored-digits, but .*pixel has one-pixel"):
         check(config(method__backbone=str(tmp_path / "pixel")), DIGITS)
     saved(tmp_path / "small", digits, **{"model/name": "small_cnn"})
-    with pytest.raises(CheckpointError, match=r"must have this run's model, CompactCnn\(\), but .*SmallCnn\(\): give"):
+    with pytest.raises(
+        CheckpointError, match=r"must have this run's model, CompactCnn\(\), but .*SmallCnn\(scale=1.0\): give"
+    ):
         check(config(method__backbone=str(tmp_path / "small")), DIGITS)
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match="no checkpoint at"):
