@@ -35,6 +35,7 @@ STUDIES = (
 """Files below `tests/study` that start studies or servers, each of which fills the machine."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     """With pytest-xdist, the files of `STUDIES` run in one process, and any other file in one process, which makes its
     fixtures once. The longest start first."""
