@@ -27,23 +27,39 @@ FOLDERS = {
 """By dataset, the fixture that writes its source files; None where the data is embedded."""
 
 
+TESTS = Path(__file__).parent
 STUDIES = (
-    "cli/test_dashboard.py", "cluster/test_cluster.py", "cluster/test_code.py", "cluster/test_nodes.py",
-    "inspect/test_flow.py", "search/test_small_space.py", "test_confirm.py", "test_end_to_end.py", "test_odd_names.py",
-    "test_photographs.py", "test_same_folder.py", "test_several_objectives.py", "test_signals.py", "test_survival.py",
+    "study/cli/test_dashboard.py", "study/cluster/test_cluster.py", "study/cluster/test_code.py",
+    "study/cluster/test_nodes.py", "study/inspect/test_flow.py", "study/search/test_small_space.py",
+    "study/test_confirm.py", "study/test_end_to_end.py", "study/test_odd_names.py", "study/test_photographs.py",
+    "study/test_same_folder.py", "study/test_several_objectives.py", "study/test_signals.py",
+    "study/test_survival.py",
 )  # fmt: skip
-"""Files below `tests/study` that start studies or servers, each of which fills the machine."""
+"""Files that start studies or servers, each of which fills the machine."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
+    """The longest start first: what starts studies, then the contracts of methods."""
+    assert all((TESTS / name).exists() for name in STUDIES)
+    items.sort(key=lambda item: (group_of(item.nodeid) != "studies", item.path.name != "test_method_contract.py"))
+
+
+def pytest_xdist_make_scheduler(config, log):
     """With pytest-xdist, the files of `STUDIES` run in one process, and any other file in one process, which makes its
-    fixtures once. The longest start first."""
-    studies = {Path(__file__).parent / "study" / name for name in STUDIES}
-    assert all(file.exists() for file in studies)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("studies" if item.path in studies else str(item.path)))
-    items.sort(key=lambda item: (item.path not in studies, item.path.name != "test_method_contract.py"))
+    fixtures once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Grouped(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid)
+
+    return Grouped(config, log)
+
+
+def group_of(nodeid):
+    """The tests that run in the same process: `studies`, or those of a file."""
+    file = nodeid.partition("::")[0]
+    return "studies" if file.removeprefix("tests/") in STUDIES else file
 
 
 @pytest.fixture(scope="session", autouse=True)
