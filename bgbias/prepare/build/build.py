@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -68,28 +69,52 @@ def build(settings: BuildSettings, out: Path, workers: int, skip_bad: bool) -> M
     manifest = folder.whole(head)
     if manifest is not None:
         return manifest
-    cv2.setNumThreads(1)  # the workers are the parallelism
     with folder.begun(head):
-        cutter, rough = how_to_find(settings, cut)
-        verdicts = cut_all(listing.sources, folder, settings.size, settings.void, workers, cutter, rough)
-        faults = {key: verdict["fault"] for key, verdict in verdicts.items() if "fault" in verdict}
-        if faults and not skip_bad:
-            raise FaultySourcesError(faults)
+        verdicts, faults = cut_sources(settings, listing.sources, folder, cut, workers, skip_bad)
         work = _plan(settings, classes, listing.sources, verdicts, folder)
         expected = _write(Writer(out, settings.size), work, classes, workers)
         about = {
             "classes": classes,
             "counts": _counts(work, classes),
-            "rejected": {
-                key: {"rule": verdict["rule"], "value": verdict["value"]}
-                for key, verdict in verdicts.items()
-                if "rule" in verdict
-            },
+            "rejected": rejections(verdicts),
             "odd": odd_masks(verdicts),
             "skipped": {**listing.faults, **faults},
             **unmasked(work, classes),
         }
         return folder.finish(head, about, expected, workers)
+
+
+def cut_sources(
+    settings: BuildSettings,
+    sources: Sequence[Source],
+    folder: BuildFolder,
+    cutter: Cutter,
+    workers: int,
+    skip_bad: bool,
+) -> tuple[dict[str, SourceVerdict], dict[str, str]]:
+    """The verdict on every source, and why some cannot be used, both by the source's key.
+
+    Raises:
+        FaultySourcesError: some cannot be used, and `skip_bad` is False.
+        SettingError: what finds objects needs other options.
+        DataError: a model's file cannot be used.
+    """
+    cv2.setNumThreads(1)  # the workers are the parallelism
+    how, rough = how_to_find(settings, cutter)
+    verdicts = cut_all(sources, folder, settings.size, settings.void, workers, how, rough)
+    faults = {key: verdict["fault"] for key, verdict in verdicts.items() if "fault" in verdict}
+    if faults and not skip_bad:
+        raise FaultySourcesError(faults)
+    return verdicts, faults
+
+
+def rejections(verdicts: Mapping[str, SourceVerdict]) -> dict[str, Any]:
+    """Of every rejected source, by its key, the rule that it breaks and its value there."""
+    return {
+        key: {"rule": verdict["rule"], "value": verdict["value"]}
+        for key, verdict in verdicts.items()
+        if "rule" in verdict
+    }
 
 
 def how_to_find(settings: BuildSettings, cutter: Cutter) -> tuple[Cutter | None, Rough | None]:

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps
@@ -32,16 +31,16 @@ from bgbias.prepare.build import scene_plan, variants
 from bgbias.prepare.build.build import (
     FaultySourcesError,
     box_of,
-    how_to_find,
+    cut_sources,
     listed,
     mask_of,
     masked_names,
     odd_masks,
+    rejections,
     unusable,
     why_rejected,
 )
 from bgbias.prepare.build.cut import cut_whole, whole
-from bgbias.prepare.build.cutting import cut_all
 from bgbias.prepare.build.files import jpeg, png, write
 from bgbias.prepare.build.folder import BuildFolder, Manifest, SourceVerdict
 from bgbias.prepare.build.names import longest_name
@@ -93,13 +92,8 @@ def build_scenes(settings: SceneSettings, out: Path, workers: int, skip_bad: boo
     manifest = folder.whole(head)
     if manifest is not None:
         return manifest
-    cv2.setNumThreads(1)  # the workers are the parallelism
     with folder.begun(head):
-        cutter, rough = how_to_find(settings, cut_whole)
-        verdicts = cut_all(listing_.sources, folder, settings.size, settings.void, workers, cutter, rough)
-        faults = {key: verdict["fault"] for key, verdict in verdicts.items() if "fault" in verdict}
-        if faults and not skip_bad:
-            raise FaultySourcesError(faults)
+        verdicts, faults = cut_sources(settings, listing_.sources, folder, cut_whole, workers, skip_bad)
         kept = [source for source in listing_.sources if "box" in verdicts[source.key]]
         share_of = dict(zip(classes, confounding, strict=True))
         work = list(_plan(settings, kept, folder, of_split, home, share_of, verdicts))
@@ -116,11 +110,7 @@ def build_scenes(settings: SceneSettings, out: Path, workers: int, skip_bad: boo
             "places": places,
             "home": home,
             "counts": _counts(work, classes, places),
-            "rejected": {
-                key: {"rule": verdict["rule"], "value": verdict["value"]}
-                for key, verdict in verdicts.items()
-                if "rule" in verdict
-            },
+            "rejected": rejections(verdicts),
             "odd": odd_masks(verdicts),
             "skipped": {**listing_.faults, **faults},
             "same_scenes": doubles,
