@@ -16,7 +16,7 @@ from study.display import console, percent, points, results, show_table
 from study.record.lock import new_folder
 
 if TYPE_CHECKING:
-    from study.inspect.audit import Audit, Estimate
+    from study.inspect.audit_result import Audit, Estimate
 
 CORES = os.cpu_count() or 1
 

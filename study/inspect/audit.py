@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.progress import Progress
-from torch import Tensor, nn
+from torch import nn
 
 from bgbias import checkpoint
 from bgbias.config import RunConfig
@@ -22,7 +21,7 @@ from bgbias.evaluation.challenge import BackgroundChallenge, Verdict
 from bgbias.evaluation.evaluator import Predictions
 from bgbias.evaluation.groups import group_counts
 from bgbias.evaluation.saliency import input_gradient, mask_area, mean_share, shares
-from bgbias.evaluation.statistics import mean_interval, wilson_interval
+from bgbias.evaluation.statistics import mean_interval
 from bgbias.files import sha256
 from bgbias.methods.method import Learner
 from bgbias.metrics import TEST
@@ -34,20 +33,24 @@ from bgbias.training import choose_device
 from study.display import console, progress_bar, work_columns
 from study.inspect import audit_data
 from study.inspect import challenge as background_challenge
+from study.inspect.audit_advice import advice
 from study.inspect.audit_model import OWN, Opened, open_model
-from study.inspect.saliency import class_by_class
+from study.inspect.audit_pictures import Pictures, pictures
+from study.inspect.audit_result import (
+    Audit,
+    BackgroundAlone,
+    Challenge,
+    Estimate,
+    Look,
+    VariantResult,
+    class_name,
+    right_by_source,
+)
 from study.training import single
 from study.training.single import Trained
 
 SALIENCY_IMAGES = 100
 SALIENCY_VARIANTS = (layout.ORIGINAL, layout.MIXED_RAND)
-SHOWN_OBJECTS, SHOWN_FOOLED = 3, 12
-NO_GAP, LARGE_GAP = 0.0, 0.05
-"""A BG-Gap whose interval reaches the first is no sign of a bias; one above the second is a large one."""
-TELLING = 5
-"""A class was seen on backgrounds of another often enough to name them."""
-NEAR_CHANCE = 1.5
-"""An original accuracy below so many times chance is no trained model's on these classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,130 +127,6 @@ def subject(request: Request) -> Subject:
     trained = model_on(opened, mapped, request.variants(opened.size), request.device)
     about = model_about(request.model, opened, mapped, len(names)) | audit_data.used(trained.config.data)
     return Subject(trained, about, opened.differentiable)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A share or a difference of shares, and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, hits: int, total: int) -> "Estimate":
-        """A share with Wilson's interval."""
-        return cls(hits / total, *wilson_interval(hits, total))
-
-
-@dataclass(frozen=True)
-class VariantResult:
-    """A variant's accuracy.
-
-    worst_class: the class with the lowest accuracy, and that accuracy with its interval
-    """
-
-    images: int
-    accuracy: Estimate
-    worst_class: str
-    worst_class_accuracy: Estimate
-
-
-@dataclass(frozen=True)
-class BackgroundAlone:
-    """How often the background alone decides.
-
-    right: the share of pictures without their object (Only-BG-T) that are predicted as the object's class
-    chance: 1 / K
-    followed: of objects on a background of another class, the share that is predicted as the background's class
-    flipped: of objects that are right on their own background, the share that is wrong on one of the next class
-    """
-
-    right: Estimate
-    chance: float
-    followed: Estimate | None
-    flipped: Estimate | None
-
-
-@dataclass(frozen=True)
-class Look:
-    """The mean share of the input gradient inside the objects, and of the pictures' area that these cover."""
-
-    images: int
-    share: float
-    area: float
-
-
-@dataclass(frozen=True)
-class Challenge:
-    """The Background Challenge: the share of objects that no background fools.
-
-    fooled: object, background and prediction of every object that one fools
-    """
-
-    robust: Estimate
-    objects: int
-    backgrounds: int
-    fooled: list[dict[str, str]]
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What an audit finds.
-
-    model: what it was, by name of the property
-    data: the folder of the variants
-    bg_gap: Mixed-Same minus Mixed-Rand accuracy; the interval resamples objects
-    places: accuracy of each class (row) on backgrounds of each class (column) over the mixed variants, NaN where none
-    counts: how many pictures that is
-    looks: by variant, where the input gradient lies; empty for a model without gradients
-    advice: three lines on what to do next
-    """
-
-    model: dict[str, str]
-    data: str
-    classes: tuple[str, ...]
-    variants: dict[str, VariantResult]
-    bg_gap: Estimate
-    places: Table
-    counts: Table
-    alone: BackgroundAlone
-    looks: dict[str, Look]
-    challenge: Challenge | None
-    advice: tuple[str, str, str]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        found = dataclasses.asdict(dataclasses.replace(self, places=None, counts=None))  # type: ignore[arg-type]
-        return {
-            **found,
-            "classes": list(self.classes),
-            "places": self.places.to_json(),
-            "counts": self.counts.to_json(),
-        }
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A picture of the page: [3, H, W] float in [0, 1], under a title, and what was predicted."""
-
-    image: Tensor
-    title: str
-    label: str
-    prediction: str
-
-    @property
-    def right(self) -> bool:
-        """Whether the prediction is the label."""
-        return self.label == self.prediction
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """What the page shows: some objects, each in every variant; and objects on backgrounds that fool the model."""
-
-    objects: list[list[Shown]]
-    fooled: list[Shown]
 
 
 def checkpoint_on(folder: Path, classes: Sequence[str], request: Request) -> Trained:
@@ -357,12 +236,6 @@ def paired_gap(variants: Mapping[str, Variant], found: Mapping[str, Predictions]
     return Estimate(value, low, high)
 
 
-def right_by_source(variant: Variant, found: Predictions) -> dict[int, bool]:
-    """By source picture, whether its object is predicted correctly."""
-    right = (found.label == found.prediction).tolist()
-    return dict(zip(variant.foregrounds.source.tolist(), right, strict=True))
-
-
 def place_tables(found: Mapping[str, Predictions], classes: Sequence[str]) -> tuple[Table, Table]:
     """The accuracy of each class on backgrounds of each class over the mixed variants, and how many pictures."""
     count = correct = torch.zeros(len(classes), len(classes), dtype=torch.int64)
@@ -459,113 +332,6 @@ def background_names(variant: Variant, trained: Trained) -> tuple[str, ...]:
     if len(variant.backgrounds) == all_of or not names:
         return names
     return tuple(names[i] for i in spread(all_of, len(variant.backgrounds)).tolist())
-
-
-def class_name(classes: Sequence[str], number: int) -> str:
-    """A prediction's class; an output of no class is called so."""
-    return classes[number] if number < len(classes) else "none of these"
-
-
-def pictures(trained: Trained, found: Mapping[str, Predictions], verdict: Verdict | None, decided: Variant) -> Pictures:
-    """Objects that show best what a background does: right on their own one and wrong on a random one, if there are."""
-    variants, classes = trained.dataset.test, trained.dataset.classes
-    own = right_by_source(variants[ORIGINAL], found[ORIGINAL])
-    moved = right_by_source(variants[layout.MIXED_RAND], found[layout.MIXED_RAND])
-    label = dict(zip(variants[ORIGINAL].foregrounds.source.tolist(), found[ORIGINAL].label.tolist(), strict=True))
-    everywhere = [s for s in own if all(s in rows_of(variants[name]) for name in variants)]
-    telling = [source for source in everywhere if own[source] and not moved[source]]
-    chosen = first_of_each_class([*telling, *(s for s in everywhere if s not in telling)], label, SHOWN_OBJECTS)
-    objects = []
-    for source in chosen:
-        row = []
-        for name, variant in variants.items():
-            at = rows_of(variant)[source]
-            image = variant.batch(torch.tensor([at], device=trained.device)).image[0].cpu()
-            answer = int(found[name].prediction[at])
-            row.append(Shown(image, name, classes[label[source]], class_name(classes, answer)))
-        objects.append(row)
-    return Pictures(objects, fooled_pictures(trained, verdict, decided) if verdict is not None else [])
-
-
-def rows_of(variant: Variant) -> dict[int, int]:
-    """By source picture, its first row in a variant."""
-    sources = variant.foregrounds.source.tolist()
-    return {source: row for row, source in reversed(list(enumerate(sources)))}
-
-
-def first_of_each_class(sources: Sequence[int], label: Mapping[int, int], count: int) -> list[int]:
-    """At most `count` sources, of other classes where there are such, in the order given."""
-    firsts = {label[source]: source for source in reversed(sources)}
-    chosen = [source for source in sources if firsts[label[source]] == source]
-    return [*chosen, *(source for source in sources if source not in chosen)][:count]
-
-
-def fooled_pictures(trained: Trained, verdict: Verdict, variant: Variant) -> list[Shown]:
-    """Objects on the backgrounds that fooled the model, the first of each class first."""
-    rows = (~verdict.robust).nonzero()[:, 0]
-    if not len(rows):
-        return []
-    rows = rows[class_by_class(verdict.label[rows])][:SHOWN_FOOLED]
-    batch = variant.batch(rows.to(trained.device), verdict.fooled_by[rows].to(trained.device))
-    classes, places = trained.dataset.classes, variant.backgrounds.place.tolist()
-    return [
-        Shown(
-            image.cpu(),
-            f"on a background of {classes[places[int(verdict.fooled_by[row])]]}",
-            classes[int(verdict.label[row])],
-            class_name(classes, int(verdict.prediction[row])),
-        )
-        for image, row in zip(batch.image, rows.tolist(), strict=True)
-    ]
-
-
-def advice(found: Audit) -> tuple[str, str, str]:
-    """What to do next, in three lines: how bad it is, where, and what helps."""
-    original, chance = found.variants[layout.ORIGINAL].accuracy, found.alone.chance
-    if original.value < NEAR_CHANCE * chance:
-        return (
-            f"It is right on {percent(original.value)} of the pictures as they are, and guessing gives "
-            f"{percent(chance)}: this says nothing of backgrounds yet.",
-            "Check that outputs and class folders mean the same (--classes), and what the model expects of pictures "
-            f"(--normalise, --size); now: {found.model.get('normalisation', 'its own')}.",
-            "Then run the audit again.",
-        )
-    gap = found.bg_gap
-    span = f"{100 * gap.value:.1f} points ({100 * gap.low:.1f} to {100 * gap.high:.1f})"
-    worst = found.variants[layout.MIXED_RAND]
-    where = (
-        f"Weakest on random backgrounds: {worst.worst_class}, {percent(worst.worst_class_accuracy.value)} right"
-        f"{worst_cell(found)}. Add pictures of it in other places, or paste it there."
-    )
-    if gap.low <= NO_GAP:
-        return (
-            f"No sign that it leans on backgrounds: BG-Gap is {span}, and zero lies in this interval.",
-            where,
-            "A smaller gap shows only with more pictures: four times as many halve the interval. Or try --challenge.",
-        )
-    size = "clearly" if gap.value >= LARGE_GAP else "a little"
-    return (
-        f"It leans {size} on backgrounds: one of a random class instead of its own costs {span}.",
-        where,
-        "Train with objects pasted on other backgrounds: build a dataset by `study data build`, then `study run erm "
-        "dynamic_replacement worst_of_k --dataset imagenet9 --data DIR`, and audit the winner.",
-    )
-
-
-def worst_cell(found: Audit) -> str:
-    """The place where the weakest class fails most, in words; empty where too few places were seen often enough."""
-    row = found.classes.index(found.variants[layout.MIXED_RAND].worst_class)
-    seen = [
-        (value, found.classes[column])
-        for column, value in enumerate(found.places.values[row])
-        if found.counts.values[row][column] >= TELLING
-    ]
-    return f", least on backgrounds of {min(seen)[1]}" if len(seen) > 1 else ""
-
-
-def percent(share: float) -> str:
-    """A share such as `97 %`."""
-    return f"{100 * share:.0f} %"
 
 
 def model_about(name: str, opened: Opened, class_map: Sequence[int] | None, classes: int) -> dict[str, str]:

@@ -14,7 +14,9 @@ from torch import Tensor
 from bgbias.data.photographs import layout
 from bgbias.files import atomically
 from study.display import finite
-from study.inspect.audit import Audit, Challenge, Estimate, Look, Pictures, Shown, percent
+from study.inspect.audit_advice import percent
+from study.inspect.audit_pictures import Pictures, Shown
+from study.inspect.audit_result import Audit, Challenge, Estimate, Look
 
 PAGE, RECORD = "audit.html", "audit.json"
 SIDE, QUALITY = 160, 85
