@@ -56,6 +56,8 @@ NO_CAUSE = re.compile(r"autoflush|\(None\)|^\s*(\[SQL:|\[parameters:|\(Backgroun
 ALREADY_THERE = "RESOURCE_ALREADY_EXISTS"
 RETRYABLE = (401, 403, 408, 429)
 
+TWICE = re.compile(r"UNIQUE constraint failed|UniqueViolation|[Dd]uplicate (key|entry)")
+"""What SQLite, PostgreSQL, MySQL and SQL Server say to the later of two that write one row at the same moment."""
 
 DELETED = "deleted"
 
@@ -77,6 +79,8 @@ def refuses(error: Exception) -> bool:
     from mlflow.exceptions import MlflowException
 
     if not isinstance(error, MlflowException):
+        return False
+    if TWICE.search(str(error)):
         return False
     status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
     return 400 <= status < 500 and status not in RETRYABLE and error.error_code != ALREADY_THERE

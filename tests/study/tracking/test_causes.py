@@ -1,6 +1,10 @@
-import pytest
+"""Which line of an error is shown, and after which errors a message is sent again."""
 
-from study.tracking.writer import first_line
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, INVALID_PARAMETER_VALUE
+
+from study.tracking.writer import first_line, refuses
 
 
 def raised_from(cause, text):
@@ -31,3 +35,20 @@ def raised_from(cause, text):
 )
 def test_the_line_shown_of_an_error_is_its_cause(error, line):
     assert first_line(error) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("(sqlite3.IntegrityError) UNIQUE constraint failed: registered_model_aliases.name", False),
+        ('(psycopg2.errors.UniqueViolation) duplicate key value violates unique constraint "aliases_pk"', False),
+        ("(pymysql.err.IntegrityError) (1062, \"Duplicate entry 'model-best' for key 'PRIMARY'\")", False),
+        ("(psycopg2.errors.StringDataRightTruncation) value too long for type character varying(256)", True),
+    ],
+)
+def test_only_a_row_written_twice_is_no_refusal(text, refused):
+    assert refuses(MlflowException(text, BAD_REQUEST)) == refused
+
+
+def test_a_wrong_request_is_refused():
+    assert refuses(MlflowException("Invalid value for parameter 'key'", INVALID_PARAMETER_VALUE))
