@@ -132,8 +132,9 @@ def build(
     With --scenes, build a Waterbirds: in train each class has a place of its own, where most of its objects stand, and
     every object of val and test stands in every place once. No scene is in two splits.
 
-    Pictures are read as a viewer shows them: turned as their EXIF orientation says, in 8-bit RGB, transparent pixels
-    white. Those of one name in several classes or folders are built as <class>-<name> or <folder>-<name>.
+    Pictures are read as a viewer shows them: turned as their EXIF orientation says, their colour profile converted to
+    8-bit sRGB, transparent pixels white. Those of one name in several classes or folders are built as <class>-<name> or
+    <folder>-<name>.
 
     Kept is a picture with one box, at least half of which lies in the centre crop and which covers at most 90 % of
     it, and whose mask is at least 10 % of the box; the box of a given mask is its bounding box.

@@ -25,7 +25,8 @@ from bgbias.data.photographs.picture import UNREADABLE, read_picture, stored
 from bgbias.errors import DataError
 from bgbias.progress import track
 
-VERSION = 2
+VERSION = 3
+"""Of how files are decoded: banks of another version are decoded again."""
 ROWS, DESCRIPTION = "rows.u8", "bank.json"
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]

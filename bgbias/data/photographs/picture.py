@@ -1,9 +1,10 @@
-"""A picture file as a viewer shows it: upright, in 8 bits of red, green and blue.
+"""A picture file as a viewer shows it: upright, in 8 bits of red, green and blue, its colours in sRGB.
 
 - A camera's note of how it was held (EXIF orientation) is followed.
 - 16-bit grey is scaled to 8 bits; so is 32-bit grey of values in 0..65535 (integers) or 0..1 (fractions).
 - Transparent pixels show white.
 - Colours with a conversion to RGB (palettes, CMYK, YCbCr, HSV) are converted; every other mode is refused by name.
+- Colours of an embedded profile are converted to sRGB (`bgbias.data.photographs.colour_profile` has the rule).
 
 A mask may be drawn on the picture as it is shown or as it is stored. One that fits both ways, as on a square picture,
 counts as drawn on the picture as it is shown.
@@ -17,6 +18,8 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
+from bgbias.data.photographs.colour_profile import SPACES, to_srgb
+
 UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 """What Pillow and numpy raise for files that are cut short, no pictures, or of a mode that cannot be shown."""
 
@@ -24,6 +27,8 @@ WHITE = (255, 255, 255, 255)
 LARGEST_16_BIT = 65_535
 CONVERTED = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"})
 """Modes that Pillow converts to RGB as a viewer does."""
+GREY = frozenset({"1", "L", "LA", "La"})
+"""Modes of 8 bits or less without colours."""
 ORIENTATION = 0x0112
 """EXIF's tag."""
 TURNS = {
@@ -121,20 +126,23 @@ def read_picture(file: Path | IO[bytes]) -> Image.Image:
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
-    """A picture of any mode in RGB.
+    """A picture of any mode in RGB, its colours in sRGB.
 
     Raises:
         ValueError: its mode, or its range of values, has no known way to be shown.
     """
-    mode = picture.mode
+    mode, profile = picture.mode, picture.info.get("icc_profile")
     if mode.startswith("I") or mode == "F":
-        return Image.fromarray(_grey(np.asarray(picture), mode)).convert("RGB")
+        return to_srgb(Image.fromarray(_grey(np.asarray(picture), mode)), profile)
     if picture.has_transparency_data:
         alone = picture.convert("LA") if mode == "La" else picture
-        return Image.alpha_composite(Image.new("RGBA", picture.size, WHITE), alone.convert("RGBA")).convert("RGB")
+        layers = alone.convert("RGBA")
+        colours = to_srgb(layers.convert("L" if mode in GREY else "RGB"), profile)
+        colours.putalpha(layers.getchannel("A"))
+        return Image.alpha_composite(Image.new("RGBA", picture.size, WHITE), colours).convert("RGB")
     if mode not in CONVERTED:
         raise ValueError(f"pictures of mode {mode} cannot be shown: save it as 8-bit RGB")
-    return picture.convert("RGB")
+    return to_srgb(picture if mode in SPACES else picture.convert("L" if mode in GREY else "RGB"), profile)
 
 
 def _grey(values: Array, mode: str) -> Array:

@@ -17,7 +17,7 @@ from bgbias.errors import SettingError
 from bgbias.prepare.build.finding import BY_BOX, ONNX
 from bgbias.prepare.build.sources import Source
 
-VERSION = 2
+VERSION = 3
 """Of the files a build writes: what another version began is not continued."""
 
 Head = dict[str, Any]
@@ -129,6 +129,7 @@ class BuildSettings:
             "versions": {
                 "build": VERSION,
                 "pillow": PIL.__version__,
+                "littlecms": features.version("littlecms2"),
                 "libjpeg": features.version("libjpeg_turbo") or features.version("jpg"),
                 "opencv": cv2.__version__,
                 "numpy": np.__version__,
