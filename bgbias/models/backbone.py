@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bgbias.components import component
-from bgbias.data.photographs.imagenet9_classes import CLASS_OF_IMAGENET, CLASSES
-from bgbias.models.class_map import ClassScores
+from bgbias.data.photographs.imagenet9_classes import IMAGENET_CLASSES
+from bgbias.errors import SettingError
+from bgbias.models.class_map import ClassScores, imagenet9_map
 from bgbias.models.model import Classifier, Model
 from bgbias.models.weights import file_checksum, load_fitting, read_weights, tensors_checksum
 from bgbias.types import Task
@@ -77,24 +78,32 @@ class Backbone(Model, ABC):
         return weights
 
     def build(self, task: Task) -> Classifier:
-        outputs = len(CLASS_OF_IMAGENET) if self.scores == "imagenet" else len(task.classes)
-        made = self.network(task, outputs)
-        head = nn.Sequential(made.head, ImageNet9Scores()) if self.scores == "imagenet" else made.head
+        if self.scores == "imagenet":
+            scores = ClassScores(imagenet9_map(task.classes), len(task.classes))
+            made = self.network(task, IMAGENET_CLASSES)
+            head: nn.Module = nn.Sequential(made.head, scores)
+        else:
+            made = self.network(task, len(task.classes))
+            head = made.head
         layers = OrderedDict[str, nn.Module](normalise=Normalise(made.mean, made.std), network=made.body)
         if made.size is not None:
             layers["scale"] = Scale(made.size)
             layers.move_to_end("scale", last=False)
         return Classifier(nn.Sequential(layers), head)
 
-    def initialise(self, classifier: Classifier) -> None:
+    def initialise(self, classifier: Classifier, *, whole_network: bool = False) -> None:
         if self.weights is None:
+            if whole_network:
+                raise SettingError(
+                    "a model that was trained elsewhere has weights, but model/weights is none: set model/weights"
+                )
             return
         head = classifier.head[0] if isinstance(classifier.head, nn.Sequential) else classifier.head
         with whole(classifier.body.get_submodule("network"), head) as network:
             weights = self.remote()
             if weights is None:
                 weights = self.adapted(read_weights(Path(self.weights)), network)
-            load_fitting(network, weights, head, self.weights)
+            load_fitting(network, weights, head, self.weights, all_layers=whole_network)
 
     def checksum(self) -> str | None:
         if self.weights is None:
@@ -158,13 +167,3 @@ class Normalise(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """[B, 1 or 3, H, W] to [B, 3, H, W]."""
         return (image - self.mean) / self.std
-
-
-class ImageNet9Scores(ClassScores):
-    """ImageNet's 1,000 scores as those of ImageNet-9's nine classes and, at the end, of everything else.
-
-    Source: the map of K. Xiao et al., 2020.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(CLASS_OF_IMAGENET, len(CLASSES))

@@ -63,12 +63,27 @@ def class_map(outputs: int, classes: Sequence[str], file: Path | None) -> tuple[
     if outputs == len(classes):
         return None
     if outputs == IMAGENET_CLASSES and set(classes) <= set(CLASSES):
-        number = {CLASSES.index(name): label for label, name in enumerate(classes)}
-        return tuple(number.get(label, NO_CLASS) for label in CLASS_OF_IMAGENET)
+        return imagenet9_map(classes)
     raise SettingError(
         f"a model must have an output for each of the {len(classes)} class folders ({_listed(classes)}), but this one "
         f"has {outputs}: give --classes FILE.csv with lines such as 281-285,{classes[0]}"
     )
+
+
+def imagenet9_map(classes: Sequence[str]) -> tuple[int, ...]:
+    """The class of each of ImageNet's 1,000 outputs among some of ImageNet-9's nine classes.
+
+    Raises:
+        SettingError: a class is none of the nine.
+    """
+    other = [name for name in classes if name not in CLASSES]
+    if other:
+        raise SettingError(
+            f"ImageNet's outputs are scored as ImageNet-9's classes ({', '.join(CLASSES)}), but the data has "
+            f"{len(classes)} ({', '.join(classes)}): give data with folders of these names, or set model/scores=classes"
+        )
+    number = {CLASSES.index(name): label for label, name in enumerate(classes)}
+    return tuple(number.get(label, NO_CLASS) for label in CLASS_OF_IMAGENET)
 
 
 def read_map(file: Path, outputs: int, classes: Sequence[str]) -> tuple[int, ...]:

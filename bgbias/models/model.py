@@ -46,12 +46,21 @@ class Model(Component):
         """A freshly initialised classifier from images of the task's shape to one logit for each of its classes."""
         raise NotImplementedError
 
-    def initialise(self, classifier: Classifier) -> None:
+    def initialise(self, classifier: Classifier, *, whole_network: bool = False) -> None:
         """Put weights that were trained elsewhere into a classifier that `build` made; most models have none.
+
+        Args:
+            whole_network: whether the last layer must be among them, as in a model that is not trained further.
 
         Raises:
             DataError: they cannot be had or do not fit.
+            SettingError: the whole network's are asked for, and there are none.
         """
+        if whole_network:
+            raise SettingError(
+                f"a model that was trained elsewhere is one of timm or torchvision, but model/name is {self.name()}: "
+                "set model/name=timm or torchvision_classifier"
+            )
 
     def checksum(self) -> str | None:
         """The SHA-256 of the weights that `initialise` puts in, in hexadecimal; None where there are none.

@@ -45,16 +45,19 @@ def bare_name(name: str) -> str:
     return name
 
 
-def load_fitting(module: nn.Module, weights: Mapping[str, Tensor], last: nn.Module, where: str) -> None:
+def load_fitting(
+    module: nn.Module, weights: Mapping[str, Tensor], last: nn.Module, where: str, *, all_layers: bool = False
+) -> None:
     """Load all weights but those of a last layer of another size or of none, which stays as it is.
 
     Args:
         weights: by the names that the module's own have; batch normalisation's counters may be missing.
         last: the module's last layer; one without weights counts as the layer whose names come last.
         where: what the weights are called in errors.
+        all_layers: whether the last layer's weights must fit too.
 
     Raises:
-        DataError: names are missing or unknown, or other layers' shapes differ.
+        DataError: names are missing or unknown, or other layers' shapes differ, or the last layer's where it must fit.
     """
     own = module.state_dict()
     counters = {name: value for name, value in own.items() if name.endswith(COUNTER) and name not in weights}
@@ -64,6 +67,12 @@ def load_fitting(module: nn.Module, weights: Mapping[str, Tensor], last: nn.Modu
     fitting = {**weights, **counters, **({} if fits else kept)}
     if found := difference(own, fitting):
         raise DataError(f"weights {where} do not fit the architecture ({found}): set model/architecture")
+    if all_layers and not fits:
+        found = difference(kept, {name: weights[name] for name in kept if name in weights})
+        raise DataError(
+            f"a model that was trained elsewhere keeps its last layer, but that of weights {where} does not fit the "
+            f"data's classes ({found}): give data of the classes that it was trained on, or set model/scores=imagenet"
+        )
     module.load_state_dict(fitting)
 
 

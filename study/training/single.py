@@ -67,12 +67,13 @@ def adopt(config: RunConfig, output: Path | None) -> Path:
     """A checkpoint of a model that was trained elsewhere: as it is before its first epoch here.
 
     Raises:
-        SettingError: `output` is not an empty or new folder.
+        SettingError: `output` is not an empty or new folder, or the model has no weights or no output for a class.
         DataError: its weights cannot be had or do not fit.
     """
     check_empty(output)
     dataset = config.dataset.load(config.data)
-    learner = make_learner(config.method, config.model, dataset, config.seed, pretrained=True)
+    learner = make_learner(config.method, config.model, dataset, config.seed)
+    config.model.initialise(learner.classifier, whole_network=True)
     folder = output or new_folder(f"adopted-{config.dataset.name()}")
     sources = checkpoint.sources_of(config.model, dataset)
     checkpoint.save(

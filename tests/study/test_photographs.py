@@ -1,6 +1,7 @@
 """A study on photographs with the Background Challenge among its variants, and the challenge on its own."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torchvision.models import get_model
 
 from bgbias.data.datasets.imagenet9 import Imagenet9
 from bgbias.data.photographs.imagenet9_classes import CLASS_OF_IMAGENET
+from bgbias.data.photographs.imagenet9_classes import CLASSES as NINE
 from study import stopping
 from study.inspect import challenge
 from study.record.folder import StudyFolder
@@ -117,13 +119,21 @@ def test_a_model_trained_elsewhere_is_adopted_and_judged(study, photographs_fold
     settings = ("dataset/size=32", "model/architecture=squeezenet1_1", "model/scores=imagenet")
     weights = f"model/weights={tmp_path / 'weights.safetensors'}"
     options = [word for setting in (*settings, weights) for word in ("--set", setting)]
-    code, printed, told = study("adopt", "--data", photographs_folder, *options, "--output", tmp_path / "adopted")
+    code, _, told = study("adopt", "--data", photographs_folder, *options, "--output", tmp_path / "adopted")
+    assert (code, told.count("\n")) == (2, 1)
+    assert "08_fish), but the data has 3 (00_disc, 01_bar, 02_frame): give data with folders of these names" in told
+    assert not (tmp_path / "adopted").exists()
+    data = shutil.copytree(photographs_folder, tmp_path / "data", ignore=shutil.ignore_patterns(".banks"))
+    for name, new in zip(("00_disc", "01_bar", "02_frame"), NINE, strict=False):
+        for folder in list(data.rglob(name)):
+            folder.rename(folder.with_name(new))
+    code, printed, told = study("adopt", "--data", data, *options, "--output", tmp_path / "adopted")
     assert code == 0, told
     (tmp_path / "weights.safetensors").unlink()
     code, printed, told = study("evaluate", tmp_path / "adopted", "--challenge", "--json")
     assert code == 0, told
     metrics = json.loads(printed)["metrics"]
-    dataset = Imagenet9(size=32).load(photographs_folder)
+    dataset = Imagenet9(size=32).load(data)
     batch = dataset.test["original"].batch(torch.arange(24))
     normalised = (batch.image - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor(
         [0.229, 0.224, 0.225]
@@ -132,6 +142,6 @@ def test_a_model_trained_elsewhere_is_adopted_and_judged(study, photographs_fold
         answer = elsewhere(normalised).argmax(dim=1)
     right = torch.tensor(CLASS_OF_IMAGENET)[answer] == batch.label
     assert metrics["test/original/accuracy"] == pytest.approx(right.double().mean().item())
-    code, _, told = study("adopt", "--data", photographs_folder, *options, "--output", tmp_path / "adopted")
+    code, _, told = study("adopt", "--data", data, *options, "--output", tmp_path / "adopted")
     assert code == 2
     assert "is not an empty folder" in told

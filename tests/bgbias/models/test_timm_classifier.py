@@ -11,11 +11,13 @@ from safetensors.torch import save_file
 
 from bgbias.components import make
 from bgbias.data.photographs.bank import centre
+from bgbias.data.photographs.imagenet9_classes import CLASSES
 from bgbias.data.photographs.picture import read_picture
 from bgbias.errors import DataError, SettingError
 from bgbias.models import timm_classifier
 from bgbias.models.backbone import whole
 from bgbias.models.timm_classifier import Timm
+from bgbias.types import Task
 
 SIDE = 64
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -195,7 +197,8 @@ def test_an_architecture_that_does_not_fit_is_refused():
 def test_real_weights_in_half_precision_see_what_is_in_real_pictures():
     file = SHARED / "weights" / "tf_efficientnet_lite0.fp16.safetensors"
     fields = {"architecture": "tf_efficientnet_lite0", "weights": str(file), "scores": "imagenet"}
-    model, module = classifier(side=224, mean="0.498", std="0.502", **fields)
+    model = make(Timm, {"mean": "0.498", "std": "0.502", **fields}, "model")
+    module = model.build(Task((3, 224, 224), CLASSES, CLASSES, 1))
     model.initialise(module)
     folders = sorted((SHARED / "in9_mini" / "images").iterdir())
     shown = [centre(read_picture(sorted(folder.iterdir())[0]), 224, Image.Resampling.BICUBIC) for folder in folders]

@@ -4,8 +4,10 @@ from safetensors.torch import save_file
 from torchvision.models import get_model
 
 from bgbias.components import make
+from bgbias.data.photographs.imagenet9_classes import CLASSES
 from bgbias.errors import DataError, SettingError
-from bgbias.models.backbone import ImageNet9Scores, Normalise, whole
+from bgbias.models.backbone import Normalise, whole
+from bgbias.models.small_cnn import SmallCnn
 from bgbias.models.torchvision_classifier import TorchvisionClassifier
 from bgbias.types import Task
 
@@ -28,6 +30,11 @@ def classifier(**fields):
     return model, model.build(task(5))
 
 
+def scored_as(classes):
+    """A ResNet-18 whose ImageNet outputs are scored as some of the nine classes."""
+    return TorchvisionClassifier(scores="imagenet").build(Task(SHAPE, classes, ("none",), 1))
+
+
 def test_pictures_are_normalised_by_channel_and_grey_ones_become_three():
     image = torch.tensor([0.5, 0.2]).reshape(2, 1, 1, 1)
     found = Normalise((0.5, 0.1, 0.0), (1.0, 0.1, 2.0))(image)
@@ -40,14 +47,28 @@ def test_an_imagenet_answer_counts_for_its_class_of_nine_or_for_none():
     score[1, 396] = 1.0  # a fish
     score[2, 999] = 1.0  # neither of the nine
     score[3, [20, 999]] = torch.tensor([2.0, 1.0])  # a bird, above something else
-    found = ImageNet9Scores()(score)
+    found = scored_as(CLASSES).head[1](score)
     assert found.shape == (4, 10)
     assert found.argmax(dim=1).tolist() == [0, 8, 9, 1]
     assert found[3, [1, 9]].tolist() == [2.0, 1.0]
 
 
+@pytest.mark.parametrize("classes", [("cat", "cow", "dog"), ("00_dog", "bird", *CLASSES[2:]), (*CLASSES[:8], "x")])
+def test_imagenets_scores_are_of_the_nine_classes_by_name(classes):
+    with pytest.raises(SettingError) as refused:
+        scored_as(classes)
+    assert f"(00_dog, 01_bird, {', '.join(CLASSES[2:])}), but the data has {len(classes)} (" in str(refused.value)
+    assert f"({', '.join(classes)}): give data with folders of these names" in str(refused.value)
+
+
+def test_some_of_the_nine_classes_are_numbered_as_the_data_has_them():
+    score = torch.zeros(2, 1000)
+    score[0, 396], score[1, 20] = 1.0, 1.0  # a fish, and a bird, of which the data has none
+    assert scored_as(("00_dog", "08_fish")).head[1](score).argmax(dim=1).tolist() == [1, 2]
+
+
 def test_imagenets_scores_are_the_outputs_if_asked():
-    _, module = classifier(scores="imagenet")
+    module = scored_as(CLASSES)
     assert module.linear.out_features == 1000
     assert module.eval()(torch.rand(2, *SHAPE)).shape == (2, 10)
 
@@ -81,6 +102,21 @@ def test_weights_come_from_a_file_all_but_a_last_layer_of_another_size(tmp_path,
     widened = names(other)
     assert {name for name in state if widened[name].shape != state[name].shape} == set(list(state)[-2:])
     assert all(torch.equal(widened[name], state[name]) for name in list(state)[:-2])
+
+
+def test_a_model_that_is_adopted_keeps_its_last_layer(tmp_path):
+    _, trained = classifier()
+    save_file(names(trained), tmp_path / "five.safetensors")
+    model = TorchvisionClassifier(weights=str(tmp_path / "five.safetensors"))
+    same = model.build(task(5))
+    model.initialise(same, whole_network=True)
+    assert torch.equal(same.head.weight, trained.head.weight)
+    with pytest.raises(DataError, match=r"classes \(of another shape fc.weight \(5, 512\) instead of \(7, 512\)"):
+        model.initialise(model.build(task(7)), whole_network=True)
+    with pytest.raises(SettingError, match="model/weights is none: set model/weights"):
+        TorchvisionClassifier().initialise(same, whole_network=True)
+    with pytest.raises(SettingError, match="model/name is small_cnn: set model/name=timm"):
+        SmallCnn().initialise(same, whole_network=True)
 
 
 def test_from_scratch_nothing_is_put_in():

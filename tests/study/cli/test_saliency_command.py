@@ -7,6 +7,8 @@ import pytest
 import torch
 from made_learners import black_backgrounds, foregrounds_of
 from PIL import Image
+from safetensors.torch import save_file
+from torchvision.models import get_model
 
 from bgbias.config import RunConfig
 from bgbias.data.dataset import Variant
@@ -100,9 +102,11 @@ def test_another_dataset_of_the_same_shape(study, checkpoints, mnist_folder, tmp
 
 
 def test_photographs(study, photographs_folder, tmp_path):
-    settings = ("--set", "dataset/size=32", "--set", "model/architecture=squeezenet1_1")
-    options = ("--dataset", "imagenet9", "--data", photographs_folder, *settings, "--output", tmp_path / "made")
-    code, _, told = study("adopt", *options)
+    weights = get_model("squeezenet1_1", num_classes=3).state_dict()
+    save_file(weights, tmp_path / "weights.safetensors")
+    chosen = ("dataset/size=32", "model/architecture=squeezenet1_1", f"model/weights={tmp_path}/weights.safetensors")
+    settings = [word for setting in chosen for word in ("--set", setting)]
+    code, _, told = study("adopt", "--data", photographs_folder, *settings, "--output", tmp_path / "made")
     assert code == 0, told
     code, printed, told = study(
         "saliency", tmp_path / "made", "--out", tmp_path / "x.png", "--count", 3, "--drawn", 1, "--json"
