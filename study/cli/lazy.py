@@ -2,11 +2,16 @@
 
 import sys
 from importlib import import_module
+from itertools import takewhile
 from typing import Any, Literal
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
+
+from study.cli.without_torch import without_torch
+
+HELP = "--help"
 
 
 def help_style() -> Literal["rich"] | None:
@@ -50,10 +55,17 @@ class LazyGroup(TyperGroup):
     """A group whose help and completion of names need no command's module."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Find the command that the arguments name, and load it.
+        """Find the command that the arguments name, and load it; with `--help`, show its help and exit.
 
         Raises:
             UsageError: there is none.
         """
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command.load() if isinstance(command, LazyCommand) else command, rest
+        if not isinstance(command, LazyCommand):
+            return name, command, rest
+        if HELP in takewhile(lambda word: word != "--", rest):
+            words = [*takewhile(lambda word: not word.startswith("-"), rest), HELP]
+            path = f"{ctx.command_path} {name}"
+            without_torch(lambda: command.load().main(words, path, standalone_mode=False))
+            raise typer.Exit
+        return name, command.load(), rest

@@ -44,7 +44,7 @@ COMMANDS = {
     "flow": ("flow:flow", "Measure a flow's fit to true moves of embeddings, and its votes."),
     "spaces": ("lists:spaces", "List the search spaces, their methods, and what they search."),
     "datasets": ("lists:list_datasets", "List the datasets, methods and models, with their options."),
-    "show-data": ("lists:show_data", "Draw a picture of every variant of a dataset."),
+    "show-data": ("show_data:show_data", "Draw a picture of every variant of a dataset."),
     "data": ("data:app", "Fetch or build datasets of photographs, and check them."),
     "submit": ("submit:app", "Run a study as a job on a Ray cluster."),
     "ui": ("ui:ui", "Open MLflow's dashboard at the study's own page, or Optuna's."),

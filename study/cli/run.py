@@ -36,7 +36,7 @@ CHANGEABLE = (
 @options_of(StudyConfig)
 def run(
     given: dict[str, Any],
-    spaces: Annotated[list[str] | None, typer.Argument(metavar="[SPACE]...", help="names or .py files")] = None,
+    spaces: Annotated[list[str] | None, typer.Argument(metavar="SPACE", help="names or .py files")] = None,
     settings: Settings = None,
     output: Annotated[Path | None, typer.Option(help="folder for everything the study makes")] = None,
     as_json: AsJson = False,
@@ -130,7 +130,7 @@ def _study_output(folder: StudyFolder, as_json: bool) -> Iterator[None]:
 
 def report(
     studies: Annotated[
-        list[str], typer.Argument(metavar="DIR|EXPERIMENT...", help="studies' folders, or experiments in MLflow")
+        list[str], typer.Argument(metavar="DIR|EXPERIMENT", help="studies' folders, or experiments in MLflow")
     ],
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="folder for the report; a single study's own")] = None,
     pictures: Annotated[bool, typer.Option(help="show each dataset's variants, where its pictures are here")] = True,

@@ -9,6 +9,7 @@ import pytest
 from typer.exceptions import TyperException
 from typer.main import get_command
 
+from study.cli import lists
 from study.cli.lazy import LazyCommand
 from study.cli.main import COMMANDS, app
 
@@ -52,11 +53,29 @@ def test_help_imports_no_large_package_and_names_every_command():
     assert printed.isascii(), "no box characters where the output is no terminal"
 
 
-def test_the_lists_of_spaces_and_datasets_import_torch_alone_to_compute():
-    for arguments in (["spaces"], ["datasets"]):
-        printed, imported = run(arguments)
-        assert printed
-        assert set(imported) <= {"torch", "optuna", "pydantic"}
+@pytest.mark.parametrize(("command", "make"), [("spaces", lists.spaces), ("datasets", lists.list_datasets)])
+def test_lists_are_the_same_without_torch(command, make, capsys):
+    printed, imported = run([command])
+    assert set(imported) <= {"optuna", "pydantic"}
+    make()  # in this process, with torch
+    assert printed == capsys.readouterr().out
+
+
+def test_help_of_a_command_imports_no_torch_and_wins_over_an_option_that_would_take_it():
+    printed, imported = run(["run", "erm", "--dataset", "--help"], NO_COLOR="1", COLUMNS="80")
+    assert set(imported) <= {"optuna", "pydantic"}
+    assert printed.startswith("Usage: ") and " run [OPTIONS] [SPACE]..." in printed
+
+
+def test_a_component_that_computes_with_torch_when_it_is_imported_is_listed_with_torch(tmp_path):
+    (tmp_path / "computing.py").write_text("import torch\n\nTHREE = int(torch.ones(3).sum())\n")
+    program = (
+        "from study.cli.without_torch import without_torch\n"
+        "def make():\n    import computing\n    return computing.THREE\n"
+        "print(without_torch(make))"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    assert subprocess.check_output([sys.executable, "-c", program], text=True, env=environment) == "3\n"
 
 
 @pytest.fixture(scope="module")
