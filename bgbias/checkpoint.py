@@ -128,7 +128,7 @@ def sources_of(model: Model, dataset: Dataset) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class KeptPredictions:
-    """What a checkpoint keeps of one variant's N images.
+    """Predictions for one variant's N images, as a checkpoint keeps them.
 
     prediction, label: [N] int16, positions in the class names
     place: [N] int16, the class of each image's background, -1 without one; None where it was not kept
@@ -157,10 +157,10 @@ def read_predictions(folder: Path) -> dict[str, KeptPredictions]:
 
 
 def read_right(folder: Path, key: str) -> Tensor:
-    """Whether each image of `<split>/<variant>` was answered rightly: [N] bool.
+    """Read which images of `<split>/<variant>` were predicted correctly: [N] bool, True = correct.
 
     Raises:
-        CheckpointError: that was not kept, or the file is missing or damaged.
+        CheckpointError: these predictions were not kept, or the file is missing or damaged.
     """
     try:
         found = load_file(folder / PREDICTIONS)

@@ -53,12 +53,12 @@ def learned(what: str) -> str:
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether a metric is minimised: a loss, or a gap between two variants. All others are maximised."""
+    """Return True if a metric is minimised: a loss, or a gap between two variants. All others are maximised."""
     return metric.rpartition("/")[2] == LOSS or metric.count("/") == 1
 
 
 def is_share(metric: str) -> bool:
-    """Whether a metric is a share or a difference of shares, which are shown in percent. A loss is not."""
+    """Return True if a metric is a share or a difference of shares, shown in percent; False for a loss."""
     return metric.rpartition("/")[2] != LOSS
 
 

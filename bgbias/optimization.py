@@ -1,4 +1,4 @@
-"""How any method is optimised: the settings of a run's training."""
+"""Optimisation settings of a run: epochs, batches, optimiser, schedule, frozen bodies, precision."""
 
 import math
 from typing import Annotated, Any, Literal, TypeVar
@@ -18,25 +18,25 @@ M = TypeVar("M", bound=nn.Module)
 
 @component
 class Training:
-    """How any method is optimised.
+    """Optimisation settings, the same for every method.
 
     epochs: >= 1
     batch_size: images, >= 1; an epoch's last batch may be smaller
-    shuffle: whether each epoch has the examples in a new random order; else in the dataset's own, always
+    shuffle: whether each epoch has the examples in a new random order; otherwise always in the dataset's own order
     optimizer: `adam`, `adamw`, or `sgd` with momentum 0.9
     learning_rate: > 0, at the start
-    schedule: `constant`; `cosine` down to 0 over all epochs, one step an epoch; or `steps`, times 0.1 after each
-        quarter of the epochs. It multiplies every parameter group's own initial rate, and begins anew where a method
+    schedule: `constant`; `cosine` down to 0 over all epochs, one step per epoch; or `steps`, times 0.1 after each
+        quarter of the epochs. It multiplies every parameter group's own initial rate, and starts again where a method
         restarts
-    body_rate: in [0, 1], the rate of the classifier's body as a share of `learning_rate`, which the head and what the
-        method learns beside it have. At 0 the body is frozen: it stays in evaluation mode, batch normalisation's
-        statistics too
-    feature_views: with a frozen body, how many augmented views of each training picture are made into features once and
-        drawn from at random; 1 is the picture without augmentation, 0 makes the features of every batch anew. Methods
-        that need pixels have pictures in any case
-    feature_swaps: >= 1, with a frozen body, on how many backgrounds of each place a training object is made into
-        features once, where a method puts it on others than its own: these stand for all backgrounds of their place
-    weight_decay: >= 0; with `adamw` apart from the gradient, else added to it
+    body_rate: in [0, 1], the learning rate of the classifier's body as a share of `learning_rate`; the head and the
+        method's own parameters use `learning_rate`. At 0 the body is frozen: it stays in evaluation mode, with the
+        statistics of batch normalisation
+    feature_views: with a frozen body, the number of augmented views per training picture whose features are computed
+        once and drawn from at random; 1 is the picture without augmentation, 0 computes the features of every batch
+        again. Methods that need pixels always get pictures
+    feature_swaps: >= 1, with a frozen body and a method that replaces backgrounds: the number of backgrounds of each
+        place on which an object's features are computed once; they stand for all backgrounds of that place
+    weight_decay: >= 0; `adamw` applies it apart from the gradient, the others add it to the gradient
     precision: `float32`, or `bfloat16` for the matrix products of training and evaluation
     channels_last: whether pictures and weights lie in memory pixel by pixel instead of plane by plane, which is faster
         for convolutions: on a CPU 1.2 to 1.7 times for small networks
@@ -69,12 +69,12 @@ class Training:
 
     @property
     def is_body_frozen(self) -> bool:
-        """Whether the classifier's body stays as it is."""
+        """True if the classifier's body is not trained."""
         return self.body_rate == 0
 
     @property
     def uses_features(self) -> bool:
-        """Whether a frozen body's features are computed once."""
+        """True if the features of a frozen body are computed once, not for every batch."""
         return self.is_body_frozen and self.feature_views > 0
 
     def make_optimizer(self, learner: nn.Module) -> Optimizer:

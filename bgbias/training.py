@@ -89,12 +89,12 @@ class Trainer:
 
     @property
     def done(self) -> bool:
-        """Whether all epochs are trained."""
+        """True if all epochs are trained."""
         return self.epoch >= self.epochs
 
     @property
     def evaluated(self) -> bool:
-        """Whether checkpoints may be chosen after the last epoch."""
+        """True if the newest epoch belongs to a stage whose checkpoints may be chosen."""
         return self.schedule.stages[self.schedule.stage_at(max(0, self.epoch - 1))].evaluated
 
     @property
@@ -137,7 +137,7 @@ class Trainer:
         return torch.randperm(examples, generator=stream(self.seed, "order", self.epoch))
 
     def notes(self) -> Notes:
-        """What the method reports after an epoch; it may choose on validation data what predicting needs."""
+        """Let the method report after an epoch; it may fit on validation data a setting that its predictions use."""
         with self.training.arithmetic(self.device):
             return self.method.notes(self.learner, self.view.validation)
 
@@ -166,7 +166,7 @@ class Trainer:
         return self.method.augment(self.learner, examples.on(background), draws)
 
     def state(self) -> dict[str, Any]:
-        """What a later `load_state` needs beside the learner's weights."""
+        """The state that `load_state` needs in addition to the learner's weights."""
         return {"epoch": self.epoch, "optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
 
     def load_state(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -254,7 +254,7 @@ class Schedule:
         return number
 
     def progress_at(self, epoch: int) -> tuple[int, int]:
-        """How many epochs were trained since the last restart, and how many there are until the next."""
+        """Number of epochs since the last restart, and number of epochs from there to the next restart or the end."""
         restarts = [self.start_of(number) for number, stage in enumerate(self.stages) if stage.restart]
         since = max([0, *(start for start in restarts if start <= epoch)])
         until = min([self.epochs, *(start for start in restarts if start > epoch)])

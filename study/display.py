@@ -25,12 +25,12 @@ results = Console(highlight=False)
 
 
 def plain(shown: Console) -> bool:
-    """Whether what is shown has neither colours nor lines of box characters: in files and pipes, and under NO_COLOR."""
+    """Return True if output has no colours and no box characters: in files and pipes, and under NO_COLOR."""
     return not shown.is_terminal or bool(os.environ.get("NO_COLOR"))
 
 
 def natural_width(table: Table) -> int:
-    """How many columns of the terminal a table takes when none of its cells is wrapped."""
+    """Width of a table, in columns of the terminal, if no cell is wrapped."""
     return Measurement.get(results, results.options.update(max_width=UNLIMITED), table).maximum
 
 
@@ -49,7 +49,7 @@ def show_table(table: Table) -> None:
 
 
 def work_columns() -> list[ProgressColumn]:
-    """What shows how far a work of known size is."""
+    """Columns of a progress bar for work of known size."""
     return progress_columns(TimeRemainingColumn())
 
 

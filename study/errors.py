@@ -20,7 +20,7 @@ class StorageError(BgbiasError):
 
 
 class OutboxError(BgbiasError):
-    """What is to be reported cannot be kept on disk."""
+    """A message for MLflow cannot be stored on disk."""
 
 
 class ReportsMissingError(BgbiasError):

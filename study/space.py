@@ -23,14 +23,14 @@ METHOD_NAME = f"method/{NAME}"
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSpace:
-    """What to search for one method.
+    """The settings to search for one method, and their ranges.
 
     method: the method's class
     params: flat names of settings (`method/weight`, `training/learning_rate`) to Optuna distributions
     fixed: flat names of settings to values that differ from their defaults and are not searched
-    objectives: what the search improves: validation metrics such as `val/shuffled/accuracy`, or names of variants for
-        their accuracy; empty takes the dataset's own
-    dataset: the name of the dataset whose settings it may name; a study puts its own here
+    objectives: the validation metrics that the search improves, such as `val/shuffled/accuracy`, or names of variants
+        for their accuracy; empty for the dataset's own
+    dataset: the name of the dataset whose settings may be searched or fixed; a study puts its own here
 
     Raises:
         SettingError: a name is no setting, or a bound breaks the setting's rule.
@@ -122,7 +122,7 @@ def load_space(name: str, recorded: Path | None = None) -> SearchSpace:
 
 
 def merged(spaces: Mapping[str, SearchSpace]) -> SearchSpace:
-    """The space of a combination of methods: everything that any of their spaces searches or fixes.
+    """Make the space of a combination of methods: all settings that any of their spaces searches or fixes.
 
     Args:
         spaces: by name, one for each method.
@@ -148,7 +148,7 @@ def merged(spaces: Mapping[str, SearchSpace]) -> SearchSpace:
 
 
 def space_files(name: str) -> list[Path]:
-    """The files that `load_space` loads: one, or one for each of several names with `+` between."""
+    """List the files that `load_space` loads: one, or one for each of several names with `+` between."""
     if name.endswith(".py"):
         return [Path(name)]
     found = (importlib.util.find_spec(f"{PACKAGE}.{part}") for part in name.split(SEPARATOR))
@@ -156,7 +156,7 @@ def space_files(name: str) -> list[Path]:
 
 
 def change_since(name: str, recorded: Path) -> str | None:
-    """What is different about a space since a study recorded it, in a line; None if nothing is."""
+    """Describe in one line how a space has changed since a study recorded it; None if it has not."""
     try:
         now = load_space(name)
     except BgbiasError as error:
@@ -176,7 +176,7 @@ def _described(space: SearchSpace) -> dict[str, str]:
 
 
 def label(name: str) -> str:
-    """What a space is called in tables and folders: its name, or its file's."""
+    """Name of a space in tables and folders: its own name, or that of its file without the ending."""
     return Path(name).stem
 
 

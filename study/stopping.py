@@ -62,7 +62,7 @@ def handle() -> None:
 
 
 def orderly(on: bool) -> None:
-    """Whether a signal is raised as KeyboardInterrupt. Before, during imports, it ends the process at once."""
+    """Choose whether a signal raises KeyboardInterrupt (True) or ends the process at once (False, during imports)."""
     _State.orderly = on
 
 
@@ -72,12 +72,12 @@ def on_stop(way_on: str) -> None:
 
 
 def received() -> bool:
-    """Whether a signal has asked the process to stop."""
+    """Return True if a signal has asked the process to stop."""
     return _State.number is not None
 
 
 def late() -> bool:
-    """Whether a stopped process has no time left to wait for others."""
+    """Return True if a stopped process has no time left to wait for others."""
     return received() and time.monotonic() - _State.since > LATE_SECONDS
 
 

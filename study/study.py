@@ -57,7 +57,7 @@ NOTE = "mlflow.note.content"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study will do, checked before it starts.
+    """The plan of a study, checked before it starts.
 
     dataset: its options
     spaces: by label, with what the study fixes left out of the search
@@ -241,7 +241,7 @@ def check_classes(config: StudyConfig, dataset: Dataset) -> None:
 
 
 def choose_objectives(spaces: Mapping[str, SearchSpace], config: StudyConfig) -> tuple[str, ...]:
-    """What every search improves: what was asked for, or the spaces' own, or the dataset's.
+    """Choose the objectives of every search: the study's own, or else those of the spaces, or of the dataset.
 
     Raises:
         SettingError: spaces differ, an objective cannot be one, or early stopping is asked for with several.

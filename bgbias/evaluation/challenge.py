@@ -62,7 +62,7 @@ class Verdict:
 
     @property
     def robust(self) -> Tensor:
-        """[N] bool."""
+        """True where no background gives a wrong prediction, [N] bool."""
         return self.fooled_by == ROBUST
 
     @property
@@ -80,7 +80,7 @@ class Verdict:
         return self.robust[self.label == label].double().mean().item()
 
     def hits(self, backgrounds: int) -> Tensor:
-        """[M] int64: how many foregrounds each background was the first found to fool."""
+        """The number of foregrounds that each background was the first found to fool, [M] int64."""
         return torch.bincount(self.fooled_by[~self.robust], minlength=backgrounds)
 
     def fewest_passes(self, backgrounds: int) -> int:
@@ -129,13 +129,13 @@ class BackgroundChallenge:
 
     @property
     def size(self) -> tuple[int, int]:
-        """How many foregrounds and backgrounds there are."""
+        """The numbers of foregrounds and backgrounds, (N, M)."""
         foregrounds, backgrounds = self._tried.shape
         return foregrounds, backgrounds
 
     @property
     def undecided(self) -> Tensor:
-        """[n] int64: the foregrounds that no background fooled so far and that have backgrounds left."""
+        """The foregrounds that no background has fooled so far and that have backgrounds left, [n] int64."""
         return ((self._fooled_by == ROBUST) & ~self._tried.all(dim=1)).nonzero()[:, 0]
 
     @property
@@ -150,17 +150,18 @@ class BackgroundChallenge:
 
     def round(self) -> None:
         """Evaluate every undecided foreground on the backgrounds with its smallest estimated margins."""
+        # All undecided foregrounds were evaluated equally often, so `survived` is one number for all of them.
         m = self._tried.shape[1]
         front, effect = additive_fit(self.label, m, self._fronts, self._backs, self._logits)
         doubt = EXPLORATION * front.std() / (1 + torch.bincount(self._backs, minlength=m)).sqrt()
         for fronts in self.undecided.split(self._size):
-            withstood = int(self._tried[fronts[0]].sum())
-            chance = torch.randn(len(fronts), m, generator=stream(0, "challenge", withstood))
+            survived = int(self._tried[fronts[0]].sum())
+            noise = torch.randn(len(fronts), m, generator=stream(0, "challenge", survived))
             guess, gradients = margins(front[fronts], effect, self.label[fronts]), self._gradients[fronts, None]
             guess = (guess + self._extrapolated[fronts]) / (1 + gradients)
-            danger = (gradients == 0) * doubt * chance - guess
+            danger = (gradients == 0) * doubt * noise - guess
             danger = danger.masked_fill(self._tried[fronts], -torch.inf)
-            chosen = danger.topk(max(1, min(m - withstood, withstood // LOOK_AHEAD))).indices
+            chosen = danger.topk(max(1, min(m - survived, survived // LOOK_AHEAD))).indices
             for backs in chosen.T.split(max(1, self._size // len(fronts))):
                 self._try(fronts.repeat(len(backs)), backs.flatten())
 
@@ -186,12 +187,12 @@ class BackgroundChallenge:
 
     @property
     def _with_gradient(self) -> Tensor:
-        """[n] int64: the undecided foregrounds with a gradient."""
+        """The undecided foregrounds with a gradient, [n] int64."""
         undecided = self.undecided
         return undecided[self._gradients[undecided] > 0]
 
     def _try(self, fronts: Tensor, backs: Tensor) -> None:
-        """Evaluate those of P pairs ([P] int64 each) whose foreground is not fooled yet."""
+        """Evaluate P pairs ([P] int64 each), without those whose foreground is already fooled."""
         open_ = self._fooled_by[fronts] == ROBUST
         fronts, backs = fronts[open_], backs[open_]
         tries = self._tried[fronts].sum(dim=1)
@@ -256,7 +257,7 @@ def challenge_of(
 
 
 def worst_predictions(challenge: BackgroundChallenge) -> Predictions:
-    """Finish the challenge: for each foreground a wrong prediction on some background, or the label if none is."""
+    """Finish the challenge and return, for each foreground, a wrong prediction, or the label if there is none."""
     while len(challenge.undecided):
         challenge.round()
     verdict = challenge.verdict()

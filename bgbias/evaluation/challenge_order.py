@@ -35,14 +35,14 @@ def additive_fit(label: Tensor, m: int, fronts: Tensor, backs: Tensor, logits: T
     n, k = len(label), logits.shape[1]
     classes = int(label.max()) + 1
     front, effect = torch.zeros(n, k), torch.zeros(m, k)
-    asked, shown = (torch.bincount(index, minlength=size)[:, None] for index, size in ((fronts, n), (backs, m)))
+    front_count, back_count = (torch.bincount(at, minlength=size)[:, None] for at, size in ((fronts, n), (backs, m)))
     of_class = torch.bincount(label[fronts], minlength=classes)[:, None].clamp(min=1)
     for _ in range(SWEEPS):
         alone = logits - effect[backs]
         mean = torch.zeros(classes, k).index_add_(0, label[fronts], alone) / of_class
         summed = torch.zeros(n, k).index_add_(0, fronts, alone)
-        front = (summed + FRONT_SHRINKAGE * mean[label]) / (asked + FRONT_SHRINKAGE)
-        effect = torch.zeros(m, k).index_add_(0, backs, logits - front[fronts]) / (shown + EFFECT_SHRINKAGE)
+        front = (summed + FRONT_SHRINKAGE * mean[label]) / (front_count + FRONT_SHRINKAGE)
+        effect = torch.zeros(m, k).index_add_(0, backs, logits - front[fronts]) / (back_count + EFFECT_SHRINKAGE)
     return front, effect
 
 

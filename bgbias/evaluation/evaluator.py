@@ -1,4 +1,4 @@
-"""What an evaluator's file defines, and what evaluators read."""
+"""The base class of evaluators, and the predictions that they read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class SplitResult:
-    """A model on one split.
+    """A model's predictions on one split, with everything an evaluator may read.
 
     split: `val` or `test`
     dataset: as the model sees it; variants: those of the split, by name

@@ -1,4 +1,4 @@
-"""Saliency maps, and the share of a map that lies on the object.
+"""Saliency maps, and the share of a map's sum that falls on the object.
 
 Compare a share with the share of the picture's area that the mask covers: a uniform map puts just that share on the
 object. A smaller share means that a classifier looks at the background, a larger one that it looks at the object.
@@ -46,7 +46,7 @@ def input_gradient(method: Method, learner: Learner, image: Tensor, label: Tenso
     Returns:
         [B, H, W] >= 0.
     """
-    from captum.attr import Saliency  # takes half a second, which whoever asks for no map need not wait for
+    from captum.attr import Saliency  # imported here, since it takes half a second and few runs need it
 
     learner.eval()
     saliency = Saliency(lambda picture: scores(logits_of(method, learner, picture)))

@@ -19,7 +19,7 @@ def wilson_interval(right: int, total: int) -> tuple[float, float]:
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % bootstrap interval of a mean, which resamples the values; the mean itself where all are alike.
+    """Compute the 95 % bootstrap interval of a mean; if all values are equal, both ends are that value.
 
     Source: B. Efron, 1979; scipy's `bootstrap`, percentile method, 9,999 resamples of a fixed seed.
     """

@@ -93,7 +93,11 @@ class Afr(LastLayer):
 
 
 def before_of(learner: Learner) -> Before:
-    """What `Afr.build` made for a learner."""
+    """Get the module that `Afr.build` made for a learner.
+
+    Raises:
+        TypeError: another method made it.
+    """
     if not isinstance(learner.own, Before):
         raise TypeError(f"afr needs the module that it builds, but got {type(learner.own).__name__}")
     return learner.own

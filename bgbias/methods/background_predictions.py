@@ -1,4 +1,4 @@
-"""What a classifier predicts from backgrounds alone."""
+"""A classifier's predictions from backgrounds alone."""
 
 import torch
 import torch.nn.functional as F

@@ -126,7 +126,7 @@ def share_of(learner: Learner, method: Method) -> Learner:
 
 
 def overrides(kind: type[Method], hook: str) -> bool:
-    """Whether a method overrides a hook."""
+    """Return True if a method overrides a hook."""
     return getattr(kind, hook) is not getattr(Method, hook)
 
 

@@ -54,7 +54,7 @@ def encoder_of(classifier: Classifier, dataset: Dataset) -> Encoder:
 
 
 def versions(classifier: Classifier) -> tuple[int, ...]:
-    """What changes when a body's weights do."""
+    """Version counters of a body's weights, which change whenever a weight is changed in place."""
     return tuple(tensor._version for tensor in classifier.body.state_dict().values())
 
 

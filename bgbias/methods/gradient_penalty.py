@@ -82,7 +82,7 @@ class GradientPenalty(Method):
         }
 
     def differentiated(self, output: Output, label: Tensor, rng: Generator) -> Tensor:
-        """What the form differentiates, [B] or [B, K]."""
+        """Compute the quantity that this form differentiates with respect to the image, [B] or [B, K]."""
         log_probability = output.log_probability
         if self.form in ("plain", "reproduced"):
             return F.nll_loss(log_probability, label, reduction="none")
@@ -112,7 +112,7 @@ def lead(logits: Tensor, label: Tensor) -> Tensor:
 
 
 def is_black(image: Tensor) -> Tensor:
-    """Where all channels of images [B, C, H, W] are 0: [B, 1, H, W] bool."""
+    """Find the pixels of images [B, C, H, W] that are 0 in all channels: [B, 1, H, W] bool."""
     return (image == 0).all(dim=1, keepdim=True)
 
 
@@ -138,7 +138,7 @@ def input_gradient(value: Tensor, image: Tensor) -> Tensor:
 
 
 def size_of(mask: Tensor) -> Tensor:
-    """How many background pixels each picture has, [B] float."""
+    """Count the background pixels of each picture, [B] float; `mask` is [B, 1, H, W] bool, True = object."""
     return (~mask).sum(dim=(1, 2, 3)).float()
 
 

@@ -95,7 +95,11 @@ def raised(q: Tensor, loss: Tensor, count: Tensor, step: float, adjustment: floa
 
 
 def group_weights(learner: Learner) -> GroupWeights:
-    """What `GroupDro.build` made for a learner."""
+    """Get the module that `GroupDro.build` made for a learner.
+
+    Raises:
+        TypeError: another method made it.
+    """
     if not isinstance(learner.own, GroupWeights):
         raise TypeError(f"group_dro needs the module that it builds, but got {type(learner.own).__name__}")
     return learner.own

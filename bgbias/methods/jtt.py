@@ -63,7 +63,7 @@ class Jtt(Method):
 
 @torch.no_grad()
 def wrong_examples(learner: Learner, variant: Variant) -> Tensor:
-    """Whether each of a variant's examples is predicted wrongly, [N] bool."""
+    """Find the examples of a variant that are predicted wrongly: [N] bool, True = wrong."""
     learner.eval()
     found = [learner(batch.image).argmax(dim=1) != batch.label for batch in map(variant.batch, batches(variant))]
     return torch.cat(found)

@@ -183,7 +183,7 @@ def next_level(level: Tensor, accuracy: Tensor, threshold: float, highest: int) 
 
 
 def answered(learner: Learner, variant: Variant, index: Tensor, background: Tensor) -> Tensor:
-    """Which of the examples at `index` ([n] int64) on the given backgrounds are predicted rightly: [n] float."""
+    """Predict the examples at `index` on `background` ([n] int64 each): [n] float, 1 where the prediction is right."""
     batches = zip(index.split(AT_A_TIME), background.split(AT_A_TIME), strict=True)
     with evaluating(learner.classifier):
         found = [

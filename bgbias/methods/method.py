@@ -54,7 +54,7 @@ class Stage:
 
 
 class Learner(nn.Module):
-    """What is trained, saved and resumed.
+    """The module that is trained, saved and resumed: a classifier and whatever a method learns beside it.
 
     classifier: from images [B, C, H, W] to logits [B, K]; every checkpoint holds it
     own: what the method learns beside it, such as group weights, a probability per class or a flow; may be empty
@@ -77,9 +77,9 @@ class Learner(nn.Module):
 
 @dataclass(frozen=True)
 class Output:
-    """What one forward pass gives.
+    """The result of one forward pass.
 
-    features: [B, F], what the head is given; logits: [B, K]
+    features: [B, F], the head's input; logits: [B, K]
     """
 
     features: Tensor
@@ -105,7 +105,7 @@ class SampledLogits:
 
 @dataclass(frozen=True)
 class Notes:
-    """What a method reports of itself after an epoch.
+    """Numbers and matrices that a method reports after an epoch.
 
     values: numbers by name; tables: matrices by name
     """
@@ -199,7 +199,7 @@ def logits_of(method: Method, learner: Learner, image: Tensor) -> Tensor:
 
 
 def own_of(learner: Learner, kind: type[M]) -> M:
-    """What a method's `build` made for a learner.
+    """Get the module that a method's `build` made for a learner.
 
     Raises:
         TypeError: another method made it.

@@ -1,4 +1,4 @@
-"""What a method keeps for each training example."""
+"""State that a method keeps for each training example."""
 
 from typing import Any
 

@@ -67,10 +67,10 @@ def smoothing(log_probability: Tensor, label: Tensor, share: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Turns:
-    """What was drawn for B objects.
+    """Random transformations of B objects.
 
     scale: [B] > 0; angle: [B], radians; shift: [B, 2], across and down, in shares of the side
-    inner: what the augmentation below drew
+    inner: the draw of the augmentation that is applied after them
     """
 
     scale: Tensor
@@ -93,7 +93,7 @@ class Placing:
     shift: float
 
     def draw(self, n: int, side: int, rng: Generator) -> Turns:
-        """What happens to n objects."""
+        """Draw the transformations of n objects in pictures of `side` pixels."""
         draw = 2 * torch.rand(4, n, generator=rng, device=rng.device) - 1
         return Turns(
             scale=1 + self.scale * draw[0],

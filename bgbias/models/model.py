@@ -1,4 +1,4 @@
-"""What a model file defines, and the classifier that it builds."""
+"""The base class of models, and the classifier that a model builds."""
 
 from torch import Tensor, nn
 

@@ -77,7 +77,10 @@ def load_fitting(
 
 
 def difference(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
-    """Where given weights differ from a module's in name or shape, such as `missing conv.weight`; empty if nowhere."""
+    """Describe how given weights differ from a module's own in name or shape; empty if they do not.
+
+    For instance `missing conv.weight`.
+    """
     shapes = [
         f"{name} {tuple(given[name].shape)} instead of {tuple(own[name].shape)}"
         for name in own

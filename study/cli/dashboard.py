@@ -135,7 +135,7 @@ def end_group(leader: "subprocess.Popen[bytes]") -> None:
 
 
 def command(artifacts: Path, host: str, port: int) -> list[str]:
-    """What starts MLflow's server on a study's own store."""
+    """Make the command that starts MLflow's server on a study's own store."""
     return [
         sys.executable, "-m", "mlflow", "ui",
         "--default-artifact-root", artifacts.as_uri(),
@@ -144,7 +144,7 @@ def command(artifacts: Path, host: str, port: int) -> list[str]:
 
 
 def address(host: str, port: int) -> str:
-    """Where a browser on this machine finds a server that listens there."""
+    """Make the URL under which a browser on this machine finds a server that listens at `host` and `port`."""
     return f"http://{EVERYWHERE.get(host, host)}:{port}"
 
 
@@ -194,7 +194,7 @@ def open_browser(page: str) -> None:
 
 
 def has_windows() -> bool:
-    """Whether windows can be shown here: where they cannot, a browser would take over the terminal."""
+    """Return True if windows can be shown here. Without windows, a text browser would take over the terminal."""
     return sys.platform in ("darwin", "win32") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
 
 

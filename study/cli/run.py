@@ -113,9 +113,9 @@ def vars_of(config: StudyConfig) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _study_output(folder: StudyFolder, as_json: bool) -> Iterator[None]:
-    """What a study prints: its results alone on standard output, and how to continue if it is stopped."""
+    """Print a study's results, and nothing else, on standard output; if it is stopped, say how to continue."""
     stopping.on_stop(f"`{command_line('resume', folder.root)}` continues")
-    from study.report.tables import make_report  # takes a while: a stop meanwhile must say how to continue
+    from study.report.tables import make_report  # slow: a stop during the import must say how to continue, too
 
     missing = None
     try:

@@ -1,4 +1,4 @@
-"""Whether every node of a cluster can do its part: reach the storage, read the data, run the same code."""
+"""A check that every node of a cluster can reach the storage, read the data and run the same code."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 600.0
 
 
 class Answer(NamedTuple):
-    """What a node says of itself: what keeps it from taking part, or None, and its packages' versions."""
+    """A node's result of the check: the reason why it cannot run trials, or None; and its packages' versions."""
 
     problem: str | None
     versions: dict[str, str]
@@ -117,7 +117,7 @@ def ask_all(config: StudyConfig, storage: str, dataset: DatasetSpec) -> list[tup
 
 
 def result_of(question: Any) -> Any:
-    """What a node returned, or an `Answer` that says what became of it."""
+    """Return a node's result, or an `Answer` with the reason why there is none."""
     try:
         return ray.get(question, timeout=PATIENCE_SECONDS)
     except (RayError, ImportError) as error:
@@ -126,7 +126,7 @@ def result_of(question: Any) -> Any:
 
 
 def answer(name: str, storage: str, dataset: DatasetSpec, config: StudyConfig) -> Answer:
-    """What a node finds when it tries; runs there."""
+    """Run the check on a node: write to the storage and read the data."""
     sweep()
     try:
         opened = Storage(storage)
@@ -148,5 +148,5 @@ def answer(name: str, storage: str, dataset: DatasetSpec, config: StudyConfig) -
 
 
 def unreachable(storage: str, reason: str) -> str:
-    """What is wrong, and the way out."""
+    """Make the message of a node that cannot reach the storage."""
     return f"does not reach the storage {storage} ({reason}): give a --storage that all nodes share"

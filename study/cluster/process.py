@@ -1,4 +1,4 @@
-"""How a process that trains is set up, and how one that ran Ray ends."""
+"""Set-up of a process that trains, and the exit of a process that ran Ray."""
 
 import atexit
 import ctypes

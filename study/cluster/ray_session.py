@@ -102,11 +102,11 @@ def stopped_with_its_processes() -> Iterator[None]:
 
 
 def _require_connection(address: str | None) -> None:
-    """Whether anything answers at `HOST:PORT`; Ray itself would wait for minutes.
+    """Try to connect to `HOST:PORT`, since Ray itself would wait for minutes.
 
     Raises:
-        OSError: nothing does.
-        SettingError: it is an address for Ray's clients, whose callbacks would run elsewhere than their files lie.
+        OSError: no server answers.
+        SettingError: it is an address for Ray's clients, whose callbacks would run on a machine without our files.
     """
     if (address or "").startswith("ray://"):
         raise SettingError(
@@ -119,7 +119,7 @@ def _require_connection(address: str | None) -> None:
 
 
 def check_room(config: StudyConfig) -> None:
-    """Whether a trial fits what is free now, on a single machine.
+    """Check that a trial fits into the free resources of one machine.
 
     Raises:
         SettingError: it does not.

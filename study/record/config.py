@@ -1,4 +1,4 @@
-"""What was asked of a study, typed and kept beside its results."""
+"""The options of a study, typed and kept beside its results."""
 
 from collections.abc import Sequence
 from dataclasses import field

@@ -1,4 +1,4 @@
-"""When a run has diverged. A pure function of its recorded metrics."""
+"""Divergence of a run: a pure function of its recorded metrics."""
 
 import math
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ CHANCE = math.log(1000)
 
 
 def divergence(history: Sequence[Metrics]) -> str | None:
-    """Why a run has diverged by the last epoch of its history, or None.
+    """Return the reason why a run has diverged by the last epoch of its history, or None if it has not.
 
-    A term of the loss that is not finite never will be again. One that is far above its start does not come back: the
-    start is its first epoch's, at least 1, and for the cross-entropy at most that of guessing.
+    A run has diverged if a term of its training loss is not finite, or was more than `FAR` times its start in each of
+    the last `EPOCHS` epochs. `start` defines the start.
     """
     if not history:
         return None
@@ -36,6 +36,6 @@ def divergence(history: Sequence[Metrics]) -> str | None:
 
 
 def start(name: str, history: Sequence[Metrics]) -> float:
-    """What a term of the loss began with, at least 1."""
+    """A term's value in its first epoch, at least 1; for the cross-entropy at most `CHANCE`, that of guessing."""
     first = abs(next(metrics[name] for metrics in history if name in metrics))
     return max(1.0, min(first, CHANCE) if name == train_loss(CROSS_ENTROPY) else first)

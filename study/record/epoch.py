@@ -1,4 +1,4 @@
-"""What a trial reports after each epoch: the same record from the trial to MLflow and the report."""
+"""The report of a trial after each epoch: the same record from the trial to MLflow and to the study's report."""
 
 from collections.abc import Sequence
 from dataclasses import field
@@ -11,7 +11,7 @@ Metrics = dict[str, float]
 
 @json_record
 class EpochReport(JsonRecord):
-    """What is recorded of one epoch.
+    """The record of one epoch.
 
     epoch: from 1
     metrics: by name, such as `val/shuffled/accuracy`

@@ -9,10 +9,13 @@ EVERYTHING = "*:*"
 
 
 def member(family: Sequence[str], space: str, variant: str) -> bool:
-    """Whether the comparison of a space with the baseline on a variant belongs to a family; to an empty one all do.
+    """Return True if the comparison of a space with the baseline on a variant belongs to a family of comparisons.
 
     Args:
-        family: patterns such as `*:shuffled` or `group_dro:*`, of a space's label and a variant.
+        family: patterns of a space's label and a variant, such as `*:shuffled` or `group_dro:*`; without any,
+            every comparison belongs to it.
+        space: the space's label.
+        variant: the variant's name.
     """
     return any(
         fnmatchcase(space, own) and fnmatchcase(variant, shown)

@@ -50,7 +50,11 @@ KILLED = "KILLED"
 
 @json_record
 class StudyEnd(JsonRecord):
-    """How a study ended, FINISHED, FAILED or KILLED, and when, in milliseconds since 1970, if that was recorded."""
+    """The end of a study.
+
+    status: FINISHED, FAILED or KILLED
+    at: milliseconds since 1970; None if the end was not recorded
+    """
 
     status: str = KILLED
     at: int | None = None
@@ -69,7 +73,7 @@ class StudyFolder:
 
     @property
     def config_file(self) -> Path:
-        """What was asked."""
+        """File of the study's options."""
         return self.root / "study.json"
 
     @property
@@ -79,7 +83,7 @@ class StudyFolder:
 
     @property
     def outbox(self) -> Path:
-        """What is still to be sent to MLflow."""
+        """Database of the messages that MLflow has not received yet."""
         return self.root / "reports.sqlite"
 
     @property
@@ -89,7 +93,7 @@ class StudyFolder:
 
     @property
     def own_artifacts(self) -> Path:
-        """What the study's own MLflow store keeps as files."""
+        """Folder of the files in the study's own MLflow store."""
         return self.root / ARTIFACTS
 
     def journal(self, space: str) -> Path:
@@ -105,11 +109,11 @@ class StudyFolder:
         return StudyKeeper(self.root / "best" / stage)
 
     def checkpoint(self, row: Row | Candidate, stage: str = SEARCH) -> Path:
-        """Where the checkpoint of a search's winner lies, of a member of its front, or of a trial on a fresh seed."""
+        """Folder of a selected checkpoint: a winner, a member of the front, or a trial on a fresh seed."""
         return self.keeper(stage).path(row.space, row.trial, row.epoch)
 
     def storage(self, config: StudyConfig) -> str:
-        """Where unfinished trials' checkpoints lie: under the storage asked for, or here."""
+        """Path or URI of the checkpoints of unfinished trials: in the study's `--storage`, or in this folder."""
         return joined(config.storage, config.study_id) if config.storage else str(self.root / "checkpoints")
 
     def tracking_uri(self, config: StudyConfig) -> str:
@@ -249,7 +253,7 @@ class StudyFolder:
         return config
 
     def holds(self, study_id: str) -> bool:
-        """Whether a study is in this folder."""
+        """Return True if this folder holds the study with this id."""
         try:
             return self.read_config().study_id == study_id
         except SettingError:
@@ -261,14 +265,14 @@ class StudyFolder:
             partial.write_text(end.to_json())
 
     def end(self) -> StudyEnd:
-        """How the study ended."""
+        """Read the study's end; KILLED if none was recorded."""
         try:
             return StudyEnd.from_json((self.root / ENDED).read_text())
         except FileNotFoundError:
             return StudyEnd()
 
     def read_config(self) -> StudyConfig:
-        """What was asked.
+        """Read the study's options.
 
         Raises:
             SettingError: there is no study here, or its file is damaged.
@@ -341,7 +345,7 @@ class StudyFolder:
         (self._trial(trial_id) / "error.txt").write_text(reason)
 
     def has_failed(self, trial_id: str) -> bool:
-        """Whether a trial could not finish the last time it ran."""
+        """Return True if a trial failed the last time it ran."""
         return (self._trial(trial_id) / "error.txt").exists()
 
     def _read(self, trial_id: str) -> TrialRecord:
@@ -352,7 +356,7 @@ class StudyFolder:
             partial.write_text(record.to_json())
 
     def trial(self, trial_id: str, *, tables: bool = True) -> Trial:
-        """What was recorded of one trial; its epochs' tables only if asked for."""
+        """Read the record of one trial, with or without the tables of its epochs."""
         lines = self._trial(trial_id) / "history.jsonl"
         epochs = history_from_json(lines.read_text(), tables=tables) if lines.exists() else []
         return Trial(trial_id=trial_id, epochs=epochs, **vars(self._read(trial_id)))

@@ -39,7 +39,7 @@ ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
 
 def adapter(cls: type) -> TypeAdapter[Any]:
-    """What writes and reads a class's records, made once."""
+    """Get the writer and reader of a class's records, made once per class."""
     if cls not in ADAPTERS:
         ADAPTERS[cls] = TypeAdapter(cls)
     return ADAPTERS[cls]

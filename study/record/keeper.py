@@ -21,7 +21,7 @@ class EpochKeeper:
         self.folder, self._objectives = folder, objectives
 
     def path(self, epoch: int) -> Path:
-        """Where an epoch's checkpoint lies, or is to be written."""
+        """Folder of an epoch's checkpoint, which may not exist yet."""
         return self.folder / str(epoch)
 
     def best(self, history: Sequence[Metrics]) -> set[int]:
@@ -47,7 +47,7 @@ class StudyKeeper:
         self.folder = folder
 
     def path(self, space: str, trial_id: str, epoch: int) -> Path:
-        """Where a selected checkpoint lies."""
+        """Folder of a selected checkpoint."""
         return self.folder / space / trial_id / str(epoch)
 
     def offer(self, trial: Trial, fetch: Callable[[int, Path], None], kept: Collection[Kept]) -> None:

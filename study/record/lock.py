@@ -38,7 +38,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def is_unused(folder: Path) -> bool:
-    """Whether a folder is missing, or holds nothing but a lock."""
+    """Return True if a folder is missing, or holds nothing but a lock."""
     if not folder.is_dir():
         return not folder.exists()
     return all(item.name == LOCK for item in folder.iterdir())

@@ -50,7 +50,7 @@ def check_known(space: str, objectives: Iterable[str], known: Sequence[str]) -> 
 
 
 def is_plain(objectives: Sequence[str]) -> bool:
-    """Whether the only objective is a variant's accuracy, which the table of variants shows already."""
+    """Return True if the only objective is a variant's accuracy, which the table of variants shows already."""
     return len(objectives) == 1 and objectives[0].endswith(f"/{ACCURACY}")
 
 

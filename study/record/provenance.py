@@ -1,4 +1,4 @@
-"""Where a result comes from: versions of what computed it, the project's commit, who ran it, where and when."""
+"""Origin of a result: versions of the software, the project's commit, the user, the machine and the time."""
 
 import functools
 import getpass

@@ -48,13 +48,13 @@ LABELS, MOVED, GROUPS, TEST_DATA = "class labels", "moved backgrounds", "group l
 
 @dataclass(frozen=True)
 class Rule:
-    """How a trial's epoch is chosen, and a space's trial.
+    """A selection rule: it chooses an epoch of each trial, and a trial of each space.
 
-    metrics: what is read of an epoch; an epoch that lacks one is passed over
+    metrics: metrics that an epoch must have; epochs without one of them are ignored
     combine: the mean or the minimum of their scores
-    needs: what must be known of the data that are read: one of `LABELS`, `MOVED`, `GROUPS`, `TEST_DATA`
-    ties: what decides between equals, such as the many epochs whose worst group of a few images is at 0: their mean
-    last: whether only a trial's last epoch that has the metrics is read
+    needs: the knowledge about the data that the rule needs: one of `LABELS`, `MOVED`, `GROUPS`, `TEST_DATA`
+    ties: metrics whose mean decides between equal epochs, such as those whose small worst group has accuracy 0
+    last: True if only the last epoch of a trial that has the metrics is read
     """
 
     name: str
@@ -66,7 +66,7 @@ class Rule:
 
     @property
     def oracle(self) -> bool:
-        """Whether it reads test data."""
+        """True if the rule reads test data."""
         return self.needs == TEST_DATA
 
     def value(self, metrics: Metrics) -> tuple[float, float] | None:
@@ -79,7 +79,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a rule chose: a trial's epoch, and what it is worth by the rule."""
+    """A rule's choice: a trial's epoch, and its value by the rule."""
 
     trial: Trial
     epoch: int

@@ -1,4 +1,4 @@
-"""What is selected on what. Pure functions of recorded metrics.
+"""Selection of trials and checkpoints: pure functions of recorded metrics.
 
 A variant's checkpoint is the epoch, and a method's checkpoint the trial, with the highest validation accuracy on that
 variant; the earlier one wins a tie. With several objectives, a trial is compared at the epoch that is best for the
@@ -41,7 +41,7 @@ WORST_ACCURACY, WORST_LOSS = 0.0, sys.float_info.max
 
 @json_record
 class TrialRecord(JsonRecord):
-    """What is recorded of a trial beside its epochs.
+    """The record of a trial, without its epochs.
 
     number: counts the study's trials in the order they started, from 1
     space: the search space's label; stage: `search` or `confirm`
@@ -125,7 +125,7 @@ class Candidate:
 
 
 class Kept(NamedTuple):
-    """Which checkpoint to keep: a trial's epoch."""
+    """A checkpoint to keep: a trial's epoch."""
 
     space: str
     trial: str
@@ -133,7 +133,7 @@ class Kept(NamedTuple):
 
 
 def same_settings(one: Settings, other: Settings) -> bool:
-    """Whether two runs differ in nothing but their seed, and in where their data were."""
+    """Return True if two runs differ in nothing except the seed and the folder of the data."""
     return {**one, SEED: None, DATA: None} == {**other, SEED: None, DATA: None}
 
 
@@ -175,7 +175,7 @@ def best_score(history: Sequence[Metrics], metric: str) -> float:
 
 
 def values_of(history: Sequence[Metrics], objectives: Sequence[str]) -> list[float]:
-    """What a trial reached: every objective at the epoch that is best for the first one."""
+    """Read every objective of a trial at the epoch that is best for the first one."""
     metrics = best_metrics(history, objectives[0])
     return [value_of(metrics, metric) for metric in objectives]
 
@@ -198,7 +198,7 @@ def kept_epochs(history: Sequence[Metrics], objectives: Sequence[str]) -> set[in
 
 
 def was_tested(metrics: Metrics) -> bool:
-    """Whether an epoch's test variants were evaluated.
+    """Return True if an epoch's test variants were evaluated.
 
     With `evaluation/test=kept` they are evaluated at the last epoch and at those that were the best for something when
     they ended. A rule that chooses another epoch must say `NEEDS_EVERY`.

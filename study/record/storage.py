@@ -1,4 +1,4 @@
-"""Where trials' checkpoints lie while they train: a folder, or any URI, that the driver and every node reach."""
+"""Storage of trials' checkpoints while they train: a folder or any URI that the driver and every node can reach."""
 
 import contextlib
 import copy

@@ -65,7 +65,7 @@ class Recorder(Callback):  # type: ignore[misc]
         name, report = trial.config[TRIAL], EpochReport.from_json(str(result[REPORT]))
         record = self._running[name]
         if report.epoch <= len(record.epochs):
-            return  # trained again after an interruption, to the same numbers
+            return  # recorded before an interruption; trained again, it has the same numbers
         report = replace(report, at=now())
         self._folder.add_epoch(name, report)
         self._reporter.epoch(name, report)
@@ -73,7 +73,7 @@ class Recorder(Callback):  # type: ignore[misc]
         self._failures[name] = 0
 
     def on_trial_recover(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
-        """Let Ray try again, up to `FAILURES` times without a new epoch."""
+        """Let Ray restart a trial, unless it failed `FAILURES` times without a new epoch."""
         name = trial.config[TRIAL]
         self._failures[name] = self._failures.get(name, 0) + 1
         try_again(trial, self._failures[name] < FAILURES)
@@ -94,7 +94,7 @@ class Recorder(Callback):  # type: ignore[misc]
         at = now()
         self._folder.finish_trial(record.trial_id, at)
         report_end(self._reporter, record, self._objectives, at)
-        self._aside.submit(store.delete)  # what cannot be deleted does no harm, and goes at the study's end
+        self._aside.submit(store.delete)  # a state that cannot be deleted now is deleted at the study's end
 
     def on_trial_error(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
         """Record and report a failure."""
@@ -138,7 +138,7 @@ class Watcher(Callback):  # type: ignore[misc]
         self._folder = StudyFolder(root)
         self._title = f"{stage} {space}"
         finished = self._folder.finished(stage, space)
-        self._what = "mean" if stage == CONFIRM else "best"  # of fresh seeds the luckiest says nothing
+        self._what = "mean" if stage == CONFIRM else "best"  # the best of several seeds would only be the luckiest
         self._found = [values_of(trial.history, self._objectives) for trial in finished]
         self._running: dict[str, int] = {}
         self._progress = Progress(*progress_columns(TimeElapsedColumn()), console=console)

@@ -36,7 +36,7 @@ class Grid:
         return {name: found[name] for name in self._values}
 
     def unused(self, used: set[int], seed: int) -> Settings:
-        """Choose a configuration whose number is not in `used`: the first one from a random number on."""
+        """Choose a configuration whose number is not in `used`: the next free one after a random number."""
         number = Random(seed).randrange(int(self.size))
         while number in used:
             number = (number + 1) % int(self.size)

@@ -99,7 +99,7 @@ class FixedSpaceTPE(optuna.samplers.TPESampler):
 
 
 class OptunaProposals:
-    """TPE over a space, seeded, in a journal file that Optuna and its dashboard can open.
+    """Proposals of TPE, seeded, in a journal file that Optuna and its dashboard can open.
 
     The first third of the trials, at least 4, are random; TPE proposes the others. A trial that was stopped early
     counts as pruned at its last epoch; with several objectives no trial is pruned, and TPE ranks trials by their
@@ -177,7 +177,7 @@ class OptunaProposals:
         self._study.tell(self._proposed.pop(trial_id), state=TrialState.FAIL)
 
     def _pruned(self, epochs: int) -> bool:
-        """Whether a trial counts as stopped early. Optuna has no pruned trials with several objectives."""
+        """Return True if a trial counts as stopped early. Optuna has no pruned trials with several objectives."""
         return epochs < self._epochs and len(self._objectives) == 1
 
     def _frozen_trial(self, params: Settings, values: Sequence[float], epochs: int) -> FrozenTrial:

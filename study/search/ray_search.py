@@ -34,8 +34,8 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
             folder: the study's.
             stage: `search` or `confirm`.
             space: the space's label.
-            proposals: where new settings come from.
-            fixed: flat settings of every trial, beside the proposed ones.
+            proposals: gives the settings of new trials.
+            fixed: flat settings that all trials share, in addition to the proposed ones.
         """
         super().__init__(metric=SCORE, mode="max")
         self._folder, self._stage, self._space = folder, stage, space
@@ -70,10 +70,10 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
             self._proposals.observe(name, json.loads(str(result[VALUES])), int(result[EPOCH]))
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the folder holds all."""
+        """Do nothing: the study's folder holds everything."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the folder holds all."""
+        """Do nothing: the study's folder holds everything."""
 
     def _begin(self) -> tuple[str, Settings]:
         name = uuid4().hex[:8]
@@ -87,7 +87,7 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
 class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
     """Successive halving that replays the recorded trials, so that a resumed study makes the same decisions.
 
-    A trial that was not evaluated yet, such as one of JTT in its first stage, continues.
+    A trial without an evaluation so far, such as one of JTT in its first stage, continues.
     """
 
     def __init__(self, folder: StudyFolder, stage: str, space: str, objective: str, **kwargs: int) -> None:
@@ -129,7 +129,7 @@ class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
 
 
 def own(trial: RayTrial) -> SimpleNamespace:
-    """The trial under the study's name, which stays the same when Ray starts anew."""
+    """Make a stand-in for the trial under the study's own name, which stays the same when Ray is started again."""
     return stand_in(trial.config[TRIAL])
 
 

@@ -30,7 +30,7 @@ class SearchStage:
     name: `search`, `confirm` or `repeat`
     space: the space's label; in `confirm` with several objectives, the name of the trial that is trained again
     objectives: the metrics to improve, one or several
-    search_seed: what Optuna draws with; the study's own seed if left out
+    search_seed: seed of Optuna's sampler; None for the study's own seed
     """
 
     config: StudyConfig
@@ -59,7 +59,7 @@ class SearchStage:
     def confirm(self, settings: Settings) -> None:
         """Train flat settings again on `confirm_seeds` fresh seeds."""
         for trial in self.folder.trials(CONFIRM, self.space):
-            if not same_settings(trial.config, settings):  # winners of a search that was extended since
+            if not same_settings(trial.config, settings):  # the search was extended, and another trial won
                 self.folder.replace_trial(trial.trial_id)
         first = self.config.seed + 1
         fixed = {**settings, DATA: self.config.base()[DATA]}
@@ -92,9 +92,9 @@ class SearchStage:
         return Environment(self.folder.storage(config), self.objectives, config.cpus_per_trial, config.device)
 
     def _run_config(self, folder: Path, proposals: Proposals) -> tune.RunConfig:
-        """Configure Ray to store no checkpoints and to try without end.
+        """Configure Ray to store no checkpoints and to restart trials without limit.
 
-        The storage holds the states of trials, and the recorder decides when a trial has failed.
+        The storage holds the states of trials, and the `Recorder` decides when a trial has failed.
         """
         given = (self.folder.root, self.name, self.space)
         return tune.RunConfig(

@@ -1,4 +1,4 @@
-"""What a study reports to MLflow: one class for each kind of message.
+"""Messages from a study to MLflow: one class for each kind.
 
 Every message names the experiment, so each can be sent alone.
 """
@@ -21,9 +21,9 @@ EXPERIMENT_PLACE, RUN_PLACE = "{experiment}", "{run}"
 
 @json_record
 class RunKey(JsonRecord):
-    """How a run is found: by the tag `study_id` or `trial_id`, and a trial's below the run of its study.
+    """The tag by which a run is found, `study_id` or `trial_id`; a trial's run is below the run of its study.
 
-    study: the study's id, of a trial's run; two studies, one a copy of the other, may have trials of one id
+    study: for a trial's run, the study's id: the trials of a copied study have the same ids as those of the original
     """
 
     tag: str
@@ -76,7 +76,7 @@ class TrialBegan(RunMessage):
 
 @json_record
 class EpochEnded(RunMessage):
-    """What a trial reports after an epoch; epoch 0 is its summary."""
+    """A trial's report after an epoch; epoch 0 is the trial's summary."""
 
     report: EpochReport
 

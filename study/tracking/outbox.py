@@ -94,7 +94,7 @@ class Outbox:
         return self._count("message")
 
     def rejected(self) -> int:
-        """How many messages were put aside."""
+        """Count the messages that MLflow refused."""
         return self._count("rejected")
 
     def _count(self, table: str) -> int:

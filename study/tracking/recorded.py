@@ -1,4 +1,4 @@
-"""What a study's record becomes in its outbox, trial by trial or all of it anew."""
+"""Messages made from a study's record, for one trial or for the whole study again."""
 
 from collections.abc import Sequence
 

@@ -38,7 +38,7 @@ def relocate(database: Path, artifacts: Path) -> None:
 
 
 def is_elsewhere(database: Path, artifacts: Path) -> bool:
-    """Whether a store names another folder for its artifacts."""
+    """Return True if a store names another folder than this one for its artifacts."""
     if not database.exists():
         return False
     places = {"name": artifacts.name, "place": artifacts.as_uri()}

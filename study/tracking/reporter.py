@@ -36,10 +36,10 @@ SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databrick
 
 
 def check_tracking(uri: str | None) -> None:
-    """Whether MLflow can be reached at such an address at all, and no password in it would be written down.
+    """Refuse an address that MLflow cannot have, and one with a password, which would be written to disk.
 
     Raises:
-        SettingError: its scheme is none of MLflow's, or it holds a password.
+        SettingError: the scheme is none of MLflow's, or the address holds a password.
     """
     if uri is None:
         return
@@ -54,10 +54,10 @@ def check_tracking(uri: str | None) -> None:
 
 
 class Reporter:
-    """What a study puts in its outbox.
+    """Puts a study's messages into its outbox.
 
-    `at` is when something happened, in milliseconds since 1970; None is now. What is reported again with the same time
-    changes nothing.
+    `at` is the time of an event, in milliseconds since 1970; None is now. A message that is sent twice with the same
+    time changes nothing.
     """
 
     def __init__(self, outbox_file: Path, experiment: str, study_id: str) -> None:
@@ -84,7 +84,7 @@ class Reporter:
         )
 
     def summary(self, trial_id: str, metrics: Metrics, at: int | None = None) -> None:
-        """What a trial came to. It is logged at step 0: MLflow draws what has no later step as bars, one a run."""
+        """Report a trial's final metrics at step 0: MLflow draws metrics without a later step as bars, one per run."""
         self.epoch(trial_id, EpochReport(0, metrics, at=at))
 
     def end_trial(self, trial_id: str, status: str, at: int | None = None) -> None:

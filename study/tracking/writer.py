@@ -1,6 +1,6 @@
-"""What each message becomes in an MLflow store. Applying a message twice changes nothing.
+"""Write messages into an MLflow store. Writing a message twice changes nothing.
 
-A request whose answer was lost may have been carried out, so whatever would be made twice is looked for first.
+A request may have succeeded although its answer was lost, so before something is created, it is searched for.
 """
 
 import logging
@@ -75,7 +75,7 @@ class NoRunError(Exception):
 
 
 def refuses(error: Exception) -> bool:
-    """Whether MLflow finds the request itself wrong."""
+    """Return True if MLflow refused the request itself, so that sending it again cannot help."""
     from mlflow.exceptions import MlflowException
 
     if not isinstance(error, MlflowException):
@@ -340,7 +340,7 @@ def filled(text: str, places: dict[str, str]) -> str:
 
 
 def _holds(run: "Run") -> int:
-    """How many metrics and parameters a run has."""
+    """Count the metrics and parameters of a run."""
     return len(run.data.metrics) + len(run.data.params)
 
 

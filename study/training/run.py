@@ -79,7 +79,7 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether all epochs are trained, or the run has diverged."""
+        """True if all epochs are trained, or the run has diverged."""
         return self.trainer.done or divergence(self.history) is not None
 
     def save(self, folder: Path) -> None:

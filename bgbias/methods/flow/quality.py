@@ -1,4 +1,4 @@
-"""How well a flow knows where embeddings go when backgrounds are replaced, on examples it was not trained on."""
+"""Quality of a flow: its samples and densities against true moves of embeddings, on examples it was not trained on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Moves:
 
 @dataclass(frozen=True)
 class Normality:
-    """What the flow makes of true moves: standard normal noise, if it knows them.
+    """The noise to which the flow maps true moves: standard normal if the flow's distribution is right.
 
     pit: [N, E] in [0, 1], the normal distribution function of the noise; uniform if normal
     dimension_p: [E], p-values of Kolmogorov and Smirnov's test of each dimension
@@ -68,9 +68,9 @@ class Normality:
 
 @dataclass(frozen=True)
 class ClassQuality:
-    """How samples compare to true moves to backgrounds of one class, of images not seen in training.
+    """Samples compared with true moves to backgrounds of one class, of images not seen in training.
 
-    examples: how many true moves there are
+    examples: the number of true moves
     """
 
     examples: int
