@@ -4,7 +4,7 @@ import math
 import os
 import shlex
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -20,13 +20,23 @@ BAR_WIDTH = 12
 
 T = TypeVar("T")
 
-console = Console(stderr=True, highlight=False)
-results = Console(highlight=False)
+def no_color() -> bool:
+    """Return True if the user asks for output without colours (https://no-color.org)."""
+    return bool(os.environ.get("NO_COLOR"))
+
+
+def new_console(**settings: Any) -> Console:
+    """Make a console with rich's settings; under NO_COLOR without bold and dim text too, which rich would keep."""
+    return Console(highlight=False, color_system=None if no_color() else "auto", **settings)
+
+
+console = new_console(stderr=True)
+results = new_console()
 
 
 def plain(shown: Console) -> bool:
     """Return True if output has no colours and no box characters: in files and pipes, and under NO_COLOR."""
-    return not shown.is_terminal or bool(os.environ.get("NO_COLOR"))
+    return not shown.is_terminal or no_color()
 
 
 def natural_width(table: Table) -> int:

@@ -10,13 +10,14 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from study.cli.without_torch import without_torch
+from study.display import no_color
 
 HELP = "--help"
 
 
 def help_style() -> Literal["rich"] | None:
-    """Boxes and colours for a terminal, plain text for files, pipes and screen readers behind them."""
-    return "rich" if sys.stdout.isatty() else None
+    """Boxes and colours on a terminal; plain text in files and pipes, for screen readers, and under NO_COLOR."""
+    return "rich" if sys.stdout.isatty() and not no_color() else None
 
 
 class LazyCommand(TyperCommand):
