@@ -1,4 +1,4 @@
-"""Which background each foreground stands on.
+"""Assignments of backgrounds to foregrounds.
 
 An assignment is int64 [N], an index into the backgrounds for every foreground, or `NO_BACKGROUND`.
 """

@@ -1,4 +1,4 @@
-"""How strong a training bias is: one share for all classes, or one for each."""
+"""Strength of a training bias: one share for all classes, or one for each."""
 
 from typing import Annotated, Any
 

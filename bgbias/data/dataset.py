@@ -294,7 +294,7 @@ class Dataset:
 
     @property
     def task(self) -> Task:
-        """What is known before any example is read."""
+        """Shapes, names and numbers that are known before any example is read."""
         return Task(self.image_shape, self.classes, (*self.places, NOWHERE), len(self.train))
 
     @property
@@ -433,13 +433,13 @@ class DatasetSpec(Component):
 
 
 def held_out(source: Tensor, share: float) -> Tensor:
-    """Which examples are held out, so that all of one source are on one side: [N] bool.
+    """Choose the examples to hold out, all or none of each source: [N] bool, True = held out.
 
-    A function of its arguments alone, as a dataset's own splits are.
+    The choice depends on the arguments alone, as a dataset's own splits do.
 
     Args:
         source: [N] int64, the picture each example was cut from.
-        share: in [0, 1], of the sources, rounded, that are held out.
+        share: in [0, 1], the share of the sources that is held out; their number is rounded.
     """
     sources, number = source.cpu().unique(return_inverse=True)
     rank = torch.randperm(len(sources), generator=stream(0, "held out"))
@@ -456,7 +456,7 @@ def spread(n: int, count: int) -> Tensor:
 
 
 def batch_size(variant: Variant) -> int:
-    """How many pictures of a variant to answer at a time, where they lie."""
+    """Number of pictures of a variant to predict at a time, on the device that holds them."""
     times = 1 if variant.foregrounds.label.device.type == "cpu" else ACCELERATED
     return times * max(1, min(BATCH_SIZE, BATCH_PIXELS // math.prod(variant.foregrounds.image.shape[2:])))
 

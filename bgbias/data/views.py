@@ -47,7 +47,7 @@ class FeatureViews:
     swaps: int
 
     def draw(self, n: int, side: int, rng: Generator) -> Tensor:
-        """Which view each of n examples shows, [n] int64."""
+        """Draw the view that each of n examples shows, [n] int64."""
         return torch.randint(self.views, (n,), generator=rng, device=rng.device)
 
     def finish(

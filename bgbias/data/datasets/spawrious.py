@@ -105,7 +105,7 @@ class Spawrious(GroupedPictures):
 
 
 def parts_of(arranged: Arrangement, cell: int) -> Iterator[Part]:
-    """What the training and the test set of a benchmark are made of."""
+    """List the parts of a benchmark's training and test sets, with up to `cell` pictures of each training part."""
     for number, breed in enumerate(BREEDS):
         other = number ^ 1  # the other breed of the pair
         for environment, share in enumerate(SHARES):
@@ -121,7 +121,7 @@ def parts_of(arranged: Arrangement, cell: int) -> Iterator[Part]:
 
 
 def known_fault(entry: Entry) -> str | None:
-    """What is wrong with the file that is broken in the release, if it is this one and it still is."""
+    """Describe the fault of the one file that is broken in the release; None for other files and a repaired one."""
     if entry.name != BROKEN:
         return None
     try:

@@ -80,11 +80,11 @@ def colored_backgrounds(palette: str) -> Backgrounds:
 
 @dataclass(frozen=True)
 class Bias:
-    """How digits meet their backgrounds.
+    """Settings by which digits get their backgrounds.
 
     strength: share of training images on their own class's background, as `checked_bias_strength` gives it
-    last_class: whether `shuffled` draws the last class too
-    seed: of the assignments, so that every run is evaluated on the same pictures
+    last_class: True if `shuffled` also draws the last class
+    seed: seed of the assignments, so that every run is evaluated on the same pictures
     """
 
     strength: float | str

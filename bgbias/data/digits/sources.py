@@ -1,4 +1,4 @@
-"""Where the digits come from: MNIST's own files, or scikit-learn's embedded scans of handwriting."""
+"""Sources of digits: MNIST's own files, or the scans of handwriting that scikit-learn contains."""
 
 import gzip
 import math
