@@ -91,7 +91,7 @@ def ours(trained: Trained, predictions: Mapping[str, Predictions]) -> Verdict:
 
 @torch.no_grad()
 def reference(trained: Trained, workers: int) -> tuple[Tensor, int]:
-    """Whether each foreground is robust ([N] bool), and how many pictures were answered."""
+    """Check every pair: which foregrounds are robust ([N] bool), and the number of pictures that were predicted."""
     root = layout.split_folder(dataset_root(trained.config.data), layout.ONLY_BG_T, layout.TEST)
     variant, device = trained.dataset.test[ORIGINAL], trained.device
     side = variant.foregrounds.image.shape[-1]

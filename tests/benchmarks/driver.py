@@ -1,4 +1,4 @@
-"""What a study's driver costs, beside Ray Tune's own loop with the same sampler and no record of anything.
+"""Cost of a study's driver, compared with Ray Tune's own loop with the same sampler and no record of anything.
 
     .venv/bin/python tests/benchmarks/driver.py
 

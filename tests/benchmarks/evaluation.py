@@ -1,4 +1,4 @@
-"""What evaluating takes of an ERM trial, where test variants are evaluated at kept epochs and where at every one.
+"""Share of an ERM trial's time that evaluation takes: test variants at kept epochs only, and at every epoch.
 
     .venv/bin/python tests/benchmarks/evaluation.py --mnist DIR --photographs DIR
 

@@ -1,4 +1,4 @@
-"""What the flow method costs, as ratios measured in one run, on one core.
+"""Cost of the flow method, as ratios measured in one run, on one core.
 
     .venv/bin/python tests/benchmarks/flow.py --data DIR
 

@@ -1,4 +1,4 @@
-"""What photographs cost: finished training batches and a trial's start, as ratios measured in one run.
+"""Cost of photographs: finished training batches and a trial's start, as ratios measured in one run.
 
     .venv/bin/python tests/benchmarks/photographs.py --data DIR
 

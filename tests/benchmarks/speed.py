@@ -1,4 +1,4 @@
-"""What the library and the study cost, as ratios measured side by side in one run.
+"""Cost of the library and the study, as ratios measured side by side in one run.
 
     .venv/bin/python tests/benchmarks/speed.py --data DIR
 
@@ -92,8 +92,7 @@ def timed(step: Callable[[], object]) -> float:
 
 
 def bare_step(config: RunConfig, dataset: Dataset) -> Callable[[], None]:
-    """What one would write by hand: the biased images composed once, into one tensor; eager, planes of pixels, Adam as
-    it comes."""
+    """One step as written by hand: biased images composed once into one tensor; eager, NCHW memory, default Adam."""
     everything = dataset.train.batch(torch.arange(len(dataset.train)))
     images, labels = everything.image, everything.label
     model = config.model.build(dataset.task)
@@ -149,7 +148,7 @@ def compare_study(data: Path, scratch: Path) -> None:
 
 
 def span(folder: StudyFolder) -> tuple[float, float]:
-    """When the first trial began and the last one ended, by MLflow, in seconds since 1970."""
+    """Start of the first trial and end of the last one, by MLflow, in seconds since 1970."""
     client = MlflowClient(folder.tracking_uri(folder.read_config()))
     experiment = client.get_experiment_by_name("colored-mnist")
     runs = client.search_runs([experiment.experiment_id], "tags.stage = 'search'")

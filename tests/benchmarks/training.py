@@ -1,4 +1,4 @@
-"""What training on photographs costs on a device: batches, the bank, and each way of computing.
+"""Cost of training on photographs on a device: batches, the bank, and each way of computing.
 
     .venv/bin/python tests/benchmarks/training.py --data DIR
 

@@ -1,4 +1,4 @@
-"""What every dataset keeps to, found by looking."""
+"""Contract of every dataset, found by looking."""
 
 import inspect
 import sys

@@ -1,4 +1,4 @@
-"""What every method keeps to, found by looking, with combinations and small methods of the field: it learns, repeats,
+"""Contract of every method, found by looking, with combinations and small methods of the field: it learns, repeats,
 resumes and changes nothing it was given."""
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""What every search space keeps to, found by looking, and how a wrong one is refused."""
+"""Contract of every search space, found by looking, and errors of wrong ones."""
 
 import pytest
 from optuna.distributions import (

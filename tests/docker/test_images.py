@@ -1,4 +1,4 @@
-"""What images and compose promise, read from their files; the images themselves are built and run by hand."""
+"""Properties of the images and of compose, read from their files; the images are built and run by hand."""
 
 import ast
 import re

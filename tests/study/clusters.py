@@ -38,7 +38,7 @@ class Node:
         )
 
     def trains(self):
-        """Whether a trial runs on it."""
+        """Return True if a trial runs on it."""
         return any("Trainable" in command for command in descendants(self._process.pid).values())
 
     def lose(self):

@@ -16,7 +16,7 @@ from study.record.folder import StudyFolder
 
 @pytest.fixture(autouse=True)
 def signals():
-    """What is started in the background by a shell ignores INT, and under nohup HUP, and so would what it starts."""
+    """Receive INT and HUP, which background processes of a shell and processes under nohup would ignore."""
     before = {
         signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
         signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL),
@@ -59,7 +59,7 @@ def mounted(tmp_path):
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory):
-    """What comes of the study of `OPTIONS` on this machine when nothing happens to it."""
+    """Outcome of the study of `OPTIONS` on this machine without any interruption."""
     root = tmp_path_factory.mktemp("undisturbed") / "study"
     run("run", *OPTIONS, "--output", root)
     return outcome(StudyFolder(root))

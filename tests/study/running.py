@@ -95,7 +95,7 @@ def numbers(history):
 
 
 def outcome(folder):
-    """What must not depend on what happened: each trial's configuration and epochs, and the best weights by variant."""
+    """Results that no interruption may change: each trial's settings and epochs, and the best weights by variant."""
     trials = folder.finished(SEARCH)
     kept = {
         (row.variant, row.epoch): hashlib.sha256(

@@ -64,7 +64,7 @@ def postgres_binaries():
 
 
 def unprivileged():
-    """What runs a program as somebody who is not root, or None where root has nobody to become."""
+    """Make the prefix of a command that runs as a user other than root; None if there is no such user."""
     if os.getuid() != 0:
         return []
     names = {entry.pw_name for entry in pwd.getpwall()}

@@ -1,4 +1,4 @@
-"""What gets fresh seeds, what a repeated search shows, and what `study confirm` refuses."""
+"""Configurations that get fresh seeds, output of a repeated search, and errors of `study confirm`."""
 
 import json
 

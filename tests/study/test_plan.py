@@ -1,4 +1,4 @@
-"""What a study finds out before its first trial starts."""
+"""Checks before a study's first trial starts."""
 
 import dataclasses
 

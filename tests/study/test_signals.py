@@ -81,7 +81,7 @@ MOMENTS = ("imports", "plan", "Ray starts", "trials", "end")
 
 
 def reached(moment, study, process):
-    """Whether a study's process has come to a moment."""
+    """Return True if a study's process has reached a moment."""
     match moment:
         case "imports":
             return time.sleep(0.5) is None

@@ -1,4 +1,4 @@
-"""How strong a bias is, and the bias on photographs."""
+"""Strength of a bias, and the bias on photographs."""
 
 import shutil
 

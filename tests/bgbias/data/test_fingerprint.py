@@ -1,4 +1,4 @@
-"""What tells datasets apart."""
+"""Fingerprints differ between datasets."""
 
 from dataclasses import replace
 

@@ -20,7 +20,7 @@ def waterbirds(folder, **options):
 
 
 def entries(counts):
-    """So many entries of each split and group."""
+    """Make the given number of entries of each split and group."""
     return [
         Entry(f"{split}/{group}/{n}.jpg", Path("x"), group // 2, group % 2, split)
         for split, groups in counts.items()

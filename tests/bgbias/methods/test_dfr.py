@@ -39,7 +39,7 @@ def made_features(classes, n=90, width=6, seed=0):
 
 
 def by_scikit_learn(features, label, group, c, draws, generator):
-    """What the method computes, written with scikit-learn alone: predictions of the mean of the fits."""
+    """Compute the method's predictions with scikit-learn alone: predictions of the mean of the fits."""
     found = []
     for _ in range(draws):
         drawn = balanced_draw(group, generator)

@@ -1,4 +1,4 @@
-"""What every flow family keeps to, found by looking."""
+"""Contract of every flow family, found by looking."""
 
 import inspect
 import math

@@ -1,4 +1,4 @@
-"""What the `study` command says, run in this process."""
+"""Output of the `study` command, run in this process."""
 
 import json
 

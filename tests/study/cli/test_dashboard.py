@@ -1,4 +1,4 @@
-"""Where dashboards open, and what they show."""
+"""Addresses and contents of dashboards."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""What `study data` says, run in this process."""
+"""Output of `study data`, run in this process."""
 
 import json
 import sys

@@ -15,7 +15,7 @@ from study.record.folder import SEARCH, StudyFolder
 
 @pytest.fixture(scope="module")
 def secrets():
-    """What every process of a cluster, and every driver, is told by its environment."""
+    """Environment of every process of a cluster, and of every driver."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", "a-token-of-this-test-only-0123456789")

@@ -1,4 +1,4 @@
-"""What a node is asked before a study begins, and what a study is submitted as."""
+"""Check of a node before a study begins, and submission of a study."""
 
 import pytest
 from clusters import free_port

@@ -1,4 +1,4 @@
-"""How a process that ran Ray ends."""
+"""Exit of a process that ran Ray."""
 
 import signal
 import subprocess

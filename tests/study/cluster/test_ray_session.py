@@ -1,4 +1,4 @@
-"""Where Ray's own folder goes: a socket's path has at most 107 bytes."""
+"""Place of Ray's own folder: a socket's path has at most 107 bytes."""
 
 import tempfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a study keeps of what was asked."""
+"""Options that a study records."""
 
 import pytest
 from pydantic import TypeAdapter

@@ -1,4 +1,4 @@
-"""What the interactive figures show, worked out by hand."""
+"""Values in the interactive figures, computed by hand."""
 
 import pytest
 from made import epoch, trial

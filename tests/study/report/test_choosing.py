@@ -1,4 +1,4 @@
-"""What rules would have reported, and what they cost, worked out by hand."""
+"""Results of selection rules and their costs, computed by hand."""
 
 import pytest
 from made import trial

@@ -33,7 +33,7 @@ class Terminal:
 
 
 def shown(monkeypatch, columns, environment=()):
-    """What a terminal of so many columns shows of a table."""
+    """Print a table on a terminal of so many columns."""
     for name in ("NO_COLOR", "COLUMNS", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm")

@@ -1,4 +1,4 @@
-"""What MLflow's pages say about a study."""
+"""Text of MLflow's pages about a study."""
 
 from urllib.parse import quote
 

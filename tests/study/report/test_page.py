@@ -15,7 +15,7 @@ from study.report import comparing, page, searching, text, training
 
 
 class Loads(HTMLParser):
-    """What a page would fetch, and its headings."""
+    """Addresses that a page would fetch, and its headings."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a search shows of its trials: on a terminal of 80 columns, and in a file."""
+"""Output of a search about its trials: on a terminal of 80 columns, and in a file."""
 
 import io
 import json

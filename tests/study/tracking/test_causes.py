@@ -1,4 +1,4 @@
-"""Which line of an error is shown, and after which errors a message is sent again."""
+"""Line of an error that is shown, and errors after which a message is sent again."""
 
 import pytest
 from mlflow.exceptions import MlflowException

@@ -1,4 +1,4 @@
-"""What is sent together, and what side by side."""
+"""Messages that are sent together, and those sent side by side."""
 
 from study.record.epoch import EpochReport
 from study.tracking.delivery import groups, in_calls

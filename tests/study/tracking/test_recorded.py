@@ -1,4 +1,4 @@
-"""What a study's record becomes in MLflow."""
+"""A study's record in MLflow."""
 
 from dataclasses import replace
 

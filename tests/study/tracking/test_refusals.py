@@ -1,4 +1,4 @@
-"""What MLflow refuses is kept and can be sent again, from the study's own record."""
+"""Messages that MLflow refuses are kept and can be sent again, from the study's own record."""
 
 import shutil
 import threading

@@ -1,4 +1,4 @@
-"""When a run is evaluated, and which epochs it keeps."""
+"""Epochs at which a run is evaluated, and epochs whose checkpoints it keeps."""
 
 import dataclasses
 import hashlib

@@ -18,7 +18,7 @@ def release(url="http://127.0.0.1/release.tar.gz"):
 
 
 def files():
-    """What the release holds, by name: 54 files of about 1 kB that hardly shrink."""
+    """The release's files by name: 54 files of about 1 kB that hardly shrink."""
     made = random.Random(0)
     names = [
         f"{RELEASE}/{folder}/n0208{number}.{'npy' if folder.startswith(FG_MASK) else 'JPEG'}"

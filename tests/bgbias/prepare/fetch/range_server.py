@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Answer:
-    """How one request is answered; the default is as a good server does.
+    """Answer to one request; the default is that of a good server.
 
     status:  sent instead of the file
     cut:     bytes after which the connection is closed; reset: not closed but reset
@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_body(body, answer)
 
     def first_byte(self, answer):
-        """Where the asked range begins, or None for the whole file."""
+        """First byte of the requested range, or None for the whole file."""
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         if not asked or not answer.ranges or answer.status:
             return None
