@@ -20,6 +20,7 @@ BAR_WIDTH = 12
 
 T = TypeVar("T")
 
+
 def no_color() -> bool:
     """Return True if the user asks for output without colours (https://no-color.org)."""
     return bool(os.environ.get("NO_COLOR"))
