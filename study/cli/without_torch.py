@@ -75,11 +75,11 @@ def without_torch(make: Callable[[], T]) -> T:
 def _stood_in() -> Iterator[None]:
     """Import empty modules; afterwards forget them, and every module of the project that was imported meanwhile."""
     finder, before = _Finder(), set(sys.modules)
-    sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
-        sys.meta_path.remove(finder)  # type: ignore[arg-type]
+        sys.meta_path.remove(finder)
         for name in set(sys.modules) - before:
             if name.split(".")[0] in IMPORTING:
                 del sys.modules[name]
