@@ -11,14 +11,17 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from bgbias.components import make
+from bgbias.data.datasets import datasets
 from bgbias.errors import DataError, SettingError
 from bgbias.progress import tracked_by
 from study import stopping
-from study.cli.options import SAME_COMMAND, AsJson, MasksFrom, MasksWeights
+from study.cli.options import SAME_COMMAND, AsJson, MasksFrom, MasksWeights, Settings
+from study.cli.overrides import parse_settings
 from study.display import console, progress_bar, results, show_table
 
 if TYPE_CHECKING:
-    from bgbias.prepare.build.check import CheckReport, Finding
+    from bgbias.data.dataset import DatasetSpec
+    from bgbias.prepare.build.findings import CheckReport, Finding
 
 app = typer.Typer(no_args_is_help=True, help="Fetch or build datasets of photographs, and check them.")
 
@@ -209,12 +212,11 @@ def parse_counts(text: str) -> tuple[int, ...]:
 
 
 def _print_groups(manifest: dict[str, Any], out: Path) -> None:
-    counts, places = manifest["counts"], manifest["places"]
-    table = Table("class", "place", *counts, title="pictures of each group")
-    for name in manifest["classes"]:
-        for place in places:
-            table.add_row(escape(name), escape(place), *(f"{counts[split][name][place]:,}" for split in counts))
-    show_table(table)
+    of_class = {
+        split: {place: {name: classes[name][place] for name in classes} for place in manifest["places"]}
+        for split, classes in manifest["counts"].items()
+    }
+    show_table(_groups_table(of_class))
     _print_left_out(manifest, out)
     for name in manifest["same_scenes"]:
         results.print(escape(f"left out {name}: an earlier scene has its bytes"), soft_wrap=True)
@@ -244,14 +246,26 @@ def _print_left_out(manifest: dict[str, Any], out: Path) -> None:
 @app.command()
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="a dataset folder")],
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="imagenet9, pictures, spawrious or waterbirds",
+            show_default="what the folder's layout shows",
+        ),
+    ] = None,
+    settings: Settings = None,
     workers: Workers = CORES,
     as_json: AsJson = False,
 ) -> None:
-    """Check a dataset folder: its layout and names, every picture and mask, and the checksums if there are any."""
+    """Check a dataset folder: its layout or table, every picture and mask, and the checksums if there are any.
+
+    A folder is in ImageNet-9's layout, or has a table of pictures such as Waterbirds' metadata.csv, or is Spawrious'.
+    --set dataset/OPTION=VALUE sets the options that the dataset is loaded with, such as the names of columns.
+    """
     from bgbias.prepare.build.check import check as check_folder
 
     with tracked_by(progress_bar):
-        report = check_folder(folder, workers)
+        report = check_folder(folder, workers, chosen_spec(dataset, settings or []))
     if as_json:
         print(json.dumps({"sound": report.is_sound, **dataclasses.asdict(report)}))
     else:
@@ -265,6 +279,23 @@ def check(
         )
 
 
+def chosen_spec(dataset: str | None, settings: list[str]) -> "DatasetSpec | None":
+    """The dataset that a folder is checked as; None where none is named.
+
+    Raises:
+        SettingError: there are settings without a dataset, or settings of something else.
+    """
+    if dataset is None:
+        if settings:
+            raise SettingError("--set is for the options of a dataset: give --dataset too, or leave --set out")
+        return None
+    chosen = parse_settings(settings)
+    other = [key for key in chosen if not key.startswith("dataset/")]
+    if other:
+        raise SettingError(f"a check has the settings of its dataset alone, but got '{other[0]}': leave it out")
+    return make(datasets.find(dataset), {key.partition("/")[2]: chosen[key] for key in chosen}, "dataset")
+
+
 def _print_report(report: "CheckReport") -> None:
     show_table(_counts_table(report))
     for title, found in (("findings", report.findings), ("remarks", report.remarks)):
@@ -276,6 +307,8 @@ def _print_report(report: "CheckReport") -> None:
 
 def _counts_table(report: "CheckReport") -> Table:
     """Files of each part, then of each class: the number in every part, or the span where parts differ."""
+    if report.counted == "place":
+        return _groups_table(report.counts)
     table = Table("files", *report.counts)
     parts = dict.fromkeys(part for split in report.counts.values() for part in split)
     for part in parts:
@@ -285,6 +318,17 @@ def _counts_table(report: "CheckReport") -> Table:
     for name in sorted(classes):
         spans = ({part.get(name, 0) for part in split.values()} for split in report.counts.values())
         table.add_row(escape(name), *(" to ".join(_number(end) for end in sorted({min(s), max(s)})) for s in spans))
+    return table
+
+
+def _groups_table(counts: dict[str, dict[str, dict[str, int]]]) -> Table:
+    """The pictures of each class and place, given by split, place and class."""
+    table = Table("class", "place", *counts, title="pictures of each group")
+    first = next(iter(counts.values()))
+    for name in next(iter(first.values())):
+        for place in first:
+            numbers = (_number(counts[split][place][name]) for split in counts)
+            table.add_row(escape(name), escape(place), *numbers)
     return table
 
 

@@ -29,7 +29,7 @@ from bgbias.components import Seed, Share, component
 from bgbias.data import assignment
 from bgbias.data.dataset import ORIGINAL, Dataset, DatasetSpec, Variant
 from bgbias.data.photographs.augmentation import Augmentation
-from bgbias.data.photographs.bank import Bytes, Decode, File, bank_home, centre, open_bank, pack
+from bgbias.data.photographs.bank import Bits, Bytes, Decode, File, bank_home, centre, open_bank, pack
 from bgbias.data.photographs.layout import MIXED_RAND, MIXED_SAME, ONLY_BG_T, ONLY_FG
 from bgbias.data.photographs.picture import read_picture, stored
 from bgbias.data.photographs.stored import PIXEL, PackedMasks, Pictures
@@ -102,7 +102,7 @@ class GroupedPictures(DatasetSpec, ABC):
     def load(self, folder: Path | None) -> Dataset:
         if folder is None:
             raise DataError(f"{self.name()} needs --data DIR, the folder of its pictures")
-        table = self._with_masks(self.table(folder), folder)
+        table = self.with_masks(self.table(folder), folder)
         table = self._present(table)
         bank = PictureBank(table, self.size, self.fit, self._checked)
         splits = {split: [i for i, entry in enumerate(bank.entries) if entry.split == split] for split in SPLIT_NAMES}
@@ -127,8 +127,12 @@ class GroupedPictures(DatasetSpec, ABC):
             files=self.files(table),
         )
 
-    def _with_masks(self, table: Table, folder: Path) -> Table:
-        """The table with the masks that lie in the folder of masks."""
+    def with_masks(self, table: Table, folder: Path) -> Table:
+        """The table with the masks that lie in the folder of masks.
+
+        Raises:
+            DataError: the folder of masks is missing, though it was asked for, or holds no mask of the pictures.
+        """
         if self.masks is None:
             return replace(table, entries=tuple(replace(entry, mask=None) for entry in table.entries))
         homes = [home / self.masks for home in self.mask_homes(table, folder)]
@@ -345,13 +349,27 @@ def pixels(image: Bytes) -> Bytes:
     return np.pad(image, ((0, 0), (0, 0), (0, PIXEL - image.shape[2])))
 
 
-def read_mask(path: Path, picture: Path, size: int, fit: Fit) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+class MaskShapeError(ValueError):
+    """A mask that has another shape than its picture."""
+
+
+def read_mask(path: Path, picture: Path, size: int, fit: Fit) -> Bits:
     """Read a mask, .npy or a picture, turned and cut like its picture: [size, size] bool.
+
+    Raises:
+        As `shown_mask`.
+    """
+    shown = shown_mask(path, picture)
+    return np.asarray(framed(Image.fromarray(shown.astype(np.uint8) * 255), size, fit, Image.Resampling.NEAREST)) > 0
+
+
+def shown_mask(path: Path, picture: Path) -> Bits:
+    """Read a mask, .npy or a picture, turned as its picture is shown: [H, W] bool.
 
     It is True where the value is at least half of its highest one.
 
     Raises:
-        ValueError: it has another shape than its picture.
+        MaskShapeError: it has another shape than its picture.
         One of `UNREADABLE`: it cannot be read.
     """
     if path.suffix.lower() == ".npy":
@@ -364,8 +382,8 @@ def read_mask(path: Path, picture: Path, size: int, fit: Fit) -> "np.ndarray[tup
         kept = stored(opened)
     shown = kept.mask_as_shown(mask) if mask.ndim == 2 else None
     if shown is None:
-        raise ValueError(f"has the shape {' x '.join(map(str, values.shape))}, but its picture is {kept.shown}")
-    return np.asarray(framed(Image.fromarray(shown.astype(np.uint8) * 255), size, fit, Image.Resampling.NEAREST)) > 0
+        raise MaskShapeError(f"has the shape {' x '.join(map(str, values.shape))}, but its picture is {kept.shown}")
+    return shown
 
 
 def parted(rows: Tensor, size: int) -> list[bool]:

@@ -5,7 +5,7 @@ The table is a CSV file with a header, in the layout of Waterbirds' release: `im
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,21 +84,25 @@ def read_table(file: Path, columns: Columns, classes: Sequence[str], places: Seq
         DataError: the file is missing or no table, lacks a column, or holds a value that has no meaning.
     """
     rows = read_rows(file, [name for name in vars(columns).values() if name is not None])
-    label = numbers(file, rows, columns.label, classes)
-    place = numbers(file, rows, columns.place, places) if columns.place else {"": 0}
+    label = numbers(rows, columns.label, classes)
+    place = numbers(rows, columns.place, places) if columns.place else {"": 0}
     root, where = file.parent, columns.place
+    faults = [*unknown_values(rows, columns, classes, places), *repeated(row[columns.picture] for row in rows)]
+    if faults:
+        raise DataError(
+            f"{file} {shortened(faults)}: fix the lines, or name all values by dataset/classes and dataset/places"
+        )
     entries = tuple(
         Entry(
             name=row[columns.picture],
             path=root / row[columns.picture],
             label=label[row[columns.label]],
             place=place[row[where] if where else ""],
-            split=split_of(file, number, columns.split, row[columns.split]),
+            split=SPLITS[row[columns.split].lower()],
             mask=root / row[columns.mask] if columns.mask and row[columns.mask] else None,
         )
-        for number, row in enumerate(rows, start=2)
+        for row in rows
     )
-    check_unique(file, [entry.name for entry in entries])
     names = (tuple(classes or label), tuple(places or place) if where else (ANYWHERE,))
     return Table(root, *names, entries)
 
@@ -131,49 +135,42 @@ def read_rows(file: Path, wanted: Sequence[str]) -> list[dict[str, str]]:
     return [{name: row[name].strip() for name in wanted} for row in rows]
 
 
-def numbers(file: Path, rows: Sequence[Mapping[str, str]], column: str, names: Sequence[str]) -> dict[str, int]:
-    """The number of each value of a column: a whole number is its own where names are given.
-
-    Raises:
-        DataError: a value is outside the names.
-    """
+def numbers(rows: Sequence[Mapping[str, str]], column: str, names: Sequence[str]) -> dict[str, int]:
+    """The number of each value of a column: a whole number is its own where names are given."""
+    if names:
+        return {str(number): number for number in range(len(names))} | {name: n for n, name in enumerate(names)}
     values = {row[column] for row in rows}
-    if not names:
-        ordered = sorted(values, key=lambda value: (0, int(value), "") if value.isdecimal() else (1, 0, value))
-        return {value: number for number, value in enumerate(ordered)}
-    known = {str(number): number for number in range(len(names))} | {name: n for n, name in enumerate(names)}
-    for number, row in enumerate(rows, start=2):
-        if row[column] not in known:
-            raise DataError(
-                f"{file} line {number} has {column} '{row[column]}', but the names {', '.join(names)} are for 0 to "
-                f"{len(names) - 1}: fix the line, or name all values by dataset/classes or dataset/places"
-            )
-    return known
+    ordered = sorted(values, key=lambda value: (0, int(value), "") if value.isdecimal() else (1, 0, value))
+    return {value: number for number, value in enumerate(ordered)}
 
 
-def split_of(file: Path, line: int, column: str, value: str) -> int:
-    """The split that a value stands for.
-
-    Raises:
-        DataError: it stands for none.
-    """
-    found = SPLITS.get(value.lower())
-    if found is None:
-        raise DataError(f"{file} line {line} has {column} '{value}': give 0, 1 or 2, or train, val or test")
+def unknown_values(
+    rows: Sequence[Mapping[str, str]], columns: Columns, classes: Sequence[str], places: Sequence[str]
+) -> list[str]:
+    """What is wrong with the labels, places and splits of a table's rows, such as `line 2 has split '3'`."""
+    named = [(columns.label, classes), (columns.place, places)]
+    known = {column: numbers(rows, column, names) for column, names in named if column}
+    found = []
+    for line, row in enumerate(rows, start=2):
+        for column, names in named:
+            if column and row[column] not in known[column]:
+                told = f"but the names {', '.join(names)} are for 0 to {len(names) - 1}"
+                found.append(f"line {line} has {column} '{row[column]}', {told}")
+        if row[columns.split].lower() not in SPLITS:
+            told = "but a split is 0, 1 or 2, or train, val or test"
+            found.append(f"line {line} has {columns.split} '{row[columns.split]}', {told}")
     return found
 
 
-def check_unique(file: Path, names: Sequence[str]) -> None:
-    """Check that every picture is named once.
-
-    Raises:
-        DataError: two rows name the same picture.
-    """
+def repeated(names: Iterable[str]) -> list[str]:
+    """The pictures that more than one row names, such as `line 4 names a.jpg again`."""
     seen: set[str] = set()
-    for number, name in enumerate(names, start=2):
+    found = []
+    for line, name in enumerate(names, start=2):
         if name in seen:
-            raise DataError(f"{file} line {number} names {name} again: leave one of the rows out")
+            found.append(f"line {line} names {name} again")
         seen.add(name)
+    return found
 
 
 def shortened(findings: Sequence[str]) -> str:

@@ -1,87 +1,75 @@
 """Is a dataset folder what it should be?"""
 
-import hashlib
-import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from bgbias.components import make
+from bgbias.data.dataset import DatasetSpec
+from bgbias.data.datasets import spawrious, waterbirds
+from bgbias.data.datasets.imagenet9 import Imagenet9
+from bgbias.data.datasets.pictures import Pictures
 from bgbias.data.photographs import layout, listing
+from bgbias.data.photographs.grouped import GroupedPictures
 from bgbias.data.photographs.imagenet9_classes import CLASSES
-from bgbias.errors import DataError
+from bgbias.errors import DataError, SettingError
+from bgbias.prepare.build.check_table import check_table
+from bgbias.prepare.build.findings import CheckReport, Findings, check_checksums
 from bgbias.prepare.build.folder import CHECKSUMS, MANIFEST
 from bgbias.prepare.build.parallel import parallel
 from bgbias.prepare.build.scan import REQUIRED_PARTS, Classes, Seen, Tree, read_tree, see
 
 TEST_OF_EACH, TRAIN_OF_EACH = 450, 5_045
 """Pictures of each class in ImageNet-9's released test set and in its training archives."""
+VARIANTS = f"<variant>/train nor {layout.RELEASE}/<variant>/val"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A problem, and the files or folders that have it."""
-
-    problem: str
-    where: list[str]
-
-
-@dataclass(frozen=True)
-class CheckReport:
-    """What a check found.
-
-    counts:   files by split, part and class
-    findings: what makes the folder unsound
-    remarks:  what a user should know, but may be meant
-    """
-
-    counts: dict[str, dict[str, dict[str, int]]]
-    findings: list[Finding]
-    remarks: list[Finding]
-
-    @property
-    def is_sound(self) -> bool:
-        """Nothing was found."""
-        return not self.findings
-
-
-class Findings:
-    """Collects where each problem was seen, in the order the problems came up."""
-
-    def __init__(self) -> None:
-        self._where: defaultdict[str, list[str]] = defaultdict(list)
-
-    def add(self, problem: str, where: Iterable[str]) -> None:
-        """Add places that have a problem; none add nothing."""
-        for place in where:
-            self._where[problem].append(place)
-
-    def found(self) -> list[Finding]:
-        """All of them."""
-        return [Finding(problem, where) for problem, where in self._where.items()]
-
-
-def check(root: Path, workers: int) -> CheckReport:
+def check(root: Path, workers: int, spec: DatasetSpec | None = None) -> CheckReport:
     """Check the layout, the names, every picture and mask, and the checksums where there are any.
 
     Args:
-        root: a dataset folder, with training parts, the released test set, or both; or its `bg_challenge` itself.
+        root: a dataset folder: in ImageNet-9's layout, with training parts, the released test set, or both, or its
+            `bg_challenge` itself; or one that a table or Spawrious' folders describe.
         workers: threads, >= 1.
+        spec: the dataset that it is to be loaded as; None takes what its layout shows.
 
     Raises:
-        DataError: there is no such folder, or no part of a dataset in it.
+        DataError: there is no such folder, or no dataset in it, or its table cannot be read.
+        SettingError: `spec` is a dataset without photographs.
     """
     root = root.parent if root.name == layout.RELEASE else root
     if not root.is_dir():
         raise DataError(f"no dataset folder at {root}: give one that `study data build` or `study data fetch` wrote")
     tree = read_tree(root)
+    spec = spec or spec_of(root, has_variants=bool(tree.parts))
+    if isinstance(spec, GroupedPictures):
+        return check_table(spec, root, workers)
+    if not isinstance(spec, Imagenet9):
+        raise SettingError(f"photographs are checked, but {spec.name()} has none: give another --dataset")
     if not tree.parts:
-        raise DataError(
-            f"{root} holds neither <variant>/train nor {layout.RELEASE}/<variant>/val: give a folder in ImageNet-9's "
-            "layout"
-        )
+        raise DataError(f"{root} holds neither {VARIANTS}: give a folder in ImageNet-9's layout")
     return Checker(tree).run(workers)
+
+
+def spec_of(root: Path, *, has_variants: bool) -> DatasetSpec:
+    """The dataset whose layout a folder has.
+
+    Raises:
+        DataError: it has none.
+    """
+    if has_variants:
+        return Imagenet9()
+    if root.name == spawrious.FOLDER or (root / spawrious.FOLDER).is_dir():
+        return spawrious.Spawrious()
+    for release, names in waterbirds.FOLDERS.items():
+        if root.name in names or any((root / name / waterbirds.TABLE).is_file() for name in names if name):
+            return make(waterbirds.Waterbirds, {"release": release}, "dataset")
+    if (root / Pictures().table_file).is_file():
+        return Pictures()
+    raise DataError(
+        f"{root} holds neither {VARIANTS}, nor {Pictures().table_file}, nor {spawrious.FOLDER}: give a folder in "
+        "one of these layouts, or name its dataset by --dataset and its options by --set"
+    )
 
 
 class Checker:
@@ -109,7 +97,7 @@ class Checker:
         files = list(self.tree.files())
         seen = {found.path: found for found in parallel(see, files, workers, "checking files")}
         self._check_contents(seen)
-        self._check_checksums(seen)
+        check_checksums(self.findings, self.tree.root, {self.tree.name(path): one.digest for path, one in seen.items()})
         counts = {
             split: {part: {name: len(files) for name, files in classes.items()} for part, classes in parts.items()}
             for split, parts in self.tree.parts.items()
@@ -225,27 +213,3 @@ class Checker:
                     sizes = (picture.size, picture.size[::-1]) if picture.turned else (picture.size,)
                     wrong = [] if mask in sizes else [self.tree.name(file)]
                     self.findings.add("is a mask of another shape than its picture", wrong)
-
-    def _check_checksums(self, seen: dict[Path, Seen]) -> None:
-        file = self.tree.root / CHECKSUMS
-        if not file.is_file():
-            if self.is_built:
-                self.findings.add("is missing", [CHECKSUMS])
-            return
-        data = file.read_bytes()
-        lines = [line.partition("  ") for line in data.decode(errors="replace").split("\n") if line]
-        listed = {name: digest for digest, _, name in lines}
-        found = {self.tree.name(path): held.digest for path, held in seen.items()}
-        changed = [name for name in found if name in listed and listed[name] != found[name]]
-        self.findings.add(f"does not have the checksum that {CHECKSUMS} lists", changed)
-        self.findings.add(f"is not listed in {CHECKSUMS}", [name for name in found if name not in listed])
-        self.findings.add(f"is listed in {CHECKSUMS} but missing", [name for name in listed if name not in found])
-        if self.is_built and _manifest_digest(self.tree.root) != hashlib.sha256(data).hexdigest():
-            self.findings.add(f"does not have the checksum that {MANIFEST} gives", [CHECKSUMS])
-
-
-def _manifest_digest(root: Path) -> Any:
-    try:
-        return json.loads((root / MANIFEST).read_bytes())["files"]["sha256"]
-    except (ValueError, KeyError, TypeError):
-        return None

@@ -98,8 +98,13 @@ def see(path: Path) -> Seen:
             turned = stored(opened).turn is not None
         shown = read_picture(io.BytesIO(data))
     except UNREADABLE as error:
-        return Seen(path, digest, fault=str(error).partition(" <")[0])
+        return Seen(path, digest, fault=reason(error))
     return Seen(path, digest, shown.size, turned, is_plain(np.asarray(shown)))
+
+
+def reason(error: BaseException) -> str:
+    """Why a file cannot be read, without its name or the object that read it."""
+    return str(error).partition(" <")[0].partition(" '")[0]
 
 
 def is_plain(image: Image) -> bool:

@@ -55,8 +55,12 @@ def test_columns_have_any_name_and_a_place_may_be_missing(tmp_path):
             r"line 2 has place '2', but the names forest, sea are for 0 to 1",
         ),
         ("img_filename,y,split,place\n1.jpg,-1,0,1\n", "line 2 has y '-1', but the names cat, dog"),
-        ("img_filename,y,split,place\n1.jpg,1,3,1\n", "line 2 has split '3': give 0, 1 or 2, or train, val or test"),
-        (ROWS + "a/1.jpg,0,0,1\n", "line 4 names a/1.jpg again"),
+        ("img_filename,y,split,place\n1.jpg,1,3,1\n", "line 2 has split '3', but a split is 0, 1 or 2, or train, val"),
+        (ROWS + "a/1.jpg,0,0,1\n", "line 4 names a/1.jpg again: fix the lines"),
+        (
+            "img_filename,y,split,place\n1.jpg,2,3,9\n1.jpg,7,0,0\n",
+            r"line 2 has y '2', .*; line 2 has place '9', .*; line 2 has split '3', .*; and 2 more: fix the lines",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path, text, told):
