@@ -364,9 +364,9 @@ class StudyFolder:
     def trials(self, stage: str, space: str | None = None, *, tables: bool = True) -> list[Trial]:
         """All recorded trials of a stage, and of one space if given, in the order they started."""
         names = (file.parent.name for file in (self.root / "trials").glob("*/trial.json"))
-        found = [self.trial(name, tables=tables) for name in names]
-        mine = [t for t in found if t.stage == stage and space in (None, t.space)]
-        return sorted(mine, key=lambda t: t.number)
+        records = {name: self._read(name) for name in names}
+        mine = [name for name, found in records.items() if found.stage == stage and space in (None, found.space)]
+        return [self.trial(name, tables=tables) for name in sorted(mine, key=lambda name: records[name].number)]
 
     def finished(self, stage: str, space: str | None = None, *, tables: bool = True) -> list[Trial]:
         """The trials that came to their end: those a winner is chosen among, and whose checkpoints are kept."""

@@ -17,7 +17,8 @@ from study.report.tables import Report, SeedRow, searched_values, spans_decades
 
 FEWEST_TRIALS = 4
 """With fewer trials no importance is computed."""
-IMPORTANCE_SEED = 0
+IMPORTANCE_SEED, TREES = 0, 16
+"""Trees of the forest; Optuna's own 64 take four times as long."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def importance(trials: Sequence[Trial], metric: str) -> dict[str, float]:
     values = {trial.value for trial in study.trials}
     if len(evaluated) < FEWEST_TRIALS or len(values) < 2 or not study.trials[0].params:
         return {}
-    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=IMPORTANCE_SEED)
+    evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=TREES, seed=IMPORTANCE_SEED)
     return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
 
 

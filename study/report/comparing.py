@@ -1,6 +1,7 @@
 """Methods against each other: their ranking, their differences, and what they trade on one variant for another."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -21,9 +22,10 @@ from study.report.drawing import (
     winner_text,
     with_unit,
 )
+from study.report.layout import Grid
 from study.report.statistics import Comparison, PairedTest
 from study.report.tables import Report
-from study.report.text import front_cell
+from study.report.text import front_table
 
 BAR = 40
 """Pixels of a bar and what is between it and the next."""
@@ -217,16 +219,9 @@ def _trade_text(point: Trade, pair: tuple[str, str]) -> str:
     return "<br>".join([head, *lines, settings_text(point.trial.config)])
 
 
-def front_table(report: Report) -> go.Figure:
-    """A table: every space's Pareto front of the objectives, validation and test, with its settings."""
-    columns = [
-        [f"<b>{member.name}</b>" if member.leads else member.name for member in report.front],
-        [member.epoch for member in report.front],
-        *([front_cell(member, metric) for member in report.front] for metric in report.objectives),
-        [settings_text(member.config).replace("<br>", ", ") for member in report.front],
-    ]
-    head = ["trial", "epoch", *report.objectives, "settings"]
-    table = go.Table(header={"values": head, "align": "left"}, cells={"values": columns, "align": "left"})
-    return go.Figure(table).update_layout(
-        height=120 + 60 * len(report.front), margin={"t": 10, "b": 10, "l": 5, "r": 5}
-    )
+def front_with_settings(report: Report) -> Grid:
+    """Every space's Pareto front of the objectives, validation and test, with its settings."""
+    grid = front_table(report)
+    rows = zip(grid.rows.items(), report.front, strict=True)
+    shown = {name: [*cells, settings_text(member.config).replace("<br>", ", ")] for (name, cells), member in rows}
+    return replace(grid, columns=[*grid.columns, "settings"], rows=shown)

@@ -9,6 +9,9 @@ from rich.table import Table
 
 from study.display import natural_width, results
 
+LONG = 48
+"""Letters of a cell above which it is wrapped in the page."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -26,25 +29,24 @@ class Grid:
     head: str = "method"
     across: str = "variant"
 
-    def lines(self) -> list[list[str]]:
-        """The head and the rows as plain cells, without the terminal's marks."""
+    def lines(self, start: str = "", end: str = "") -> list[list[str]]:
+        """The head and the rows as plain cells; what the terminal shows in bold stands between `start` and `end`."""
         body = [[name, *cells] for name, cells in self.rows.items()]
-        return [[_plain(cell) for cell in row] for row in ([self.head, *self.columns], *body)]
+        return [[_marked(cell, start, end) for cell in row] for row in ([self.head, *self.columns], *body)]
 
     def markdown(self) -> str:
         """The grid under its title."""
-        head, *body = ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in self.lines()]
-        return "\n".join([f"{_plain(self.title)}:", "", head, "|" + "---|" * (1 + len(self.columns)), *body])
+        rows = self.lines("**", "**")
+        head, *body = ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows]
+        return "\n".join([f"{_marked(self.title)}:", "", head, "|" + "---|" * (1 + len(self.columns)), *body])
 
     def html(self) -> str:
         """The grid under its title, in a box that scrolls where the table is too wide."""
-        head, *body = self.lines()
-        heads = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-        rows = "".join(
-            f"<tr><th>{escape(name)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
-            for name, *cells in body
-        )
-        title = escape(_plain(self.title))
+        escaped = Grid("", [escape(c) for c in self.columns], _escaped(self.rows), escape(self.head))
+        head, *body = escaped.lines("<b>", "</b>")
+        heads = "".join(f"<th>{cell}</th>" for cell in head)
+        rows = "".join(f"<tr><th>{name}</th>{''.join(map(_cell, cells))}</tr>" for name, *cells in body)
+        title = escape(_marked(self.title))
         return f'<h3>{title}</h3><div class="wide"><table><tr>{heads}</tr>{rows}</table></div>'
 
     def turned(self) -> "Grid":
@@ -58,8 +60,16 @@ class Grid:
         )
 
 
-def _plain(cell: str) -> str:
-    return cell.replace("[bold]", "").replace("[/]", "")
+def _marked(cell: str, start: str = "", end: str = "") -> str:
+    return cell.replace("[bold]", start).replace("[/]", end)
+
+
+def _cell(cell: str) -> str:
+    return f'<td class="long">{cell}</td>' if len(cell) > LONG else f"<td>{cell}</td>"
+
+
+def _escaped(rows: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    return {escape(name): [escape(cell) for cell in cells] for name, cells in rows.items()}
 
 
 def laid_out(grid: Grid) -> Table:

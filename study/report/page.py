@@ -1,14 +1,11 @@
-"""One page of all figures, which needs nothing but itself: plotly.js stands in it once. The figures as PNG files."""
+"""One page of all figures, which needs nothing but itself. The figures as PNG files."""
 
-from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
 import plotly.graph_objects as go
-from plotly import io
-from plotly.offline import get_plotlyjs
 from rich.markup import escape as escape_markup
 
 from bgbias.metrics import label_of
@@ -16,15 +13,14 @@ from study.display import console
 from study.record.objectives import is_plain
 from study.report import comparing, searching, training
 from study.report.drawing import spaces
+from study.report.embedded import Figures, picture
 from study.report.layout import Grid
 from study.report.reading import merged, parts, question
 from study.report.statistics import units
 from study.report.tables import Report
-from study.report.text import front_title
 
 OVERVIEW = "overview.html"
 """The page's file in a report's folder."""
-CONFIG = {"responsive": True, "displaylogo": False}
 STYLE = """
 :root { --ink: #222; --soft: #555; --paper: #fff; --line: #ddd; --link: #0072b2; color-scheme: light dark }
 @media (prefers-color-scheme: dark) {
@@ -41,41 +37,24 @@ h3 { font-size: 15px; margin: 16px 0 4px } p, li { margin: 2px 0 6px; color: var
 .panels2 > div { min-width: 680px } .panels3 > div { min-width: 980px }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px }
 th, td { padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top }
+th, td { white-space: nowrap } td.long { white-space: normal; min-width: 300px; text-align: left }
 th:first-child { text-align: left; font-weight: normal } tr:first-child th { font-weight: 600 }
 img { max-width: 100%; background: #fff }
+@page { size: A4; margin: 14mm 12mm }
 @media print {
-  nav { display: none } body { max-width: none; color: #000; background: #fff } .wide { overflow: visible }
-  .wide > div { min-width: 0 !important } table, .figure { break-inside: avoid } p, li { color: #333 }
+  nav, .interactive, .modebar { display: none !important }
+  body { width: 1040px; max-width: none; padding: 0; color: #000; background: #fff; font-size: 18px }
+  .wide { overflow: visible } .wide > div { min-width: 0 !important } table, .figure { break-inside: avoid }
+  h2, h3, section > p { break-after: avoid } p, li { color: #333 }
 }
-"""
-SCRIPT = """
-const figures = () => [...document.querySelectorAll('.plotly-graph-div')];
-function paint(dark) {
-  const ink = dark ? '#e6e6e6' : '#222', line = dark ? '#3a3d44' : '#e4e4e4';
-  for (const figure of figures()) {
-    const change = { 'font.color': ink };
-    for (const name of Object.keys(figure._fullLayout || {}))
-      if (/^[xy]axis[0-9]*$/.test(name))
-        for (const part of ['gridcolor', 'zerolinecolor', 'linecolor']) change[name + '.' + part] = line;
-    Plotly.relayout(figure, change);
-  }
-}
-const night = matchMedia('(prefers-color-scheme: dark)');
-addEventListener('load', () => { if (night.matches) paint(true); });
-night.addEventListener('change', () => paint(night.matches));
-addEventListener('beforeprint', () => {
-  paint(false);
-  for (const figure of figures()) Plotly.relayout(figure, { width: 700 });
-});
-addEventListener('afterprint', () => {
-  paint(night.matches);
-  for (const figure of figures()) Plotly.relayout(figure, { width: null, autosize: true });
-});
 """
 
 
 class Section(NamedTuple):
-    """A heading, what its figures show, the figures, each under its own title or none, and tables and lines."""
+    """A heading, what its figures show, the figures, each under its own title or none, and tables and lines.
+
+    interactive: whether it says nothing on paper
+    """
 
     key: str
     title: str
@@ -83,6 +62,7 @@ class Section(NamedTuple):
     figures: list[tuple[str, go.Figure | None]]
     grids: Sequence[Grid] = ()
     lines: Sequence[str] = ()
+    interactive: bool = False
 
 
 def write(report: Report, folder: Path) -> Path:
@@ -109,52 +89,61 @@ def page(reports: Sequence[Report], more: Sequence[Grid] = (), pictures: Mapping
     """The HTML of all figures and tables of one study or several, which needs nothing else.
 
     Args:
-        more: tables that stand first; pictures: PNG files by a report's name, of its dataset's variants.
+        more: tables that stand first; pictures: picture files by a report's name, of its dataset's variants.
     """
     single = len(reports) == 1 and not more
     title = ", ".join(report.name for report in reports) or "MLflow"
     first = [*([merged(reports)] if len(reports) > 1 else []), *more]
-    shown = [Section("together", "All studies", "", [], first)] if first else []
-    body = "".join(map(_section, shown))
+    together = [Section("together", "All studies", "", [], first)] if first else []
+    figures = Figures()
+    body = "".join(section_html(section, figures) for section in together)
+    links = {section.key: section.title for section in together}
     for at, report in enumerate(reports):
         mine = [part._replace(key=part.key if single else f"{part.key}-s{at}") for part in sections(report)]
-        heading = f"<h1>{escape(report.name)}</h1><p>{escape(question(report))} Checkpoints and winners are chosen on "
-        heading += f"validation data.</p>{_picture((pictures or {}).get(report.name))}"
-        body += heading + "".join(map(_section, mine))
-        shown += mine if single else mine[:1]
-    links = " ".join(f'<a href="#{section.key}">{escape(section.title)}</a>' for section in shown)
+        body += f"<h1>{escape(report.name)}</h1><p>{escape(question(report))} Checkpoints and winners are chosen on "
+        body += f"validation data.</p>{_picture((pictures or {}).get(report.name))}"
+        body += "".join(section_html(section, figures) for section in mine)
+        links |= {section.key: section.title for section in mine} if single else {mine[0].key: report.name}
+    return document(title, links, body, figures)
+
+
+def document(title: str, links: Mapping[str, str], body: str, figures: Figures) -> str:
+    """A whole page around sections.
+
+    Args:
+        links: by a section's id, what the link to it says; body: the sections' HTML; figures: those that stand in it.
+    """
+    shown = " ".join(f'<a href="#{escape(key)}">{escape(name)}</a>' for key, name in links.items())
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}</style><script>{get_plotlyjs()}</script></head><body>"
-        f"<nav>{links}</nav>{body}<script>{SCRIPT}</script></body></html>"
+        f"<style>{STYLE}</style></head><body><nav>{shown}</nav>{body}{figures.scripts()}</body></html>"
     )
 
 
-def _picture(png: bytes | None) -> str:
-    if png is None:
-        return ""
-    return f'<img alt="every variant of the dataset" src="data:image/png;base64,{b64encode(png).decode()}">'
+def _picture(file: bytes | None) -> str:
+    return "" if file is None else f'<img alt="every variant of the dataset" src="{picture(file)}">'
 
 
-def _section(section: Section) -> str:
-    figures = "".join(_figure(f"{section.key}-{at}", *named) for at, named in enumerate(section.figures))
+def section_html(section: Section, figures: Figures) -> str:
+    """A section's HTML; its figures are added to those of the page."""
+    drawn = "".join(_figure(f"{section.key}-{at}", *named, figures) for at, named in enumerate(section.figures))
     grids = "".join(grid.html() for grid in section.grids if grid.rows)
     lines = "".join(f"<li>{escape(line)}</li>" for line in section.lines)
     said = f"<p>{escape(section.text)}</p>" if section.text else ""
+    kind = ' class="interactive"' if section.interactive else ""
     return (
-        f'<section><h2 id="{section.key}">{escape(section.title)}</h2>{said}{grids}'
-        f"{f'<ul>{lines}</ul>' if lines else ''}{figures}</section>"
+        f'<section{kind}><h2 id="{section.key}">{escape(section.title)}</h2>{said}{grids}'
+        f"{f'<ul>{lines}</ul>' if lines else ''}{drawn}</section>"
     )
 
 
-def _figure(key: str, title: str, figure: go.Figure | None) -> str:
+def _figure(key: str, title: str, figure: go.Figure | None, figures: Figures) -> str:
     head = f"<h3>{escape(title)}</h3>" if title else ""
     if figure is None:
         return f"{head}<p>Nothing to show: too few trials, or nothing that differs between them.</p>"
-    drawn: str = io.to_html(figure, config=CONFIG, include_plotlyjs=False, full_html=False, div_id=key)
     panels = min(3, sum(name.startswith("xaxis") for name in figure.layout.to_plotly_json()) or 1)
-    return f'<div class="figure">{head}<div class="wide panels{panels}">{drawn}</div></div>'
+    return f'<div class="figure">{head}<div class="wide panels{panels}">{figures.place(key, figure)}</div></div>'
 
 
 def sections(report: Report) -> list[Section]:
@@ -218,8 +207,8 @@ def _trade_off(report: Report) -> Section:
         f"Every trial at its epoch that is best for {x} on validation data, which places the dots; hover for test. "
         "Ringed: no other trial is at least as good on both."
     )
-    tables = [] if is_plain(report.objectives) else [(front_title(report), comparing.front_table(report))]
-    return Section("trade-off", f"{y} against {x}", text, [("", comparing.trade_off(report)), *tables])
+    grids = [] if is_plain(report.objectives) else [comparing.front_with_settings(report)]
+    return Section("trade-off", f"{y} against {x}", text, [("", comparing.trade_off(report))], grids)
 
 
 def _of_each_space(report: Report) -> Iterable[Section]:
@@ -237,6 +226,7 @@ def _of_each_space(report: Report) -> Iterable[Section]:
         "A line is a trial; variants are shown that all trials were evaluated on. Drag along an axis to choose trials, "
         "and drag an axis's name to move it.",
         [(space, searching.parallel_coordinates(report, space)) for space in names],
+        interactive=True,
     )
     yield Section(
         "importance",

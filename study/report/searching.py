@@ -7,8 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from bgbias.metrics import VALIDATION, accuracy, is_share, label_of
-from study.display import percent
-from study.record.selection import Trial, best_epoch, best_value
+from study.record.selection import best_epoch, best_value
 from study.report import analysis
 from study.report.drawing import (
     color,
@@ -122,6 +121,7 @@ def effects(report: Report, space: str) -> go.Figure | None:
     for name, place in zip(names, places, strict=True):
         for at, metric in enumerate(filter(is_share, report.metrics)):
             evaluated = [trial for trial in trials if best_epoch(trial.history, metric)]
+            texts = [f"trial {t.trial_id}, {len(t.history)} epochs<br>{settings_text(t.config)}" for t in evaluated]
             figure.add_scatter(
                 x=[shown(trial.config.get(name)) for trial in evaluated],
                 y=percents([best_value(trial.history, metric) for trial in evaluated]),
@@ -130,8 +130,8 @@ def effects(report: Report, space: str) -> go.Figure | None:
                 name=label_of(metric),
                 legendgroup=metric,
                 showlegend=bool(evaluated) and name == names[0],
-                hovertext=[_effect_text(trial, metric) for trial in evaluated],
-                hoverinfo="text",
+                hovertext=texts,
+                hovertemplate=f"<b>{label_of(metric)}</b>: %{{y:.2f}} %<br>%{{hovertext}}<extra></extra>",
                 **place,
             )
         figure.update_xaxes(_scale([trial.config.get(name) for trial in trials]), **place)
@@ -149,11 +149,3 @@ def _scale(values: Sequence[Any]) -> dict[str, Any]:
 def shown(value: Any) -> Any:
     """A setting's value on an axis: a number as it is, all else by its name."""
     return value if analysis.are_numbers([value]) else str(value)
-
-
-def _effect_text(trial: Trial, metric: str) -> str:
-    best = percent(best_value(trial.history, metric), 2)
-    return (
-        f"<b>{label_of(metric)}</b>: {best}<br>trial {trial.trial_id}, {len(trial.history)} epochs"
-        f"<br>{settings_text(trial.config)}"
-    )

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -26,8 +27,9 @@ from study.report.significance import (
     wilcoxon,
 )
 
-Right = Mapping[int, Array]
-"""By seed, which of N images one configuration predicted correctly: [N] of 0 and 1."""
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
+Right = Mapping[int, Bools]
+"""By seed, which of N images one configuration predicted correctly: [N]."""
 
 
 @dataclass(frozen=True)
@@ -117,19 +119,19 @@ def compared(right: Mapping[tuple[str, str], Right], baseline: str, family: Sequ
     return corrected(found)
 
 
-def right_predictions(folder: StudyFolder, trials: Sequence[Trial]) -> dict[tuple[str, str], dict[int, Array]]:
+def right_predictions(folder: StudyFolder, trials: Sequence[Trial]) -> dict[tuple[str, str], dict[int, Bools]]:
     """By space and variant, which images each seed predicted correctly at its epoch chosen on validation data."""
-    found: dict[tuple[str, str], dict[int, Array]] = defaultdict(dict)
+    found: dict[tuple[str, str], dict[int, Bools]] = defaultdict(dict)
     for row in each_ones_best(trials):
         right = read_right(folder.checkpoint(row, CONFIRM), f"{TEST}/{row.variant}")
-        found[row.space, row.variant][row.config["seed"]] = right.double().numpy()
+        found[row.space, row.variant][row.config["seed"]] = right.numpy()
     return found
 
 
 def against(variant: str, space: str, baseline: str, right: Right, base: Right, declared: bool = True) -> Comparison:
     """One configuration against another on one variant, seed by seed and image by image; nothing is corrected."""
     seeds = sorted(right.keys() & base.keys())
-    differences = np.stack([right[seed] - base[seed] for seed in seeds])
+    differences: Array = np.stack([right[seed].astype(float) - base[seed] for seed in seeds])
     each = differences.mean(axis=1)
     spread = float(each.std(ddof=1)) if len(seeds) > 1 else 0.0
     images, p = over_images(differences)

@@ -174,7 +174,8 @@ def make_report(folder: StudyFolder) -> Report:
         SettingError: there is no study in the folder.
     """
     config = folder.read_config()
-    trials, confirmed = folder.finished(SEARCH), folder.finished(CONFIRM)
+    confirmed = folder.finished(CONFIRM, tables=False)
+    trials = with_tables(folder, folder.finished(SEARCH, tables=False))
     variants, objectives = variant_order(trials), objectives_of(config)
     rules = rule_rows(config, trials, confirmed)
     return Report(
@@ -193,6 +194,12 @@ def make_report(folder: StudyFolder) -> Report:
         front=front(trials, objectives),
         tuning_rows=tuning_rows([trials, *folder.searched_again()]),
     )
+
+
+def with_tables(folder: StudyFolder, trials: Sequence[Trial]) -> list[Trial]:
+    """The trials, those that win a variant and the first with their epochs' tables, which take most of the memory."""
+    shown = {row.trial for row in winners(trials)} | {trial.trial_id for trial in trials[:1]}
+    return [folder.trial(trial.trial_id) if trial.trial_id in shown else trial for trial in trials]
 
 
 def weights(folder: StudyFolder, rows: Sequence[Row]) -> dict[str, str]:

@@ -1,17 +1,24 @@
 """The page of figures."""
 
+import base64
 import dataclasses
+import gzip
+import io
+import json
 import math
+import re
 from html.parser import HTMLParser
 from importlib.util import find_spec
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 from made import comparison, epoch, trial
+from PIL import Image
 from test_analysis import report
 
 from bgbias.table import Table
-from study.report import comparing, page, searching, text, training
+from study.report import comparing, embedded, page, searching, text, training
 
 
 class Loads(HTMLParser):
@@ -25,6 +32,11 @@ class Loads(HTMLParser):
         values = dict(attributes)
         self.fetched += [value for name, value in attributes if name in ("src", "href") and not value.startswith("#")]
         self.ids += [values["id"]] if "id" in values else []
+
+
+def unpacked(written, key):
+    """What the page's script unpacks from one of its packed parts."""
+    return gzip.decompress(base64.b64decode(re.search(f'id="{key}">([^<]*)<', written)[1])).decode()
 
 
 @pytest.fixture
@@ -55,20 +67,44 @@ def test_the_page_stands_alone_and_its_links_lead_to_its_sections(found, tmp_pat
     for section in page.sections(found):
         assert f'href="#{section.key}"' in written
         assert section.key in loads.ids
-    assert written.count("plotly.js v") == 1
+    assert unpacked(written, "plotly-js").count("plotly.js v") == 1
 
 
 def test_several_studies_stand_on_one_page_with_one_table_of_all(found):
     other = dataclasses.replace(found, name="other")
-    written = page.page([found, other], pictures={"other": b"png"})
+    png = io.BytesIO()
+    Image.effect_mandelbrot((2000, 1000), (-2, -1, 1, 1), 30).save(png, "PNG")
+    written = page.page([found, other], pictures={"other": png.getvalue()})
     loads = Loads()
     loads.feed(written)
     assert len(loads.ids) == len(set(loads.ids))
     assert {"together", "ranking-s0", "ranking-s1"} <= set(loads.ids)
-    assert loads.fetched == ["data:image/png;base64,cG5n"]
-    assert written.count("plotly.js v") == 1
+    (address,) = loads.fetched
+    shown = Image.open(io.BytesIO(base64.b64decode(address.partition("base64,")[2])))
+    assert address.startswith(f"data:image/{shown.format.lower()};")
+    assert shown.size == (1100, 550)
+    assert written.count('id="plotly-js"') == 1
     assert "other (colored-digits): penalty" in written
-    assert len(written) < 6_000_000
+    assert len(written) < 3_000_000
+
+
+def test_the_page_holds_every_figure_with_numbers_of_four_digits_and_each_text_once(found):
+    stored = json.loads(unpacked(page.page([found]), "figures"))
+    drawn = {f"{part.key}-{at}": figure for part in page.sections(found) for at, (_, figure) in enumerate(part.figures)}
+    assert stored["figures"].keys() == {key for key, figure in drawn.items() if figure is not None}
+    assert len(set(stored["texts"])) == len(stored["texts"])
+    effects, kept = drawn["effects-0"].data[3], stored["figures"]["effects-0"]["data"][3]
+    assert [stored["texts"][at] for at in kept["hovertext"]] == list(effects.hovertext)
+    assert kept["x"] == pytest.approx(list(effects.x), rel=1e-3)
+    loss = stored["figures"]["training-1"]["data"][0]
+    assert loss["y"] == [1, 0.5, 0.3333]
+
+
+def test_what_is_not_finite_is_left_out_of_a_figure():
+    figures = embedded.Figures()
+    figures.place("a", go.Figure(go.Heatmap(z=[[0.123456, math.nan], [math.inf, 2.0]])))
+    stored = json.loads(unpacked(figures.scripts(), "figures"))
+    assert stored["figures"]["a"]["data"][0]["z"] == [[0.1235, None], [None, 2]]
 
 
 def test_names_cannot_break_the_page(found):
@@ -241,11 +277,15 @@ def test_the_trade_off_of_several_objectives_is_between_the_first_two(several):
 
 
 def test_the_front_is_a_table_with_the_leading_trials_in_bold(several):
-    (table,) = comparing.front_table(several).data
-    assert list(table.header["values"]) == ["trial", "epoch", LOSS, "val/original/accuracy", "settings"]
-    assert list(table.cells["values"][0]) == ["<b>erm-0001</b>", "<b>erm-0002</b>", "mine-0004"]
-    assert list(table.cells["values"][2]) == ["0.1 (2)", "0.3 (2)", "0.4 (2)"]
-    assert list(table.cells["values"][3]) == ["70.0 % (35.0 %)", "90.0 % (45.0 %)", "80.0 % (40.0 %)"]
+    table = comparing.front_with_settings(several)
+    assert table.columns == ["epoch", LOSS, "val/original/accuracy", "settings"]
+    assert table.lines()[1:] == [
+        ["erm-0001", "1", "0.1 (2)", "70.0 % (35.0 %)", "x = 1"],
+        ["erm-0002", "1", "0.3 (2)", "90.0 % (45.0 %)", "x = 2"],
+        ["mine-0004", "1", "0.4 (2)", "80.0 % (40.0 %)", ""],
+    ]
+    assert "<td><b>0.1 (2)</b></td>" in table.html()
+    assert "<td>0.4 (2)</td>" in table.html()
     assert several.to_json()["front"][0]["values"] == {LOSS: 0.1, "val/original/accuracy": 0.7}
     assert several.to_json()["objectives"] == [LOSS, "val/original/accuracy"]
 

@@ -32,7 +32,7 @@ def test_the_command_asks_for_the_same_study():
 
 def test_markdown_holds_every_part_that_has_something_to_say():
     text = reading.markdown([found()])
-    assert "| erm | 95.00 | 35.00 |" in text
+    assert "| erm | **95.00** | 35.00 |" in text
     assert "| erm | 91.50 ± 0.71 | - |" in text
     headings = [line for line in text.splitlines() if line.startswith("### ")]
     assert headings == ["### Results", "### Fairness", "### Repeat it"]
