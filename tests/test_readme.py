@@ -41,10 +41,26 @@ def test_the_method_example_runs_as_pasted(tmp_path):
     assert python("-c", code, tmp_path) == ["LabelSmoothing(smoothing=0.2) True"]
 
 
+def anchors(file):
+    """The anchors of a file's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("file", READMES, ids=[str(file.relative_to(ROOT)) for file in READMES])
 def test_links_lead_somewhere(file):
-    for target in re.findall(r"\]\(([^)#]+)", file.read_text()):
-        assert (file.parent / target).exists(), target
+    for target in re.findall(r"\]\(([^)]+)\)", file.read_text()):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        linked = file.parent / name if name else file
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+def test_anchors_are_those_of_github(tmp_path):
+    (tmp_path / "README.md").write_text("# One\n\n## Add a method, by `hook`\n")
+    assert anchors(tmp_path / "README.md") == {"one", "add-a-method-by-hook"}
 
 
 def test_the_readme_is_short_enough_to_read_to_the_end():
