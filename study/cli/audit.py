@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from study.inspect.audit_result import Audit, Estimate
 
 CORES = os.cpu_count() or 1
+CACHE_GB = 20.0
+GB = 10**9
 
 
 def audit(
@@ -67,6 +69,15 @@ def audit(
     cache: Annotated[
         Path | None, typer.Option(metavar="DIR", help="where built variants are kept", show_default="~/.cache/bgbias")
     ] = None,
+    cache_gb: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="GB",
+            help="that built variants may take in the cache; those that no audit used for longest are deleted, never "
+            "one that was used in the last hour",
+        ),
+    ] = CACHE_GB,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="leave out what is unreadable or has no mask or box")
     ] = False,
@@ -82,7 +93,7 @@ def audit(
     """
     from study.cluster import process
     from study.inspect import audit as audits
-    from study.inspect import audit_data, audit_page
+    from study.inspect import audit_cache, audit_data, audit_page
     from study.inspect.challenge import STATE
 
     if backgrounds is not None and not challenge:
@@ -110,6 +121,9 @@ def audit(
     target.mkdir(parents=True, exist_ok=True)
     found, pictures = audits.audit(subject, (backgrounds or 0) if challenge else None, target / STATE)
     page = audit_page.write(found, pictures, target).absolute()
+    for folder, size in audit_cache.prune(request.cache, Path(found.data), round(cache_gb * GB)).items():
+        told = f"deleted {folder} ({size / GB:.2f} GB): variants that an audit built and that are out of date, or over "
+        console.print(f"[dim]{escape(told)}--cache-gb {cache_gb:g}[/]", soft_wrap=True)
     if as_json:
         print_json({**found.to_json(), "page": str(page)})
         return

@@ -13,6 +13,7 @@ from bgbias.prepare.build.build import build
 from bgbias.prepare.build.folder import MANIFEST
 from bgbias.prepare.build.settings import BuildSettings
 from bgbias.prepare.build.sources import list_classes
+from study.inspect import audit_cache
 
 CACHE = Path.home() / ".cache" / "bgbias" / "audits"
 TEST_ALONE = (0.0, 0.0, 1.0)
@@ -62,7 +63,10 @@ def variants_of(
     settings = make(BuildSettings, {**given, "size": size, "ratios": TEST_ALONE}, "audit")
     folder = cache / fingerprint(settings)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    build(settings, folder, workers, skip_bad)
+    try:
+        build(settings, folder, workers, skip_bad)
+    finally:
+        audit_cache.mark(folder)
     return folder
 
 
