@@ -14,6 +14,8 @@ COUNT, CORRECT = "count", "correct"
 OBJECT_SALIENCY = "object_saliency"
 
 IMAGES_PER_SECOND = f"{TRAIN}/images_per_second"
+FORWARD_PASSES, BACKWARD_PASSES = f"{TRAIN}/forward_passes", f"{TRAIN}/backward_passes"
+"""Of an epoch's steps: through the body, one for each example. Not what other stages, features or evaluation take."""
 
 
 def train_loss(term: str) -> str:

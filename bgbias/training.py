@@ -13,7 +13,7 @@ from bgbias.data.dataset import Dataset
 from bgbias.errors import DataError, SettingError
 from bgbias.methods.frozen import frozen_view
 from bgbias.methods.method import Learner, Method, Notes, Stage, build_learner
-from bgbias.metrics import IMAGES_PER_SECOND, train_loss
+from bgbias.metrics import BACKWARD_PASSES, FORWARD_PASSES, IMAGES_PER_SECOND, train_loss
 from bgbias.models.model import Classifier, Model
 from bgbias.optimization import Training
 from bgbias.randomness import derive, stream
@@ -106,7 +106,8 @@ class Trainer:
         """Train on every example once, in the order that the settings ask for.
 
         Returns:
-            `train/loss/<term>`: the mean over the epoch's examples; `train/images_per_second`.
+            `train/loss/<term>`: the mean over the epoch's examples; `train/images_per_second`; and
+            `train/forward_passes` and `train/backward_passes`, what the steps put through the body.
         """
         if self.epoch == self.schedule.start_of(self.stage):
             self._enter(self.stage)
@@ -119,7 +120,8 @@ class Trainer:
             group["lr"] = group["initial_lr"] * factor
         totals: dict[str, Tensor] = {}
         self.training.set_modes(self.learner)
-        started = time.perf_counter()
+        passes = self.learner.classifier.passes
+        before, started = (passes.forward, passes.backward), time.perf_counter()
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(derive(self.seed, "module", self.epoch))
             for index in order.split(self.training.batch_size) if self.optimizers else ():
@@ -128,7 +130,8 @@ class Trainer:
         losses = {train_loss(term): total.item() / n for term, total in totals.items()}
         seconds = time.perf_counter() - started
         self.epoch += 1
-        return {**losses, IMAGES_PER_SECOND: n / seconds}
+        counted = {FORWARD_PASSES: passes.forward - before[0], BACKWARD_PASSES: passes.backward - before[1]}
+        return {**losses, IMAGES_PER_SECOND: n / seconds, **{name: float(count) for name, count in counted.items()}}
 
     def order(self, examples: int) -> Tensor:
         """The order in which the next epoch trains on the examples: [examples] int64."""

@@ -4,21 +4,26 @@ from torch import Tensor, nn
 
 from bgbias.components import Component
 from bgbias.errors import SettingError
+from bgbias.models.passes import Passes
 from bgbias.types import Task
 
 
 class Classifier(nn.Module):
-    """A body from images [B, C, H, W] to features [B, F], and a head from features to logits [B, K]."""
+    """A body from images [B, C, H, W] to features [B, F], and a head from features to logits [B, K].
+
+    passes: what went through the body
+    """
 
     def __init__(self, body: nn.Module, head: nn.Module) -> None:
         super().__init__()
-        self.body, self.head = body, head
+        self.body, self.head, self.passes = body, head, Passes()
 
     def features(self, image: Tensor) -> Tensor:
         """[B, F] of images [B, C, H, W]; features pass as they are."""
         if image.ndim == 2:
             return image
         found: Tensor = self.body(image)
+        self.passes.through(found)
         return found.flatten(1)
 
     def forward(self, image: Tensor) -> Tensor:

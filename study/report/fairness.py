@@ -1,14 +1,15 @@
 """Whether a comparison is fair, and whether anything can be learned from it. Computed, not drawn."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bgbias.data.dataset import ORIGINAL
-from bgbias.metrics import TEST, VALIDATION, accuracy
+from bgbias.metrics import BACKWARD_PASSES, FORWARD_PASSES, TEST, VALIDATION, accuracy
 from study.display import percent
-from study.record.selection import best_epoch, by_space
+from study.record.selection import Trial, best_epoch, by_space
 from study.report.tables import Report, searched_values
 
 GOOD, BROKEN = 0.8, 0.15
@@ -16,7 +17,7 @@ GOOD, BROKEN = 0.8, 0.15
 ON_THE_LINE, FEWEST = 0.95, 5
 """So strong a correlation over so many trials says that shifted accuracy follows the other."""
 EQUAL = 1.5
-"""Spaces whose epochs or seconds differ by more than this factor had unequal budgets."""
+"""Spaces whose epochs, seconds or passes differ by more than this factor had unequal budgets."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Budget:
     trials: finished ones; stopped: of these, before their last epoch; epochs: of all trials together
     seconds: from each trial's start to its end, added up; None where some were not recorded
     searched: hyper-parameters that differ between its trials
+    forward, backward: passes of examples through the network, in the steps of all trials; None where some were not
+        counted
     """
 
     space: str
@@ -34,6 +37,13 @@ class Budget:
     epochs: int
     seconds: float | None
     searched: int
+    forward: int | None = None
+    backward: int | None = None
+
+    @property
+    def cost(self) -> int | None:
+        """All passes in forward passes, of which a backward pass takes as long as two."""
+        return None if self.forward is None or self.backward is None else self.forward + 2 * self.backward
 
 
 def budgets(report: Report) -> list[Budget]:
@@ -45,8 +55,22 @@ def budgets(report: Report) -> list[Budget]:
         seconds = sum(times) if len(times) == len(trials) else None
         full = max(lengths, default=0)
         stopped = sum(length < full for length in lengths)
-        found.append(Budget(space, len(trials), stopped, sum(lengths), seconds, len(searched_values(trials))))
+        passes = (_counted(trials, metric) for metric in (FORWARD_PASSES, BACKWARD_PASSES))
+        found.append(Budget(space, len(trials), stopped, sum(lengths), seconds, len(searched_values(trials)), *passes))
     return found
+
+
+def _counted(trials: Sequence[Trial], metric: str) -> int | None:
+    values = [metrics.get(metric) for trial in trials for metrics in trial.history]
+    known = [value for value in values if value is not None]
+    return round(sum(known)) if known and len(known) == len(values) else None
+
+
+def epoch_costs(found: Sequence[Budget], baseline: str) -> dict[str, float]:
+    """By space, what one of its epochs costs in passes, as a multiple of the baseline's; empty where none counted."""
+    costs = {row.space: row.cost / row.epochs for row in found if row.cost is not None and row.epochs}
+    own = costs.get(baseline)
+    return {space: cost / own for space, cost in costs.items()} if own else {}
 
 
 def warnings(report: Report) -> list[str]:
@@ -79,8 +103,8 @@ def _gate(report: Report) -> list[str]:
 
 def _unequal(found: list[Budget]) -> list[str]:
     lines = []
-    for what in ("trials", "epochs", "seconds"):
-        amounts = {row.space: getattr(row, what) for row in found if getattr(row, what)}
+    for what, field in (("trials", "trials"), ("epochs", "epochs"), ("seconds", "seconds"), ("passes", "cost")):
+        amounts = {row.space: getattr(row, field) for row in found if getattr(row, field)}
         if len(amounts) > 1 and max(amounts.values()) > EQUAL * min(amounts.values()):
             most, least = max(amounts, key=amounts.__getitem__), min(amounts, key=amounts.__getitem__)
             lines.append(f"unequal {what}: {most} had {amounts[most]:,.0f}, {least} {amounts[least]:,.0f}")

@@ -63,15 +63,35 @@ def provenance(report: Report) -> Grid:
 
 def budget_table(report: Report) -> Grid:
     """Spaces x what each was given."""
+    found = fairness.budgets(report)
+    costs = fairness.epoch_costs(found, report.config.baseline)
     rows = {
         row.space: [
-            f"{row.trials:,}", f"{row.stopped:,}", f"{row.epochs:,}",
-            text.MISSING if row.seconds is None else f"{row.seconds:,.0f}", str(row.searched),
+            f"{row.trials:,}", f"{row.stopped:,}", f"{row.epochs:,}", _count(row.seconds), _count(row.forward),
+            _count(row.backward), f"{costs[row.space]:.2f}" if row.space in costs else text.MISSING, str(row.searched),
         ]
-        for row in fairness.budgets(report)
+        for row in found
     }  # fmt: skip
-    columns = ["trials", "stopped early", "epochs in all", "seconds in all", "searched settings"]
+    columns = [
+        "trials", "stopped early", "epochs in all", "seconds in all", "forward passes", "backward passes",
+        f"cost of an epoch, of {report.config.baseline}'s", "searched settings",
+    ]  # fmt: skip
     return Grid("what each search was given", columns, rows, across="budget")
+
+
+def _count(value: float | None) -> str:
+    return text.MISSING if value is None else f"{value:,.0f}"
+
+
+def passes_line(report: Report) -> list[str]:
+    """What the passes of the table of budgets are, where any were counted."""
+    if not any(row.cost for row in fairness.budgets(report)):
+        return []
+    return [
+        "passes: examples through the network's body in the steps of training, counted one by one; an input gradient "
+        "that is trained on takes two more backward passes. Cost: forward and twice backward. Not counted: evaluation, "
+        "a backbone trained beforehand, features of a frozen body"
+    ]
 
 
 def published_table(report: Report) -> Grid:
@@ -96,7 +116,7 @@ def parts(report: Report) -> list[tuple[str, list[Grid], list[str]]]:
         ("Results", [text.main_table(report), *seeds, *spread], text.divergence_lines(report)),
         ("Differences", compared, units(report.comparisons) if compared else []),
         ("Selection rules", text.rule_tables(report.rule_rows), report.rule_remarks),
-        ("Fairness", [budget_table(report)], fairness.warnings(report)),
+        ("Fairness", [budget_table(report)], [*fairness.warnings(report), *passes_line(report)]),
         ("Published", [grid for grid in (published_table(report),) if grid.rows], []),
         (
             "Repeat it",

@@ -6,8 +6,9 @@ import pytest
 from made import epoch, trial
 from test_analysis import report
 
-from study.report.fairness import Budget, budgets, correlation, line, warnings
+from study.report.fairness import Budget, budgets, correlation, epoch_costs, line, warnings
 from study.report.published import PUBLISHED, Published, beside
+from study.report.reading import budget_table
 
 
 def one(name, original, shifted, space="erm", length=1, **config):
@@ -20,6 +21,29 @@ def test_what_each_space_was_given():
     trials.append(one("c", 0.9, 0.8, space="mine", length=4))
     assert budgets(report(trials)) == [Budget("erm", 2, 1, 6, 12.0, 1), Budget("mine", 1, 0, 4, 8.0, 0)]
     assert budgets(report([replace(trials[0], ended=None)]))[0].seconds is None
+
+
+def test_equal_compute_is_counted_in_passes_of_which_a_backward_one_costs_two():
+    def counted(name, forward, backward, epochs, **more):
+        run = one(name, 0.9, 0.2, length=epochs, **more)
+        passes = {"train/forward_passes": forward, "train/backward_passes": backward}
+        return replace(run, epochs=[replace(e, metrics=e.metrics | passes) for e in run.epochs])
+
+    trials = [counted("a", 100.0, 100.0, 4), counted("b", 100.0, 300.0, 2, space="mine")]
+    found = report(trials)
+    erm, mine = budgets(found)
+    assert (erm.forward, erm.backward, erm.cost) == (400, 400, 1200)
+    assert (mine.forward, mine.backward, mine.cost) == (200, 600, 1400)
+    assert epoch_costs([erm, mine], "erm") == {"erm": 1, "mine": pytest.approx(7 / 3)}
+    assert epoch_costs([erm, mine], "other") == {}
+    assert budget_table(found).rows["mine"][-4:] == ["200", "600", "2.33", "0"]
+    assert [said for said in warnings(found) if "unequal" in said] == [
+        "unequal epochs: erm had 4, mine 2", "unequal seconds: erm had 8, mine 4",
+    ]  # fmt: skip
+    longer = [trials[0], counted("b", 100.0, 300.0, 4, space="mine")]
+    assert "unequal passes: mine had 2,800, erm 1,200" in warnings(report(longer))
+    uncounted = budgets(report([trials[0], one("c", 0.9, 0.2)]))[0]
+    assert (uncounted.forward, uncounted.cost) == (None, None)
 
 
 @pytest.mark.parametrize(
