@@ -7,7 +7,7 @@ import typer
 
 from bgbias.errors import SettingError
 from study import stopping
-from study.cli.options import SAME_COMMAND, AsJson, Data, Device, Threads
+from study.cli.options import SAME_COMMAND, AsJson, Data, Device, Threads, png_file
 from study.cli.printing import print_json, print_metrics
 from study.display import results, show_table
 
@@ -17,7 +17,12 @@ def evaluate(
     dataset: Annotated[str | None, typer.Option(help="another dataset than the checkpoint's own")] = None,
     data: Data = None,
     challenge: Annotated[bool, typer.Option("--challenge", help="the Background Challenge too")] = False,
-    out: Annotated[Path | None, typer.Option(help="PNG file of the challenge's most adversarial backgrounds")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG", callback=png_file, help="file for a picture of the challenge's most adversarial backgrounds"
+        ),
+    ] = None,
     device: Device = "auto",
     threads: Threads = 1,
     as_json: AsJson = False,
@@ -41,7 +46,8 @@ def evaluate(
         metrics |= background_challenge.metrics(verdict)
         found["challenge"] = background_challenge.to_json(verdict, trained)
         if out is not None:
-            background_challenge.challenge_figure(verdict, trained).savefig(out, dpi=110)
+            out.parent.mkdir(parents=True, exist_ok=True)
+            background_challenge.challenge_picture(verdict, trained).save(out)
     if as_json:
         print_json({**found, "metrics": metrics})
         return

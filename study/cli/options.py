@@ -10,6 +10,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 from pydantic.fields import FieldInfo
 
+from bgbias.errors import SettingError
+
 SAME_COMMAND = "the same command continues"
 """What to do after a command that takes up its own work was stopped."""
 
@@ -34,6 +36,17 @@ Settings = Annotated[
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the study's folder")]
 
 Command = Callable[..., None]
+
+
+def png_file(out: Path | None) -> Path | None:
+    """The callback of an option for a picture's file.
+
+    Raises:
+        SettingError: its name has another ending.
+    """
+    if out is not None and out.suffix.lower() != ".png":
+        raise SettingError(f"a picture's file must end in .png, but got {out}: give --out another name")
+    return out
 
 
 def options_of(config: type, *names: str, required: bool = True) -> Callable[[Command], Command]:

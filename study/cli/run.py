@@ -200,7 +200,7 @@ def _pictures(reports: Sequence["Report"]) -> dict[str, bytes]:
         try:
             run = RunConfig.from_flat(one.rows[0].config)
             picture = io.BytesIO()
-            drawing.show_data(run.dataset.load(one.config.data)).savefig(picture, dpi=70)
+            drawing.show_data(run.dataset.load(one.config.data), side=84).save(picture, "PNG")
             found[one.name] = picture.getvalue()
         except (BgbiasError, OSError) as error:
             reason = escape(" ".join(str(error).split()))

@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from study.cli.options import AsJson, Data, Device, Threads
+from study.cli.options import AsJson, Data, Device, Threads, png_file
 from study.cli.printing import print_json
 from study.display import results, show_table
 
 
 def saliency(
     checkpoint: Annotated[Path, typer.Argument(help="a checkpoint's folder")],
-    out: Annotated[Path, typer.Option(metavar="PNG", help="file for the images, their masks and the maps")],
+    out: Annotated[Path, typer.Option(metavar="PNG", callback=png_file, help="file for the images, masks and maps")],
     against: Annotated[
         Path | None, typer.Option(metavar="CHECKPOINT", help="another of the same dataset, such as ERM's")
     ] = None,
@@ -43,7 +43,7 @@ def saliency(
     checkpoints = [beside, trained] if beside else [trained]
     examples = maps.example_maps(checkpoints, drawn)
     methods = [one.config.method.name() for one in checkpoints]
-    maps.saliency_figure(examples, methods, trained.dataset).savefig(out, format="png", dpi=110)
+    maps.saliency_picture(examples, methods, trained.dataset).save(out)
     if as_json:
         first, *others = (one.to_json() for one in measured)
         against_json = {"against": others[0]} if others else {}

@@ -9,14 +9,14 @@ from rich.markup import escape
 from bgbias.config import RunConfig
 from bgbias.data.datasets import datasets
 from bgbias.methods.erm import Erm
-from study.cli.options import Data, Settings
+from study.cli.options import Data, Settings, png_file
 from study.cli.overrides import parse_settings
 from study.display import results
 
 
 def show_data(
     dataset: Annotated[str, typer.Argument(help="a dataset's name")],
-    out: Annotated[Path, typer.Option(help="PNG file to write")],
+    out: Annotated[Path, typer.Option(metavar="PNG", callback=png_file, help="file to write")],
     data: Data = None,
     settings: Settings = None,
     dilation: Annotated[int, typer.Option(min=0, help="show rims of this many pixels too")] = 0,
@@ -31,5 +31,5 @@ def show_data(
     }
     found = RunConfig.from_flat(chosen).dataset.load(data)
     out.parent.mkdir(parents=True, exist_ok=True)
-    pictures.show_data(found.dilated(dilation)).savefig(out, dpi=120)
+    pictures.show_data(found.dilated(dilation)).save(out)
     results.print(escape(f"wrote {out}"), soft_wrap=True)

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from bgbias.data.photographs import layout
@@ -17,6 +15,7 @@ from study.display import finite
 from study.inspect.audit_advice import percent
 from study.inspect.audit_pictures import Pictures, Shown
 from study.inspect.audit_result import Audit, Challenge, Estimate, Look
+from study.picture_grid import picture_of
 
 PAGE, RECORD = "audit.html", "audit.json"
 SIDE, QUALITY = 160, 85
@@ -204,8 +203,7 @@ def _shots(titled: Iterable[tuple[str, Shown]], kind: str = "") -> str:
 
 def _jpeg(image: Tensor) -> str:
     """A picture [1 or 3, H, W] in [0, 1] as a data address."""
-    pixels = (image.clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-    picture = Image.fromarray(pixels)
+    picture = picture_of(image.numpy())
     picture.thumbnail((SIDE, SIDE))
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=QUALITY)

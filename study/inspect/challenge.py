@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
+from PIL import Image
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -23,6 +23,7 @@ from bgbias.evaluation.evaluator import Predictions
 from bgbias.files import atomically, sha256
 from bgbias.metrics import ACCURACY, TEST, variant_metric
 from study.display import console, percent
+from study.picture_grid import Cell, picture_grid, picture_of
 from study.record.epoch import Metrics
 from study.training.single import Trained
 
@@ -162,24 +163,17 @@ def named(names: tuple[str, ...], number: int) -> str:
     return names[number] if number < len(names) else str(number)
 
 
-def challenge_figure(verdict: Verdict, trained: Trained) -> Figure:
+def challenge_picture(verdict: Verdict, trained: Trained) -> Image.Image:
     """By class of the foregrounds, the backgrounds that were the first to fool most of them."""
     variant, classes = trained.dataset.test[ORIGINAL], trained.dataset.classes
-    figure = Figure(figsize=(1.25 * SHOWN_BACKGROUNDS + 1.2, 1.5 * len(classes) + 0.6), layout="constrained")
-    figure.suptitle("backgrounds that fooled most foregrounds of each class, and how many each was the first to fool")
-    panels = figure.subplots(len(classes), SHOWN_BACKGROUNDS, squeeze=False)
-    for label, row in enumerate(panels):
+    title = "backgrounds that fooled most foregrounds of each class, and how many each was the first to fool"
+    names = [f"{name}\n{percent(verdict.class_accuracy(label))} robust" for label, name in enumerate(classes)]
+    cells = []
+    for label in range(len(classes)):
         fooled = verdict.fooled_by[(verdict.label == label) & ~verdict.robust]
         hits = torch.bincount(fooled, minlength=len(variant.backgrounds))
-        row[0].set_ylabel(f"{classes[label]}\n{percent(verdict.class_accuracy(label))} robust", fontsize=9)
-        for axes, background in zip(row, hits.argsort(descending=True, stable=True).tolist(), strict=False):
-            axes.set_xticks([])
-            axes.set_yticks([])
-            if hits[background]:
-                image = unit(variant.backgrounds.image[torch.tensor([background])])[0].cpu()
-                axes.imshow(image.clamp(0, 1).permute(1, 2, 0).expand(-1, -1, 3).numpy())
-                axes.set_title(str(int(hits[background])), fontsize=9)
-            else:
-                for side in axes.spines.values():
-                    side.set_visible(False)
-    return figure
+        most = hits.argsort(descending=True, stable=True)[: min(SHOWN_BACKGROUNDS, int((hits > 0).sum()))]
+        images = unit(variant.backgrounds.image[most]).cpu().numpy()
+        shown = zip(images, hits[most].tolist(), strict=True)
+        cells.append([Cell(picture_of(image), str(count)) for image, count in shown])
+    return picture_grid(cells, names, title=title)

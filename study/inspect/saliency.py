@@ -1,15 +1,12 @@
 """Where checkpoints look: the share of saliency on the object for every variant, and a picture of maps."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from matplotlib.axes import Axes
-from matplotlib.colors import Normalize, PowerNorm
-from matplotlib.figure import Figure
+from PIL import Image, ImageChops, ImageFilter
 from rich.table import Column, Table
 from torch import Tensor
 
@@ -19,18 +16,16 @@ from bgbias.methods.method import logits_of
 from bgbias.types import Batch
 from study.display import percent, progress_bar
 from study.inspect.challenge import named
+from study.picture_grid import INFERNO, SIDE, Cell, colored, picture_grid, picture_of, scaled
 from study.record.objectives import shifted_variant
 from study.training.single import Trained
 
+HALF = 127
+"""Of a mask's brightness."""
 GAMMA = 0.5
 """The power of a map that is drawn, so that one strong pixel does not hide all others."""
-COLOURS, OUTLINE = "inferno", "cyan"
-WRONG = "firebrick"
-"""The colour of a wrong prediction."""
-LETTERS, LETTERS_PER_INCH = 20, 12
-"""How wide a column is, and how wide letters of the title are."""
-SIDE, ROW, GAP = 1.5, 2.05, 0.1
-"""A panel's side and a row's height, in inches, and the gap before each checkpoint's maps, in panels."""
+OUTLINE, WRONG = "cyan", "firebrick"
+"""The colours of a mask's edge and of a wrong prediction."""
 
 
 @dataclass(frozen=True)
@@ -169,84 +164,60 @@ def table(dataset: Dataset, checkpoints: Sequence[CheckpointShares]) -> Table:
     return found
 
 
-def saliency_figure(examples: Mapping[str, SaliencyExamples], methods: Sequence[str], dataset: Dataset) -> Figure:
+def saliency_picture(examples: Mapping[str, SaliencyExamples], methods: Sequence[str], dataset: Dataset) -> Image.Image:
     """Each example in each variant, a row each: the image, its mask, and every checkpoint's maps.
 
     methods: of the checkpoints; where there are two, the first is what was before
     """
-    kinds = list(next(iter(examples.values())).maps[0].saliency)
-    numbers = range(len(next(iter(examples.values())).label))
-    rows = [(name, shown, number) for number in numbers for name, shown in examples.items()]
-    widths = [1, 1, *[GAP, *[1] * len(kinds)] * len(methods)]
-    width = SIDE * sum(widths) + 0.4
-    figure = Figure(figsize=(width, ROW * len(rows) + 1.3), layout="constrained")
-    figure.suptitle(
-        "\n".join(textwrap.fill(line, int(LETTERS_PER_INCH * width)) for line in legend(dataset)), fontsize=10
+    first = next(iter(examples.values()))
+    kinds = list(first.maps[0].saliency)
+    rows = [(name, shown, number) for number in range(len(first.label)) for name, shown in examples.items()]
+    return picture_grid(
+        [cells(shown, number, dataset.classes) for _, shown, number in rows],
+        [name for name, _, _ in rows],
+        headings(kinds, methods),
+        legend(dataset),
+        apart=[2 + at * len(kinds) for at in range(len(methods))],
     )
-    panels = figure.subplots(len(rows), len(widths), squeeze=False, width_ratios=widths)
-    for axes_row, (name, shown, number) in zip(panels, rows, strict=True):
-        draw_row(axes_row, shown, number, dataset.classes)
-        axes_row[0].set_ylabel(name, fontsize=10, fontweight="bold")
-    for axes, heading in zip(panels[0], headings(kinds, methods), strict=True):
-        axes.set_title(heading, fontsize=8.5, fontweight="bold")
-    return figure
 
 
-def legend(dataset: Dataset) -> tuple[str, ...]:
-    """What the picture shows, in lines."""
+def legend(dataset: Dataset) -> str:
+    """What the picture shows."""
     return (
-        f"Pixels that the label's score depends on: test images of {dataset.name}",
-        "below a mask: its share of the picture; below a map: the prediction, and the map's share inside the mask",
-        "every map from 0 to its own maximum, as square roots",
+        f"Pixels that the label's score depends on: test images of {dataset.name}\n"
+        "below a mask: its share of the picture; below a map: the prediction, and the map's share inside the mask\n"
+        "every map from 0 to its own maximum, as square roots"
     )
 
 
 def headings(kinds: Sequence[str], methods: Sequence[str]) -> list[str]:
     """What stands above the columns."""
     when = ["before\n", "after\n"] if len(methods) > 1 else [""]
-    found = ["image", "object mask"]
-    for word, method in zip(when, methods, strict=True):
-        found += ["", *(f"{word}{in_words(method)}\n{in_words(kind)}" for kind in kinds)]
+    of_maps = [f"{word}{method}\n{kind}" for word, method in zip(when, methods, strict=True) for kind in kinds]
+    return ["image", "object mask", *(heading.replace("_", " ") for heading in of_maps)]
+
+
+def cells(shown: SaliencyExamples, number: int, classes: tuple[str, ...]) -> list[Cell]:
+    """One example: the image, its mask and all maps."""
+    mask, label = shown.mask[number, 0], int(shown.label[number])
+    found = [
+        Cell(picture_of(shown.image[number].numpy()), f"label {classes[label]}"),
+        Cell(picture_of(mask.numpy()), percent(mask.float().mean().item())),
+    ]
+    for maps in shown.maps:
+        prediction = int(maps.prediction[number])
+        for kind, saliency in maps.saliency.items():
+            caption = f"predicted {named(classes, prediction)}\n{percent(maps.share[kind][number].item())}"
+            picture = map_picture(saliency[number], mask)
+            found.append(Cell(picture, caption, "black" if prediction == label else WRONG))
     return found
 
 
-def in_words(name: str) -> str:
-    """A name on as many lines as a column needs."""
-    return textwrap.fill(name.replace("_", " "), LETTERS)
-
-
-def draw_row(row: Sequence[Axes], shown: SaliencyExamples, number: int, classes: tuple[str, ...]) -> None:
-    """One example."""
-    mask = shown.mask[number, 0]
-    panels = iter(row)
-    draw_panel(next(panels), shown.image[number].clamp(0, 1).permute(1, 2, 0).expand(-1, -1, 3))
-    write_below(row[0], f"label {classes[shown.label[number]]}")
-    draw_panel(next(panels), mask.float(), cmap="gray", norm=Normalize(0, 1))
-    write_below(row[1], percent(mask.float().mean().item()))
-    for maps in shown.maps:
-        next(panels).set_axis_off()
-        for kind in maps.saliency:
-            draw_map(next(panels), maps, kind, shown, number, classes)
-
-
-def draw_map(axes: Axes, maps: Maps, kind: str, shown: SaliencyExamples, number: int, classes: tuple[str, ...]) -> None:
-    """One map with the mask's outline, the prediction, and the share on the object."""
-    saliency, mask, prediction = maps.saliency[kind][number], shown.mask[number, 0], int(maps.prediction[number])
-    norm = PowerNorm(GAMMA, vmin=0, vmax=saliency.max().item() or 1)
-    draw_panel(axes, saliency, cmap=COLOURS, norm=norm)
-    if mask.any() and not mask.all():
-        axes.contour(mask.float().numpy(), levels=[0.5], colors=OUTLINE, linewidths=0.7)
-    write_below(axes, f"predicted {named(classes, prediction)}", percent(maps.share[kind][number].item()))
-    axes.xaxis.label.set_color("black" if prediction == shown.label[number] else WRONG)
-
-
-def write_below(axes: Axes, *lines: str) -> None:
-    """Lines below a panel, those that are too long for it on more."""
-    axes.set_xlabel("\n".join(textwrap.fill(line, LETTERS) for line in lines), fontsize=9)
-
-
-def draw_panel(axes: Axes, picture: Tensor, cmap: str | None = None, norm: Normalize | None = None) -> None:
-    """A picture without ticks."""
-    axes.imshow(picture.numpy(), interpolation="nearest", cmap=cmap, norm=norm)
-    axes.set_xticks([])
-    axes.set_yticks([])
+def map_picture(saliency: Tensor, mask: Tensor) -> Image.Image:
+    """A map [H, W], from 0 to its maximum to the power `GAMMA`, and the outline of a mask [H, W]."""
+    shares = (saliency / (saliency.max().item() or 1)).clamp(min=0) ** GAMMA
+    picture = scaled(Image.fromarray(colored(shares.numpy(), INFERNO)), SIDE)
+    inside = scaled(picture_of(mask.numpy()).convert("L"), SIDE).point(lambda value: 255 * (value > HALF))
+    edge = ImageChops.difference(inside, inside.filter(ImageFilter.MinFilter(3)))
+    picture.paste(OUTLINE, mask=edge)
+    return picture

@@ -22,7 +22,6 @@ LARGE = (
     "timm",
     "mlflow",
     "optuna",
-    "matplotlib",
     "plotly",
     "pydantic",
 )

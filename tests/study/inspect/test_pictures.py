@@ -1,15 +1,21 @@
 import torch
 
 from bgbias.data.datasets import datasets
+from study.inspect import dataset as drawing
 from study.inspect.dataset import one_per_class, show_data
 
 
-def test_every_variant_is_a_row_and_every_class_a_column():
+def test_every_variant_is_a_row_and_every_class_a_column(monkeypatch):
     dataset = datasets.find("colored-digits")().load(None).dilated(2)
-    figure = show_data(dataset)
-    assert len(figure.axes) == 10 * (1 + len(dataset.test))
-    labels = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
-    assert labels == ["train", *(f"test\n{name}" for name in dataset.test)]
+    drawn = []
+    monkeypatch.setattr(drawing, "picture_grid", lambda *given, **options: drawn.append((given, options)))
+    show_data(dataset, side=28)
+    (cells, names, headings), options = drawn[0]
+    assert names == ["train", *(f"test\n{name}" for name in dataset.test)]
+    assert headings == dataset.classes
+    assert options == {"side": 28}
+    assert {len(row) for row in cells} == {10}
+    assert cells[2][0].picture.getpixel((0, 0)) == (255, 135, 0)  # `shuffled` moved the first 0 to another colour
 
 
 def test_one_per_class_composes_the_first_of_each():

@@ -4,11 +4,10 @@ import dataclasses
 
 import pytest
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
 
-from bgbias.data.dataset import Dataset
-from study.inspect.saliency import Maps, SaliencyExamples, saliency_figure
+from study.inspect import saliency as drawing
+from study.inspect.saliency import Maps, SaliencyExamples, map_picture, saliency_picture
+from study.picture_grid import SIDE
 
 KINDS = ("input_gradient", "integrated_gradients")
 CLASSES = ("dog", "wheeled vehicle", "03_wheeled_vehicle")
@@ -30,17 +29,20 @@ def dataset(load):
     return dataclasses.replace(load("colored-digits"), classes=CLASSES)
 
 
-def panels(figure):
-    """The panels that show something, row by row."""
-    return [axes for axes in figure.axes if axes.axison]
+@pytest.fixture
+def drawn(monkeypatch, dataset):
+    """What is given to the grid of two checkpoints in two variants: pictures, names, headings, and a title."""
+    found = []
+    monkeypatch.setattr(drawing, "picture_grid", lambda *given, **options: found.append((*given, options)))
+    saliency_picture({"original": examples(2), "shuffled": examples(2)}, ["erm", "gradient_penalty"], dataset)
+    return found[0]
 
 
-def test_rows_are_examples_in_each_variant_and_columns_maps(dataset: Dataset):
-    figure = saliency_figure({"original": examples(2), "shuffled": examples(2)}, ["erm", "gradient_penalty"], dataset)
-    shown = panels(figure)
-    assert len(shown) == 4 * 6
-    assert [axes.get_ylabel() for axes in shown if axes.get_ylabel()] == ["original", "shuffled"] * 2
-    assert [axes.get_title() for axes in shown[:6]] == [
+def test_rows_are_examples_in_each_variant_and_columns_maps(drawn):
+    cells, names, headings, _, options = drawn
+    assert [len(row) for row in cells] == [6] * 4
+    assert names == ["original", "shuffled"] * 2
+    assert headings == [
         "image",
         "object mask",
         "before\nerm\ninput gradient",
@@ -48,27 +50,35 @@ def test_rows_are_examples_in_each_variant_and_columns_maps(dataset: Dataset):
         "after\ngradient penalty\ninput gradient",
         "after\ngradient penalty\nintegrated gradients",
     ]
+    assert options == {"apart": [2, 4]}
 
 
-def test_each_panel_tells_what_it_shows(dataset: Dataset):
-    shown = panels(saliency_figure({"original": examples(1)}, ["erm"], dataset))
-    right, wrong = shown[2].xaxis.label, shown[6].xaxis.label
-    assert (shown[0].get_xlabel(), shown[1].get_xlabel()) == ("label wheeled\nvehicle", "25.0 %")
-    assert right.get_text() == "predicted wheeled\nvehicle\n25.0 %"
-    assert wrong.get_text() == "predicted 3\nnan %"
-    assert (right.get_color(), wrong.get_color()) == ("black", "firebrick")
-    assert "Pixels that" in shown[0].figure.get_suptitle()
+def test_each_panel_tells_what_it_shows(drawn):
+    first, last = drawn[0][0], drawn[0][-1]
+    assert [cell.caption for cell in first[:3]] == [
+        "label wheeled vehicle",
+        "25.0 %",
+        "predicted wheeled vehicle\n25.0 %",
+    ]
+    assert last[2].caption == "predicted 3\nnan %"
+    assert (first[2].color, last[2].color) == ("black", "firebrick")
+    assert "Pixels that" in drawn[3]
 
 
-@pytest.mark.parametrize("methods", [["erm"], ["dynamic_replacement", "gradient_penalty_of_a_long_name"]])
-def test_nothing_that_is_written_is_cut(dataset: Dataset, methods):
-    figure = saliency_figure(
-        {"original": examples(len(methods)), "mixed_rand": examples(len(methods))}, methods, dataset
-    )
-    FigureCanvasAgg(figure).draw()
-    written = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
-    assert len(written) > 20
-    for text in written:
-        box = text.get_window_extent()
-        assert figure.bbox.x0 <= box.x0 <= box.x1 <= figure.bbox.x1, text
-        assert figure.bbox.y0 <= box.y0 <= box.y1 <= figure.bbox.y1, text
+def test_a_map_reaches_from_dark_to_bright_by_square_roots_and_the_masks_edge_lies_on_it():
+    mask = torch.zeros(8, 8, dtype=torch.bool)
+    mask[:, 4:] = True
+    saliency = torch.zeros(8, 8)
+    saliency[0, 0], saliency[4, 0] = 4, 1
+    picture = map_picture(saliency, mask)
+    pixel = SIDE // 8
+    assert picture.size == (SIDE, SIDE)
+    assert [picture.getpixel((1, row * pixel + 1)) for row in (0, 4, 7)] == [(252, 255, 164), (186, 56, 83), (0, 0, 4)]
+    cyan = [column for column in range(SIDE) if picture.getpixel((column, 60)) == (0, 255, 255)]
+    assert cyan == [4 * pixel]
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_mask_without_an_edge_has_no_outline(inside):
+    picture = map_picture(torch.zeros(8, 8), torch.full((8, 8), inside))
+    assert picture.getcolors() == [(SIDE**2, (0, 0, 4))]
