@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
@@ -57,6 +58,22 @@ def show_table(table: Table) -> None:
     if not results.is_terminal:
         table.width = natural_width(table)
     results.print(table, crop=False)
+
+
+def show_line(line: str, shown: Console | None = None) -> None:
+    """Print a line of text, on standard error if no console is given.
+
+    A terminal breaks it between words, never inside a name, a number or a path; files and pipes get it whole.
+    """
+    shown = shown or console
+    text, breaks, start = shown.render_str(line), list[int](), 0
+    for word in re.finditer(r"\S+", text.plain):
+        if shown.is_terminal and start < word.start() and word.end() > start + shown.width:
+            start = word.start()
+            breaks.append(start)
+    for part in text.divide(breaks):
+        part.rstrip()
+        shown.print(part, soft_wrap=True)
 
 
 def work_columns() -> list[ProgressColumn]:

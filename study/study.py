@@ -27,7 +27,7 @@ from bgbias.training import check_masks, choose_device
 from study import stopping
 from study.cluster.nodes import check_nodes
 from study.cluster.ray_session import ray_session
-from study.display import command_line, console
+from study.display import command_line, console, show_line
 from study.errors import OutboxError, ReportsMissingError, TrialsFailedError
 from study.record.config import StudyConfig
 from study.record.family import check_family
@@ -224,7 +224,7 @@ def say_changes(config: StudyConfig, recorded: Path | None) -> None:
         change = change_since(name, recorded) if recorded else None
         if change is not None:
             notice = f"the space {name} {change}: the study continues with the recorded one"
-            console.print(f"[yellow]{escape(notice)}[/]", soft_wrap=True)
+            show_line(f"[yellow]{escape(notice)}[/]")
 
 
 def check_classes(config: StudyConfig, dataset: Dataset) -> None:
@@ -307,7 +307,7 @@ def sending(config: StudyConfig, folder: StudyFolder, *, beside_trials: bool = T
     except BaseException:
         missing = finish(sender, folder)
         if missing and not stopping.received():
-            console.print(f"[yellow]{escape(missing)}[/]", soft_wrap=True)
+            show_line(f"[yellow]{escape(missing)}[/]")
         raise
     missing = finish(sender, folder)
     if missing:

@@ -12,7 +12,7 @@ from bgbias.errors import SettingError
 from study import stopping
 from study.cli.options import SAME_COMMAND, AsJson, Device, MasksFrom, MasksWeights
 from study.cli.printing import print_json
-from study.display import console, percent, points, results, show_table
+from study.display import console, percent, points, results, show_line, show_table
 from study.record.lock import new_folder
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def audit(
     page = audit_page.write(found, pictures, target).absolute()
     for folder, size in audit_cache.prune(request.cache, Path(found.data), round(cache_gb * GB)).items():
         told = f"deleted {folder} ({size / GB:.2f} GB): variants that an audit built and that are out of date, or over "
-        console.print(f"[dim]{escape(told)}--cache-gb {cache_gb:g}[/]", soft_wrap=True)
+        show_line(f"[dim]{escape(told)}--cache-gb {cache_gb:g}[/]")
     if as_json:
         print_json({**found.to_json(), "page": str(page)})
         return

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from bgbias.errors import SettingError
-from study.display import console
+from study.display import console, show_line
 from study.errors import ExtraMissingError
 from study.record.config import StudyConfig
 from study.record.folder import StudyFolder
@@ -164,7 +164,7 @@ def study_page(uri: str, config: StudyConfig) -> str:
         runs = client.search_runs([experiment.experiment_id], asked, max_results=1)
     except MlflowException as error:
         reason = first_line(error)
-        console.print(f"[yellow]the study's page cannot be looked up ({escape(reason)})[/]", soft_wrap=True)
+        show_line(f"[yellow]the study's page cannot be looked up ({escape(reason)})[/]")
         return ""
     page = f"#/experiments/{experiment.experiment_id}"
     return f"{page}/runs/{runs[0].info.run_id}" if runs else page

@@ -17,7 +17,7 @@ from bgbias.progress import tracked_by
 from study import stopping
 from study.cli.options import SAME_COMMAND, AsJson, MasksFrom, MasksWeights, Settings
 from study.cli.overrides import parse_settings
-from study.display import console, progress_bar, results, show_table
+from study.display import console, progress_bar, results, show_line, show_table
 
 if TYPE_CHECKING:
     from bgbias.data.dataset import DatasetSpec
@@ -235,11 +235,11 @@ def _print_manifest(manifest: dict[str, Any], out: Path) -> None:
 def _print_left_out(manifest: dict[str, Any], out: Path) -> None:
     rules = [rejection["rule"] for rejection in manifest["rejected"].values()]
     for rule in sorted(set(rules)):
-        results.print(f"rejected {rules.count(rule):,}: {rule}", soft_wrap=True)
+        show_line(f"rejected {rules.count(rule):,}: {rule}", results)
     for odd in manifest["odd"]:
-        results.print(odd, soft_wrap=True)
+        show_line(odd, results)
     for where, why in manifest["skipped"].items():
-        results.print(escape(f"skipped {where}: {why}"), soft_wrap=True)
+        show_line(escape(f"skipped {where}: {why}"), results)
     results.print(escape(f"wrote {manifest['files']['number']:,} files to {out}"), soft_wrap=True)
 
 

@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 from bgbias.errors import BgbiasError
 from study import stopping
 from study.cli.lazy import LazyCommand, LazyGroup, help_style
-from study.display import console
+from study.display import show_line
 from study.errors import ReportsMissingError, StudyInterruptedError
 
 WRONG_INPUT, REPORTS_MISSING = 2, 3
@@ -103,5 +103,5 @@ def _explain(error: BaseException) -> int:
             message = f"cannot use {where} ({error.strerror}): make room there or give another path"
         case _:
             raise error
-    console.print(f"[red]error:[/] {escape(' '.join(message.split()))}", soft_wrap=True)
+    show_line(f"[red]error:[/] {escape(' '.join(message.split()))}")
     return REPORTS_MISSING if isinstance(error, ReportsMissingError) else WRONG_INPUT

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from study.display import command_line, finite, results, show_table
+from study.display import command_line, finite, results, show_line, show_table
 from study.record.folder import StudyFolder
 from study.record.objectives import is_plain
 
@@ -29,7 +29,7 @@ def show_report(found: "Report", folder: StudyFolder, as_json: bool, figures: Pa
         return
     show_table(laid_out(text.main_table(found)))
     for line in text.divergence_lines(found):
-        results.print(escape(line), soft_wrap=True)
+        show_line(escape(line), results)
     if not is_plain(found.objectives):
         show_table(laid_out(text.front_table(found)))
     if found.seed_rows:
@@ -39,7 +39,7 @@ def show_report(found: "Report", folder: StudyFolder, as_json: bool, figures: Pa
     if found.comparisons:
         show_table(laid_out(text.comparison_table(found)))
         for line in statistics.units(found.comparisons):
-            results.print(escape(line), soft_wrap=True)
+            show_line(escape(line), results)
     lines = f"outputs: {folder.root}\nfigures: {figures or folder.report}\ndashboard: {command_line('ui', folder.root)}"
     results.print(escape(lines), soft_wrap=True)
 

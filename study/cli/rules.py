@@ -9,7 +9,7 @@ from rich.markup import escape
 from bgbias.errors import SettingError
 from study.cli.options import AsJson, Folder
 from study.cli.printing import print_json
-from study.display import results, show_table
+from study.display import results, show_line, show_table
 from study.record.folder import CONFIRM, SEARCH, StudyFolder
 
 
@@ -43,4 +43,4 @@ def rules(
     for grid in text.rule_tables(rows):
         show_table(laid_out(grid))
     for line in said:
-        results.print(escape(line), soft_wrap=True)
+        show_line(escape(line), results)

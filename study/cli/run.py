@@ -17,7 +17,7 @@ from study import stopping
 from study.cli.options import AsJson, Folder, Settings, options_of
 from study.cli.overrides import parse_settings
 from study.cli.printing import show_report
-from study.display import command_line, console, results
+from study.display import command_line, results, show_line
 from study.errors import ReportsMissingError
 from study.record.config import StudyConfig
 from study.record.folder import KILLED, StudyFolder
@@ -186,7 +186,7 @@ def _report_one(study: StudyFolder, out: Path | None, pictures: bool, send: bool
         if out is not None:
             raise
         why = f"{study.report} cannot be written ({error.strerror}): give --out DIR"
-        console.print(f"[yellow]the figures are left out, since {escape(why)}[/]", soft_wrap=True)
+        show_line(f"[yellow]the figures are left out, since {escape(why)}[/]")
     show_report(found, study, as_json, out)
 
 
@@ -204,5 +204,5 @@ def _pictures(reports: Sequence["Report"]) -> dict[str, bytes]:
             found[one.name] = picture.getvalue()
         except (BgbiasError, OSError) as error:
             reason = escape(" ".join(str(error).split()))
-            console.print(f"[dim]no pictures of {escape(one.name)} ({reason})[/]", soft_wrap=True)
+            show_line(f"[dim]no pictures of {escape(one.name)} ({reason})[/]")
     return found

@@ -12,7 +12,7 @@ from rich.markup import escape
 from bgbias.data.dataset import DatasetSpec
 from bgbias.errors import BgbiasError, CheckpointError, SettingError
 from bgbias.files import write_checksums
-from study.display import console
+from study.display import console, show_line
 from study.record.config import StudyConfig
 from study.record.provenance import sources, versions
 from study.record.storage import Storage
@@ -47,7 +47,7 @@ def check_nodes(config: StudyConfig, storage: str, dataset: DatasetSpec) -> None
             differing = [f"{key} {value}" for key, value in answer.versions.items() if versions().get(key) != value]
             if differing:
                 found = ", ".join(differing)
-                console.print(f"[yellow]node {name} has other versions than here: {escape(found)}[/]", soft_wrap=True)
+                show_line(f"[yellow]node {name} has other versions than here: {escape(found)}[/]")
 
 
 @contextmanager

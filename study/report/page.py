@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from rich.markup import escape as escape_markup
 
 from bgbias.metrics import label_of
-from study.display import console
+from study.display import show_line
 from study.record.objectives import is_plain
 from study.report import comparing, searching, training
 from study.report.drawing import spaces
@@ -82,7 +82,7 @@ def write_pictures(report: Report, folder: Path) -> None:
                     figure.write_image(folder / f"{section.key}-{at}.png", scale=2)
     except (ImportError, ValueError, RuntimeError) as error:
         reason = escape_markup(str(error).strip().partition("\n")[0].rstrip(".,"))
-        console.print(f"[dim]no PNG figures ({reason}): install the extra `png` and Chrome[/]", soft_wrap=True)
+        show_line(f"[dim]no PNG figures ({reason}): install the extra `png` and Chrome[/]")
 
 
 def page(reports: Sequence[Report], more: Sequence[Grid] = (), pictures: Mapping[str, bytes] | None = None) -> str:

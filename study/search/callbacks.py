@@ -16,7 +16,7 @@ from rich.progress import Progress, TimeElapsedColumn
 
 from bgbias.errors import CheckpointError
 from study.cluster.ray_internals import try_again
-from study.display import console, counted, measured, progress_columns, rounded
+from study.display import console, counted, measured, progress_columns, rounded, show_line
 from study.record.divergence import divergence
 from study.record.epoch import EpochReport
 from study.record.folder import CONFIRM, StudyFolder
@@ -158,19 +158,19 @@ class Watcher(Callback):  # type: ignore[misc]
         searched = " ".join(f"{key.split('/')[-1]}={rounded(settings[key])}" for key in self._searched)
         history = self._folder.trial(trial.config[TRIAL]).history
         reason = f", [yellow]diverged: {why}[/]" if (why := divergence(history)) else ""
-        self._progress.console.print(
+        show_line(
             f"[dim]{self._title}[/] {self._shown(values)} after {counted(int(result[EPOCH]), 'epoch')}{reason}"
             f"  [dim]{escape(searched)}[/]",
-            soft_wrap=not console.is_terminal,
+            self._progress.console,
         )
         self._end(trial)
 
     def on_trial_error(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
         """Print why the trial failed."""
         reason = Path(trial.error_file).read_text().strip().splitlines()[-1]
-        self._progress.console.print(
+        show_line(
             f"[red]{self._title}: trial {trial.config[TRIAL]} failed:[/] {escape(reason)}",
-            soft_wrap=not console.is_terminal,
+            self._progress.console,
         )
         self._end(trial)
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from bgbias.errors import SettingError
 from study import stopping
-from study.display import console
+from study.display import show_line
 from study.errors import OutboxError
 from study.tracking.outbox import Outbox
 from study.tracking.protocol import FINISH, Order, Progress
@@ -159,15 +159,13 @@ class Sender:
             return
         if progress.refused is not None:
             if self.refusal is None:
-                console.print(f"[yellow]MLflow refused a report: {escape(progress.refused)}[/]", soft_wrap=True)
+                show_line(f"[yellow]MLflow refused a report: {escape(progress.refused)}[/]")
             self.refusal = progress.refused
         if progress.sent:
             self._drop(progress.sent)
             return
         if (problem := progress.problem) is not None and self.problem is None:
-            console.print(
-                f"[yellow]MLflow cannot be reached, the study continues ({escape(problem)})[/]", soft_wrap=True
-            )
+            show_line(f"[yellow]MLflow cannot be reached, the study continues ({escape(problem)})[/]")
         self.problem = progress.problem
 
     def _drop(self, sent: tuple[int, ...]) -> None:

@@ -20,7 +20,7 @@ from bgbias.metrics import VALIDATION, accuracy, variants_in
 from bgbias.progress import Tracker, tracked_by
 from bgbias.randomness import stream
 from bgbias.training import choose_device, make_learner
-from study.display import console, counted, percent, work_columns
+from study.display import console, counted, percent, show_line, work_columns
 from study.record.divergence import divergence
 from study.record.epoch import Metrics
 from study.record.lock import is_unused, locked, new_folder
@@ -54,7 +54,7 @@ def train(config: RunConfig, device: str, output: Path | None) -> tuple[Path, Me
             progress.update(task, advance=1, description=f"training  {shown}")
     if reason := divergence(run.history):
         epochs = counted(len(run.history), "epoch")
-        console.print(f"[yellow]diverged after {epochs}, so training stopped: {reason}[/]", soft_wrap=True)
+        show_line(f"[yellow]diverged after {epochs}, so training stopped: {reason}[/]")
     return folder / str(len(run.history)), run.history[-1]
 
 

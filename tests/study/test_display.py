@@ -7,6 +7,8 @@ from rich.table import Table
 
 from study import display
 
+PATH = "/a/path/of-many-letters"
+
 
 @pytest.fixture
 def shown():
@@ -32,3 +34,12 @@ def test_a_file_has_wide_tables_on_one_line_without_box_characters(monkeypatch, 
     display.show_table(table)
     assert shown.getvalue().splitlines()[1].split() == ["m" * 100, "97.12"]
     assert shown.getvalue().isascii()
+
+
+@pytest.mark.parametrize(
+    ("terminal", "expected"), [(True, ["a word,", "/a/path/of-many-letters", "42"]), (False, None)]
+)
+def test_a_line_is_broken_between_words_on_a_terminal_only(shown, terminal, expected):
+    line = "a word, /a/path/of-many-letters 42"
+    display.show_line(line, display.new_console(file=shown, force_terminal=terminal, width=10))
+    assert [part.strip() for part in shown.getvalue().splitlines()] == (expected or [line])

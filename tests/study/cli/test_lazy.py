@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from typer.exceptions import TyperException
 from typer.main import get_command
 
@@ -58,6 +59,19 @@ def test_lists_are_the_same_without_torch(command, make, capsys):
     assert set(imported) <= {"optuna", "pydantic"}
     make()  # in this process, with torch
     assert printed == capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("distribution", "text"),
+    [
+        (CategoricalDistribution([32, 64, None]), "32, 64, None"),
+        (FloatDistribution(5e-4, 5e-3, log=True), "0.0005 to 0.005, log"),
+        (FloatDistribution(0.0, 1.0, step=0.25), "0.0 to 1.0, step 0.25"),
+        (IntDistribution(1, 4), "1 to 4"),
+    ],
+)
+def test_ranges_of_settings_are_listed_in_words(distribution, text):
+    assert lists.domain(distribution) == text
 
 
 def test_help_of_a_command_imports_no_torch_and_wins_over_an_option_that_would_take_it():
