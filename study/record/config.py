@@ -32,7 +32,7 @@ class StudyConfig:
 
     Paths are made absolute, so that they mean the same from every folder.
 
-    study_id: what its runs are found by in MLflow, made once
+    study_id: the tag by which the study's runs are found in MLflow, made once
     spaces: names under `search_spaces` or paths of space files
     settings: flat settings fixed for every trial, on top of each space's own
     classes: the names of the dataset's classes, recorded when the study starts

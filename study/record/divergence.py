@@ -8,11 +8,11 @@ from bgbias.metrics import train_loss
 from study.record.epoch import Metrics
 
 DIVERGED = "diverged"
-"""The tag, and the name in reports, of a run that has diverged: it says why."""
+"""Name of the tag, and of the entry in reports, that holds the reason why a run has diverged."""
 FAR, EPOCHS = 20.0, 3
-"""A term of the loss diverges once it has been this many times its start for this many epochs in a row."""
+"""A run has diverged if a term of its loss exceeds FAR times its start in each of the last EPOCHS epochs."""
 CHANCE = math.log(1000)
-"""The cross-entropy of guessing among 1,000 classes: it starts no higher."""
+"""The cross-entropy of guessing among 1,000 classes, the highest start that counts."""
 
 
 def divergence(history: Sequence[Metrics]) -> str | None:

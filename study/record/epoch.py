@@ -16,7 +16,7 @@ class EpochReport(JsonRecord):
     epoch: from 1
     metrics: by name, such as `val/shuffled/accuracy`
     tables: by name, such as a probability for each pair of classes
-    at: when it was recorded, in milliseconds since 1970; None before that
+    at: time of the recording, in milliseconds since 1970; None before that
     """
 
     epoch: int
@@ -26,15 +26,15 @@ class EpochReport(JsonRecord):
 
 
 def history_to_json(reports: Sequence[EpochReport]) -> str:
-    """Lines of JSON, one an epoch."""
+    """Write lines of JSON, one per epoch."""
     return "".join(f"{report.to_json()}\n" for report in reports)
 
 
 def history_from_json(lines: str, *, tables: bool = True) -> list[EpochReport]:
-    """The reports of whole lines, in the order of their epochs; of an epoch that occurs twice the later one.
+    """Read the reports of complete lines, in the order of their epochs; of an epoch that occurs twice, the later one.
 
     Args:
-        tables: whether to read the tables too, which takes 20 times as long and most of the memory.
+        tables: True to read the tables too, which takes 20 times as long and most of the memory.
     """
     reports = (EpochReport.from_json(line if tables else _without_tables(line)) for line in lines.split("\n")[:-1])
     by_epoch = {report.epoch: report for report in reports}
@@ -42,7 +42,7 @@ def history_from_json(lines: str, *, tables: bool = True) -> list[EpochReport]:
 
 
 def _without_tables(line: str) -> str:
-    """A report's line without its tables: only the record's own key follows a comma and is followed by a brace."""
+    """Cut the tables out of a report's line; of all text in it, only the record's own key reads `,"tables":{`."""
     head, table, rest = line.partition(',"tables":{')
     _, last, at = rest.rpartition(',"at":')
     return head + last + at if table and last else line

@@ -1,4 +1,4 @@
-"""The family of comparisons that a study declares before it runs: the p values of all of it are corrected together."""
+"""The family of comparisons that a study declares before it runs: their p values are corrected together."""
 
 from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
@@ -27,7 +27,7 @@ def check_family(family: Sequence[str], spaces: Collection[str], variants: Colle
     """Check the patterns of a declared family of comparisons.
 
     Raises:
-        SettingError: a pattern has no colon, or fits no comparison.
+        SettingError: a pattern has no colon, or matches no comparison.
     """
     for pattern in family:
         own, colon, shown = pattern.partition(":")
@@ -36,6 +36,6 @@ def check_family(family: Sequence[str], spaces: Collection[str], variants: Colle
         for kind, wanted, known in (("space", own, spaces), ("variant", shown, variants)):
             if not any(fnmatchcase(name, wanted) for name in known):
                 raise SettingError(
-                    f"a family's member must fit a {kind} of the study, but got '{pattern}': give one of "
+                    f"a family's member must match a {kind} of the study, but got '{pattern}': give one of "
                     f"{', '.join(known)}, or *"
                 )

@@ -1,16 +1,16 @@
-"""A study's folder: where everything lies, and what was recorded of each trial.
+"""A study's folder: its files, and the record of each trial.
 
-study.json                 what was asked
-spaces/<space>.py          the text of each search space as the study began, and its checksum
-data.json                  a fingerprint of its data
+study.json                 the study's options
+spaces/<space>.py          each search space when the study began, with a checksum
+data.json                  a fingerprint of the data
 study.lock                 locked by the process that runs the study
-ended.json                 how and when it ended
-place.txt                  where the folder was when the study ran last
+ended.json                 the end of the study: its status and the time
+place.txt                  the folder's own path when the study ran last
 search/<space>.journal     Optuna's storage
-checkpoints/<trial>/       what unfinished trials continue from, unless another storage was given
-trials/<trial>/            trial.json, history.jsonl (one line an epoch), error.txt if it failed
+checkpoints/<trial>/       states from which unfinished trials continue, unless another storage was given
+trials/<trial>/            trial.json, history.jsonl (one line per epoch), error.txt if it failed
 best/<stage>/<space>/<trial>/<epoch>/   the winners' checkpoints
-reports.sqlite             what is still to be sent to MLflow
+reports.sqlite             messages that are not sent to MLflow yet
 mlflow.db, mlartifacts/    MLflow's store, unless a tracking URI was given
 report/                    tables and figures
 """
@@ -40,12 +40,12 @@ from study.settings import Settings
 from study.space import label, space_files
 
 SEARCH, CONFIRM, REPLACED, REPEAT = "search", "confirm", "replaced", "repeat"
-"""The stages: a search, fresh seeds of its winners, seeds of what is no winner any more, and a search made again."""
+"""The stages of trials: a search; its winners on fresh seeds; former winners on fresh seeds; a repeated search."""
 DATA, ENDED, PLACE, ARTIFACTS = "data.json", "ended.json", "place.txt", "mlartifacts"
 
 
 KILLED = "KILLED"
-"""How a study ended that has not ended."""
+"""Status of a study without a recorded end."""
 
 
 @json_record
@@ -61,14 +61,14 @@ class StudyEnd(JsonRecord):
 
 
 class StudyFolder:
-    """Reads and writes one study's folder. Holds nothing but the path."""
+    """Reads and writes one study's folder. It keeps no state except the path."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
 
     @property
     def name(self) -> str:
-        """The study's name: its folder's."""
+        """The study's name, which is its folder's."""
         return self.root.name
 
     @property
@@ -78,7 +78,7 @@ class StudyFolder:
 
     @property
     def report(self) -> Path:
-        """Tables and figures."""
+        """Folder of tables and figures."""
         return self.root / "report"
 
     @property
@@ -144,7 +144,7 @@ class StudyFolder:
             yield
 
     def create(self, config: StudyConfig) -> None:
-        """Start a study here. A study that never began a trial is replaced.
+        """Start a study here; a study without any trial is replaced.
 
         Raises:
             SettingError: the folder holds something else, or another study.
@@ -182,7 +182,7 @@ class StudyFolder:
         """Check that no space has more trials than the options allow.
 
         Raises:
-            SettingError: more trials of a space have begun than it is to have.
+            SettingError: more trials of a space have begun than the options allow.
         """
         begun = max((len(self.trials(SEARCH, label(name))) for name in config.spaces), default=0)
         if config.trials < begun:
@@ -214,7 +214,7 @@ class StudyFolder:
             )
 
     def write_config(self, config: StudyConfig) -> None:
-        """Record what is asked from now on."""
+        """Record the study's options from now on."""
         with atomically(self.config_file) as partial:
             partial.write_bytes(TypeAdapter(StudyConfig).dump_json(config, indent=1))
 
@@ -240,8 +240,8 @@ class StudyFolder:
     def settled(self, config: StudyConfig) -> StudyConfig:
         """Record where the folder is now.
 
-        A copy of a study becomes a study of its own if its original still exists and both would write into one MLflow
-        store or storage. So it does not change the original's runs and checkpoints.
+        A copied study gets its own id if the original still exists and both would write into the same MLflow store or
+        storage. So the copy does not change the original's runs and checkpoints.
         """
         place = self.root / PLACE
         before = Path(place.read_text()) if place.exists() else self.root
@@ -260,7 +260,7 @@ class StudyFolder:
             return False
 
     def record_end(self, end: StudyEnd) -> None:
-        """Record how the study ended."""
+        """Record the study's end."""
         with atomically(self.root / ENDED) as partial:
             partial.write_text(end.to_json())
 
@@ -299,7 +299,7 @@ class StudyFolder:
         return 1 + sum(1 for _ in (self.root / "trials").glob("*/trial.json"))
 
     def start_trial(self, trial_id: str, number: int, space: str, stage: str, config: Settings) -> None:
-        """Record a trial before it begins, with the SHA-256 of the files that it begins with among its origins."""
+        """Record a trial before it begins, together with its origin and the SHA-256 of its files."""
         self._trial(trial_id).mkdir(parents=True, exist_ok=True)
         began = {**origin(), **weights_checksum(config), **self._file_checksums()}
         self._write(trial_id, TrialRecord(number, space, stage, config, started=now(), origin=began))
@@ -312,7 +312,7 @@ class StudyFolder:
         return {f"sha256/{name}": digest.removeprefix(SHA256) for name, digest in files.items()}
 
     def searched_again(self) -> list[list[Trial]]:
-        """The finished trials of each further search of the same spaces, under the spaces' own names, in order."""
+        """List the finished trials of each repeated search, under the spaces' own names, in order."""
         found: dict[int, list[Trial]] = {}
         for trial in self.finished(REPEAT, tables=False):
             space, _, number = trial.space.rpartition(".")
@@ -327,21 +327,21 @@ class StudyFolder:
             lines.write_bytes(whole + newline)
 
     def add_epoch(self, trial_id: str, report: EpochReport) -> None:
-        """Record an epoch. An epoch recorded twice is the later one."""
+        """Record an epoch; of an epoch that is recorded twice, the later record counts."""
         with (self._trial(trial_id) / "history.jsonl").open("a") as lines:
             lines.write(history_to_json([report]))
 
     def finish_trial(self, trial_id: str, at: int | None = None) -> None:
-        """Record that a trial will not continue, and when, in milliseconds since 1970, if not now."""
+        """Record the end of a trial, `at` in milliseconds since 1970; None is now."""
         (self._trial(trial_id) / "error.txt").unlink(missing_ok=True)
         self._write(trial_id, replace(self._read(trial_id), finished=True, ended=now() if at is None else at))
 
     def replace_trial(self, trial_id: str) -> None:
-        """Leave a trial on a fresh seed out of every table: another trial has won the search since."""
+        """Leave a trial on a fresh seed out of every table, because another trial has won the search since then."""
         self._write(trial_id, replace(self._read(trial_id), stage=REPLACED))
 
     def fail_trial(self, trial_id: str, reason: str) -> None:
-        """Keep why a trial could not finish."""
+        """Record the reason why a trial failed."""
         (self._trial(trial_id) / "error.txt").write_text(reason)
 
     def has_failed(self, trial_id: str) -> bool:
@@ -362,12 +362,12 @@ class StudyFolder:
         return Trial(trial_id=trial_id, epochs=epochs, **vars(self._read(trial_id)))
 
     def trials(self, stage: str, space: str | None = None, *, tables: bool = True) -> list[Trial]:
-        """All recorded trials of a stage, and of one space if given, in the order they started."""
+        """List the recorded trials of a stage, and of one space if given, in the order of their start."""
         names = (file.parent.name for file in (self.root / "trials").glob("*/trial.json"))
         records = {name: self._read(name) for name in names}
         mine = [name for name, found in records.items() if found.stage == stage and space in (None, found.space)]
         return [self.trial(name, tables=tables) for name in sorted(mine, key=lambda name: records[name].number)]
 
     def finished(self, stage: str, space: str | None = None, *, tables: bool = True) -> list[Trial]:
-        """The trials that came to their end: those a winner is chosen among, and whose checkpoints are kept."""
+        """List the finished trials: winners are chosen among them, and their checkpoints may be kept."""
         return [trial for trial in self.trials(stage, space, tables=tables) if trial.finished]

@@ -6,7 +6,7 @@ import pydantic.dataclasses
 from pydantic import ConfigDict, TypeAdapter
 
 KEPT_EXACTLY = ConfigDict(ser_json_inf_nan="constants")
-"""NaN and infinity stay what they are, as in Python's own JSON."""
+"""NaN and infinity are kept, as in Python's own JSON."""
 
 T = TypeVar("T")
 
@@ -19,15 +19,15 @@ def json_record(cls: type[T]) -> type[T]:
 
 
 class JsonRecord:
-    """Base of what is decorated with `json_record`."""
+    """Base of classes that are decorated with `json_record`."""
 
     def to_json(self) -> str:
-        """One line of JSON."""
+        """Write the record as one line of JSON."""
         return adapter(type(self)).dump_json(self).decode()
 
     @classmethod
     def from_json(cls, line: str) -> Self:
-        """The record that `to_json` gave.
+        """Read a line that `to_json` wrote.
 
         Raises:
             ValidationError: the line is no such record.

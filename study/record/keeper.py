@@ -51,11 +51,11 @@ class StudyKeeper:
         return self.folder / space / trial_id / str(epoch)
 
     def offer(self, trial: Trial, fetch: Callable[[int, Path], None], kept: Collection[Kept]) -> None:
-        """Copy the checkpoints of a finished trial that are to be kept, and delete those of its space that are not.
+        """Copy the checkpoints of a finished trial that must be kept, and delete those of its space that need not be.
 
         Args:
-            fetch: copies the checkpoint of an epoch to a folder, which appears whole or not at all.
-            kept: every checkpoint of the trial's space that is to be kept now.
+            fetch: copies the checkpoint of an epoch to a folder, completely or not at all.
+            kept: every checkpoint of the trial's space that must be kept now.
         """
         paths = {self.path(*found) for found in kept}
         for found in kept:

@@ -1,4 +1,4 @@
-"""One process at a time in a folder that a command fills."""
+"""A lock on an output folder, so that one process at a time writes into it."""
 
 import fcntl
 from collections.abc import Iterator
@@ -9,20 +9,20 @@ from pathlib import Path
 from bgbias.errors import SettingError
 
 OUTPUTS = Path("outputs")
-"""Where what a command makes goes by default."""
+"""Default folder of everything that commands write."""
 LOCK = "study.lock"
-"""The file of a folder that is locked by the process that fills it."""
+"""File of a folder that the process which writes into the folder locks."""
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lock a folder, which is there, until the block ends or the process dies.
+    """Lock an existing folder until the block ends or the process dies.
 
     Raises:
         SettingError: another process holds the lock, or the folder cannot be written.
     """
     try:
-        lock = (folder / LOCK).open("a")  # some network file systems lock only what is open for writing
+        lock = (folder / LOCK).open("a")  # some network file systems lock only files that are open for writing
     except OSError as error:
         raise SettingError(
             f"{folder} cannot be written ({error.strerror}): copy it to where it can, and use the copy"

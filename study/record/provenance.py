@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 OWN = ("bgbias", "study", "search_spaces")
-"""This project's packages."""
+"""This project's own packages."""
 PACKAGES = ("bgbias", "torch", "torchvision", "ray", "optuna", "mlflow")
 
 

@@ -1,6 +1,6 @@
-"""Selection rules by name: which trial of a space, and which of its epochs, a study would report. Pure functions.
+"""Selection rules: each chooses a trial of a space and one of its epochs. Pure functions.
 
-A rule is applied to what was recorded, without training. Every rule but `oracle-...` reads validation data alone.
+A rule reads recorded metrics, so it needs no training. Every rule except `oracle-...` reads validation data only.
 
 validation-<variant>          accuracy on one validation variant, such as validation-shuffled
 validation-average            accuracy on `original`, the validation data as they were collected
@@ -43,7 +43,7 @@ AVERAGE, BALANCED, WORST_CLASS = "validation-average", "validation-balanced", "v
 MEAN_OF_VARIANTS, WORST_GROUP = "validation-mean-of-variants", "validation-worst-group"
 
 LABELS, MOVED, GROUPS, TEST_DATA = "class labels", "moved backgrounds", "group labels", "test data"
-"""What a rule needs beside the validation images, from the least to the most."""
+"""Knowledge that a rule needs in addition to the validation images, from the least to the most."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ class Choice:
 
 
 def shared_variants(trials: Iterable[Trial], objectless: Sequence[str] = ()) -> list[str]:
-    """The validation variants with places that show an object and that every trial was evaluated on, in order.
+    """List the validation variants that show objects on places and that every trial was evaluated on, in order.
 
-    Trials that were never evaluated are passed over. The worst background of every image is no variant with places.
+    Trials without an evaluation are ignored. `challenge`, each object on its worst background, has no places.
     """
     found: list[str] | None = None
     for trial in trials:
@@ -106,12 +106,12 @@ def shared_variants(trials: Iterable[Trial], objectless: Sequence[str] = ()) -> 
 
 
 def rules_of(variants: Sequence[str], objectives: Sequence[str], metrics: Sequence[str]) -> list[Rule]:
-    """All rules that a study's record allows, those that need least first, the oracles last.
+    """Make all rules that a study's record allows: those that need least knowledge first, the oracles last.
 
     Args:
-        variants: of `shared_variants`.
-        objectives: of the search.
-        metrics: of test data, for an oracle each.
+        variants: the result of `shared_variants`.
+        objectives: those of the search.
+        metrics: test metrics; each gets an oracle.
     """
     names = [
         LAST,
@@ -125,10 +125,10 @@ def rules_of(variants: Sequence[str], objectives: Sequence[str], metrics: Sequen
 
 
 def rule_named(name: str, variants: Sequence[str], objectives: Sequence[str]) -> Rule:
-    """The rule of a name.
+    """Make the rule with a name.
 
     Raises:
-        SettingError: it reads test data without being called an oracle.
+        SettingError: the name asks for test data but does not begin with `oracle-`.
         UnknownNameError: no rule has the name.
     """
     if name.startswith(ORACLE):
@@ -183,13 +183,13 @@ def metric_on_test(name: str) -> str:
 
 
 def choose(trials: Sequence[Trial], rule: Rule) -> Choice | None:
-    """The trial and the epoch that a rule chooses; of equals the earlier. None where no epoch was measured."""
+    """Choose a trial and its epoch by a rule; of equals the earlier. None if no epoch has the rule's metrics."""
     found = [choice for trial in trials if (choice := choose_epoch(trial, rule))]
     return max(found, key=lambda choice: (choice.value, -choice.trial.number), default=None)
 
 
 def choose_epoch(trial: Trial, rule: Rule) -> Choice | None:
-    """The epoch of one trial that a rule chooses; of equals the earlier. None where no epoch was measured."""
+    """Choose an epoch of one trial by a rule; of equals the earlier. None if no epoch has the rule's metrics."""
     values = [(epoch, value) for epoch, m in enumerate(trial.history, start=1) if (value := rule.value(m)) is not None]
     if not values:
         return None

@@ -1,9 +1,9 @@
 """Selection of trials and checkpoints: pure functions of recorded metrics.
 
-A variant's checkpoint is the epoch, and a method's checkpoint the trial, with the highest validation accuracy on that
-variant; the earlier one wins a tie. With several objectives, a trial is compared at the epoch that is best for the
-first of them, so that all its values are of one checkpoint. Test metrics are read off, never compared, except where a
-name says `oracle`.
+For each variant, a trial's best epoch and a space's best trial are those with the highest validation accuracy on that
+variant; the earlier one wins a tie. With several objectives, trials are compared at the epoch that is best for the
+first objective, so that all values of a trial belong to one checkpoint. Test metrics are reported but never compared,
+except by functions called `oracle`.
 """
 
 import math
@@ -31,22 +31,22 @@ from study.record.json_record import JsonRecord, json_record
 from study.settings import Settings
 
 Gaps = Mapping[str, tuple[str, str]]
-"""A dataset's gaps: by name, the variant and the one whose accuracy is subtracted."""
+"""A dataset's gaps: by name, two variants; the gap is the accuracy on the first minus that on the second."""
 
 NEEDS_EVERY = "needs evaluation/test=every"
-"""In place of a test value that may not have been measured where the epoch was not kept."""
+"""Text in place of a test value that was perhaps not measured, because the epoch was not kept."""
 WORST_ACCURACY, WORST_LOSS = 0.0, sys.float_info.max
-"""In place of a metric that is missing or not finite."""
+"""Values in place of a metric that is missing or not finite."""
 
 
 @json_record
 class TrialRecord(JsonRecord):
     """The record of a trial, without its epochs.
 
-    number: counts the study's trials in the order they started, from 1
+    number: from 1, in the order of the trials' start
     space: the search space's label; stage: `search` or `confirm`
-    started, ended: when it began and finished, in milliseconds since 1970
-    origin: the versions, the user and the machine it began with, as tags of MLflow
+    started, ended: times of the start and the end, in milliseconds since 1970
+    origin: versions, user and machine at the start, as tags of MLflow
     """
 
     number: int
@@ -61,7 +61,7 @@ class TrialRecord(JsonRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A recorded trial; the fields are those of `TrialRecord`, and the reports of epochs 1, 2, ... in order."""
+    """A recorded trial: the fields of `TrialRecord`, and the reports of epochs 1, 2, ... in order."""
 
     trial_id: str
     number: int
@@ -89,8 +89,8 @@ class Trial:
 class Row:
     """One method's validation-selected result on one variant; accuracies in [0, 1].
 
-    oracle_test_accuracy: the highest of any epoch of any trial; None where some epochs' test variants were not
-        evaluated (`NEEDS_EVERY`)
+    oracle_test_accuracy: the highest of any epoch of any trial; None if some epochs were not evaluated on test data
+        (`NEEDS_EVERY`)
     """
 
     space: str
@@ -110,7 +110,7 @@ class Candidate:
 
     name: of its run in MLflow
     values: of each objective, on validation data; test_values: of the same metrics on test data, where there are any
-    leads: whether it is on the front of all spaces too
+    leads: True if it is also on the common front of all spaces
     """
 
     name: str
@@ -138,7 +138,7 @@ def same_settings(one: Settings, other: Settings) -> bool:
 
 
 def value_of(metrics: Metrics, metric: str) -> float:
-    """A metric, or the worst there is where it is missing or not finite."""
+    """A metric's value; the worst possible value if the metric is missing or not finite."""
     value = metrics.get(metric, math.nan)
     if math.isfinite(value):
         return value
@@ -146,7 +146,7 @@ def value_of(metrics: Metrics, metric: str) -> float:
 
 
 def score(metrics: Metrics, metric: str) -> float:
-    """A metric as a number that is better when higher."""
+    """A metric's score, the higher the better: its value, or minus its value for a loss or a gap."""
     value = value_of(metrics, metric)
     return -value if lower_is_better(metric) else value
 
@@ -164,7 +164,7 @@ def best_metrics(history: Sequence[Metrics], metric: str) -> Metrics:
 
 
 def best_value(history: Sequence[Metrics], metric: str) -> float:
-    """A metric at its best epoch, or the worst there is if it was never measured."""
+    """A metric at its best epoch; the worst possible value if it was never measured."""
     return value_of(best_metrics(history, metric), metric)
 
 
@@ -200,8 +200,8 @@ def kept_epochs(history: Sequence[Metrics], objectives: Sequence[str]) -> set[in
 def was_tested(metrics: Metrics) -> bool:
     """Return True if an epoch's test variants were evaluated.
 
-    With `evaluation/test=kept` they are evaluated at the last epoch and at those that were the best for something when
-    they ended. A rule that chooses another epoch must say `NEEDS_EVERY`.
+    With `evaluation/test=kept` they are evaluated at the last epoch and at each epoch that was the best so far for a
+    variant or an objective. For any other epoch, a selection rule reports `NEEDS_EVERY`.
     """
     return bool(variants_in(metrics, TEST))
 
@@ -209,9 +209,9 @@ def was_tested(metrics: Metrics) -> bool:
 def summary(history: Sequence[Metrics], gaps: Gaps, objectives: Sequence[str] = ()) -> Metrics:
     """Summarise a trial at its best epochs.
 
-    On each variant: validation and test accuracy at its best epoch, and that epoch's number. Every gap at the best
-    epoch of the variant that is subtracted, every objective at its own best epoch, and several objectives at the epoch
-    that is best for the first one.
+    For each variant: validation and test accuracy at its best epoch, and the number of that epoch. For each gap: its
+    value at the best epoch of the second variant. For each objective: its value at its own best epoch, and with several
+    objectives its value at the epoch that is best for the first one.
     """
     found: Metrics = {}
     for variant, epoch in best_epochs(history).items():
@@ -235,12 +235,12 @@ def _both(metrics: Metrics, metric: str) -> Metrics:
 
 
 def variants_of(history: Sequence[Metrics]) -> list[str]:
-    """The variants that any epoch was evaluated on: those of the first that was evaluated."""
+    """List the variants that a trial is evaluated on, read from the first epoch that was evaluated."""
     return next((variants for metrics in history if (variants := variants_in(metrics, VALIDATION))), [])
 
 
 def variant_order(trials: Iterable[Trial]) -> list[str]:
-    """All variants that any trial was evaluated on, in the order they were first met, longest list first."""
+    """List all variants that any trial was evaluated on, in the order of the trial with the most variants."""
     lists = sorted((variants_of(trial.history) for trial in trials), key=len, reverse=True)
     return list(dict.fromkeys(variant for variants in lists for variant in variants))
 
@@ -254,7 +254,7 @@ def winner(trials: Sequence[Trial], metric: str) -> tuple[Trial, int] | None:
 
 
 def winning_row(trials: Sequence[Trial], variant: str) -> Row | None:
-    """The best of one space's trials on a variant, or None if no trial was evaluated on it."""
+    """Describe the best of one space's trials on a variant; None if no trial was evaluated on it."""
     validation, test = accuracy(VALIDATION, variant), accuracy(TEST, variant)
     found = winner(trials, validation)
     if found is None:
@@ -295,19 +295,23 @@ def by_space(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
 
 
 def each_ones_best(trials: Sequence[Trial]) -> list[Row]:
-    """Every trial's own best epoch on every variant it was evaluated on."""
+    """Describe every trial's own best epoch on every variant."""
     return [row for trial in trials for row in winners([trial])]
 
 
 def winners(trials: Sequence[Trial]) -> list[Row]:
-    """For every space and variant the validation-selected winner, spaces in the order they first appear."""
+    """Find the winner of every space and variant by validation accuracy, spaces in the order they first appear."""
     variants = variant_order(trials)
     found = [winning_row(mine, variant) for mine in by_space(trials).values() for variant in variants]
     return [row for row in found if row is not None]
 
 
 def undominated(points: Sequence[tuple[float, ...]]) -> list[int]:
-    """The indices of the points that no other equals or exceeds in every coordinate; of equal points the first."""
+    """Find the points that no other point equals or exceeds in every coordinate: their indices; of equals the first.
+
+    Args:
+        points: of any dimension; higher coordinates are better.
+    """
 
     def beaten(at: int) -> bool:
         mine = points[at]
@@ -365,8 +369,8 @@ def _candidate(trial: Trial, objectives: Sequence[str], leads: bool) -> Candidat
 def spread(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
     """Choose at most `count` candidates of one front that are far apart.
 
-    The first one, and then each time the one farthest from those chosen, with every objective scaled to [0, 1] on the
-    front.
+    The first candidate, and then repeatedly the one that is farthest from those already chosen. Every objective is
+    scaled to [0, 1] on the front.
     """
     points = [[score(c.values, metric) for metric in c.values] for c in candidates]
     lows, highs = (list(map(bound, zip(*points, strict=True))) for bound in (min, max))

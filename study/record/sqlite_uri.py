@@ -6,7 +6,7 @@ from sqlalchemy.engine.url import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 SQLITE, WITH_DRIVER = "sqlite", "sqlite+pysqlite"
-"""The second means the same. MLflow makes a folder of the URI's path as it is written, quoted, only for the first."""
+"""Both mean the same to SQLAlchemy. For the first one alone, MLflow creates a folder with the URI's quoted name."""
 
 
 def uri_of(file: Path) -> str:
@@ -15,7 +15,7 @@ def uri_of(file: Path) -> str:
 
 
 def file_of(uri: str) -> Path | None:
-    """The file that an SQLite URI names; None for other databases and for what is no such URI."""
+    """File of an SQLite URI; None for other databases and for texts that are no URI of a database."""
     try:
         url = make_url(uri)
     except ArgumentError:

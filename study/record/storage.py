@@ -16,7 +16,7 @@ PLACE = "://"
 
 
 class Storage:
-    """Sealed folders under names such as `trial/state/3`."""
+    """Folders with checksums, under names such as `trial/state/3`."""
 
     def __init__(self, uri: str) -> None:
         """Open a storage.
@@ -31,13 +31,13 @@ class Storage:
         self._files, self._root = opened(uri)
 
     def below(self, name: str) -> "Storage":
-        """A part of it, as a storage of its own."""
+        """Open the part of the storage below a name, as a storage of its own."""
         part = copy.copy(self)
         part._root = self._at(name)
         return part
 
     def put(self, folder: Path, name: str) -> None:
-        """Copy a sealed folder. Its seal goes last, so that a copy that was cut short lacks it.
+        """Copy a folder to a name. Its checksums are copied last, so an incomplete copy has none.
 
         Raises:
             OSError: the storage cannot be written.
@@ -53,10 +53,10 @@ class Storage:
             )
 
     def get(self, name: str, folder: Path) -> None:
-        """Copy a sealed folder to a path of this machine, which appears whole or not at all.
+        """Copy a folder to a path on this machine, which gets the complete folder or nothing.
 
         Raises:
-            CheckpointError: it is not there, cut short or damaged.
+            CheckpointError: the folder is missing, incomplete or damaged.
             OSError: the storage cannot be read.
         """
         partial = folder.with_name(f"{folder.name}.partial")
@@ -71,12 +71,12 @@ class Storage:
         partial.rename(folder)
 
     def names(self, prefix: str) -> list[str]:
-        """The last parts of all names that begin with `prefix/`."""
+        """List the last parts of all names that begin with `prefix/`."""
         found = self._files.get_file_info(fs.FileSelector(self._at(prefix), allow_not_found=True))
         return [info.base_name for info in found]
 
     def delete(self, name: str) -> None:
-        """Remove a folder and all below it, if it is there."""
+        """Remove a folder and everything in it, if it exists."""
         if self._files.get_file_info(self._at(name)).type != fs.FileType.NotFound:
             self._files.delete_dir(self._at(name))
 
@@ -85,10 +85,10 @@ class Storage:
 
 
 def opened(uri: str) -> tuple[fs.FileSystem, str]:
-    """The file system that a path or URI names, and the path in it.
+    """Open the file system of a path or URI, and return it with the path inside it.
 
     Raises:
-        SettingError: there is none, or the URI holds a password.
+        SettingError: it cannot be opened, or the URI holds a password.
     """
     if PLACE not in uri:
         return fs.LocalFileSystem(), str(Path(uri).absolute())
@@ -102,7 +102,7 @@ def opened(uri: str) -> tuple[fs.FileSystem, str]:
 
 
 def absolute_uri(uri: str) -> str:
-    """The storage with a path made absolute, so that it means the same from every folder."""
+    """Make a path absolute, so that it means the same from every folder; URIs stay as they are."""
     return uri if PLACE in uri else str(Path(uri).absolute())
 
 

@@ -45,21 +45,21 @@ class FlowEmbedding(Method):
     The loss is the cross-entropy, minus `likelihood_weight` times the flow's log-likelihood of the swapped embeddings
     in nats per dimension, plus the cross-entropy of a vote.
 
-    backbone: where its weights come from: a method's name, which trains it; a checkpoint's folder; or `none`, the
-        model's initial weights (its `model/weights`)
-    backbone_epochs: >= 1, epochs of the method that trains it
-    swaps: >= 1, random backgrounds that each training image is encoded on beside its own
-    width: >= 2, of the embedding
+    backbone: source of the frozen backbone's weights: a method's name, which trains it; a checkpoint's folder; or
+        `none` for the model's initial weights (`model/weights`)
+    backbone_epochs: >= 1, epochs of the method that trains the backbone
+    swaps: >= 1, the number of random backgrounds on which each training object is encoded, in addition to its own
+    width: >= 2, dimensions of the embedding
     hidden: >= 1, units of the embedding's first layer
     family: affine_coupling, masked_autoregressive or spline_coupling
     depth: >= 1, layers of the flow
-    flow_hidden: >= 1, units of the networks inside them
-    own_weight: in [0, 1], of the own background's cross-entropy; the swapped ones share the rest. Also the
-        probability that a vote in training starts from the own embedding
-    likelihood_weight: >= 0; the 2022 study's is 5e-5 per nat, not per dimension
-    faithful: whether the flow is trained by its likelihood only. Otherwise the vote trains it too: its samples vote
+    flow_hidden: >= 1, units of the networks inside these layers
+    own_weight: in [0, 1], weight of the cross-entropy on the own background; the swapped ones share the rest. Also
+        the probability that a vote in training starts from the own embedding
+    likelihood_weight: >= 0, weight of the log-likelihood; the 2022 study's is 5e-5 per nat, not per dimension
+    faithful: True if only the likelihood trains the flow. Otherwise the vote trains it too: then its samples vote
         better, but are farther from true embeddings, and its likelihood is worse
-    vote_weight: >= 0, of the cross-entropy of a vote of one sample for each background class
+    vote_weight: >= 0, weight of the cross-entropy of a vote of one sample for each background class
     settling: in [0, 1), the share of the epochs, at the end, in which the embedding is frozen, so that the flow models
         moves that no longer change
     vote: `majority`, `mean_probability` or `reproduced` (`bgbias.methods.flow.votes`)

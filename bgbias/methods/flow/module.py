@@ -36,7 +36,7 @@ class FlowModule(nn.Module):
     flow: p(move | own embedding, class); a move is the change of the embedding on a background of the class
     classifier: from embeddings to logits [B, K]
     samples: int64, the samples of a prediction; 0 predicts from the own embedding
-    embedding_frozen: bool, whether the embedding is frozen
+    embedding_frozen: bool, True if the embedding is frozen
     joint_mean, joint_covariance: running statistics of moves and the flow's context, together [E + E + P]. The flow
         models the whitened residual of a linear regression of the move on its context; untrained, it equals that
         Gaussian, so that even a move a hundred times smaller than an embedding is well scaled
@@ -119,7 +119,7 @@ class FlowModule(nn.Module):
             own: [N, E], the own embeddings.
             noise: [N, E].
             place: [N] int64.
-            fixed_flow: whether the flow's parameters get no gradient; the own embeddings get theirs in any case.
+            fixed_flow: True to give no gradient to the flow's parameters; the own embeddings always get theirs.
 
         Returns:
             [N, E].
@@ -128,8 +128,8 @@ class FlowModule(nn.Module):
         if fixed_flow:
             parameters = {name: parameter.detach() for name, parameter in parameters.items()}
         context = self.context(own, place)
-        left: Tensor = functional_call(self.flow, parameters, (noise,), {"context": context})
-        return own + self._whitening().undo(left, context)
+        residual: Tensor = functional_call(self.flow, parameters, (noise,), {"context": context})
+        return own + self._whitening().undo(residual, context)
 
     @float32
     def noise(self, own: Tensor, moved: Tensor, place: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ class FlowModule(nn.Module):
 
 @dataclass(frozen=True)
 class Whitening:
-    """The linear model move = offset + slope context + factor rest, with white rests.
+    """The linear model move = offset + slope context + factor residual, with white residuals.
 
     offset: [E]; slope: [E, C]; factor: [E, E], lower triangular
     """
@@ -156,7 +156,7 @@ class Whitening:
 
     @classmethod
     def of(cls, mean: Tensor, covariance: Tensor, width: int) -> "Whitening":
-        """Make it from the joint mean [E + C] and covariance of moves and contexts, both float64, with E = width."""
+        """Fit the model to the joint mean [E + C] and covariance of moves and contexts, both float64; E = `width`."""
         floor = SMALLEST_VARIANCE * torch.eye(len(mean)).to(mean)
         joint = covariance + floor
         move, mixed, context = joint[:width, :width], joint[:width, width:], joint[width:, width:]
@@ -166,11 +166,11 @@ class Whitening:
         return cls(offset.float(), slope.float(), factor.float())
 
     def apply(self, move: Tensor, context: Tensor) -> Tensor:
-        """Compute the white rests [N, E] of moves [N, E] given contexts [N, C]."""
-        left = move - self.offset - context @ self.slope.T
-        found: Tensor = torch.linalg.solve_triangular(self.factor, left.T, upper=False).T
-        return found
+        """Compute the white residuals [N, E] of moves [N, E] given contexts [N, C]."""
+        colored = move - self.offset - context @ self.slope.T
+        residual: Tensor = torch.linalg.solve_triangular(self.factor, colored.T, upper=False).T
+        return residual
 
-    def undo(self, rest: Tensor, context: Tensor) -> Tensor:
-        """Compute the moves [N, E] of rests [N, E] given contexts [N, C]."""
-        return self.offset + context @ self.slope.T + rest @ self.factor.T
+    def undo(self, residual: Tensor, context: Tensor) -> Tensor:
+        """Compute the moves [N, E] of white residuals [N, E] given contexts [N, C]."""
+        return self.offset + context @ self.slope.T + residual @ self.factor.T

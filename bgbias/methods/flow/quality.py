@@ -136,9 +136,9 @@ def measure(learner: Learner, dataset: Dataset, swaps: int, count: int, seed: in
 
 
 def moves(learner: Learner, variant: Variant, swaps: int, generator: torch.Generator) -> Moves:
-    """Encode a variant's examples on random backgrounds, and return their moves from each of `swaps` ones to the next.
+    """Encode a variant's examples on `swaps` + 1 random backgrounds, and return their moves from each to the next.
 
-    Moves start from any background, as a test image may have any.
+    Moves start from any background, since a test image may have any.
     """
     copies: EncodedCopies = encoded_copies(variant, 1 + swaps, Encoder(partial(features_of, learner)), generator)
     batch = copies.batch(torch.arange(len(variant), device=variant.assignment.device))
@@ -162,10 +162,10 @@ def bits_per_dimension(module: FlowModule, known: Moves, held_out: Moves) -> dic
     context, seen = (numbers(module.context(part.own, part.place)) for part in (known, held_out))
     moved, seen_moved = (numbers(part.moved - part.own) for part in (known, held_out))
     regression = LinearRegression().fit(context, moved)
-    left, seen_left = moved - regression.predict(context), seen_moved - regression.predict(seen)
+    residual, seen_residual = moved - regression.predict(context), seen_moved - regression.predict(seen)
     for name, components in (("gaussian", 1), ("gaussian_mixture", MIXTURE)):
-        mixture = GaussianMixture(components, random_state=0, reg_covar=1e-6, max_iter=300).fit(left)
-        found[name] = float(mixture.score(seen_left))
+        mixture = GaussianMixture(components, random_state=0, reg_covar=1e-6, max_iter=300).fit(residual)
+        found[name] = float(mixture.score(seen_residual))
     width = held_out.own.shape[1]
     return {name: -value / (width * np.log(2)) for name, value in found.items()}
 
