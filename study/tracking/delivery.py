@@ -82,7 +82,8 @@ class Delivery:
         """
         self._outbox, self._uri, self._artifacts, self._notify = outbox, tracking_uri, artifacts, report
         self._finish, self._stop, self._wake = threading.Event(), threading.Event(), threading.Event()
-        self._pool = ThreadPoolExecutor(PARALLEL_CALLS if tracking_uri.startswith(SERVERS) else 1)
+        self._beside_trials = False
+        self._calls = PARALLEL_CALLS if tracking_uri.startswith(SERVERS) else 1
         self._mlflow: MlflowWriter | None = None
         self._problem: str | None = None
         self._past = 0
@@ -110,26 +111,44 @@ class Delivery:
         self._problem = problem
         self._notify(Progress(problem=problem, unusable=unusable))
 
+    def run_beside_trials(self) -> None:
+        """Send at low priority until `finish`: Linux has a priority for each thread, and what it starts inherits it."""
+
+        def run() -> None:
+            lower_priority()
+            self.run()
+
+        self._beside_trials = True
+        beside = threading.Thread(target=run)
+        beside.start()
+        beside.join()
+        self._beside_trials = False
+
     def run(self) -> None:
-        """Send."""
-        while not self._stop.is_set():
-            pause = GATHER_SECONDS
-            try:
-                messages = self._outbox.first(WINDOW, self._past)
-                if not messages and self._finish.is_set():
-                    break
-                self._send([message for message in messages if message.number not in self._sent])
-                self._pass(messages)
-                self._outbox.tidy()
-                self._report(None)
-                if len(messages) == WINDOW or (messages and self._finish.is_set()):
-                    continue
-            except Exception as error:  # whatever the server's trouble is, the messages wait for its end
-                self._report(first_line(error))
-                pause = RETRY_SECONDS
-            self._wake.wait(pause)
-            self._wake.clear()
-        self._pool.shutdown()
+        """Send until everything is sent after `finish`, or until stopped."""
+        with ThreadPoolExecutor(self._calls) as pool:
+            while not self._leaves():
+                pause = GATHER_SECONDS
+                try:
+                    messages = self._outbox.first(WINDOW, self._past)
+                    if not messages and self._finish.is_set():
+                        break
+                    self._send([message for message in messages if message.number not in self._sent], pool)
+                    self._pass(messages)
+                    self._outbox.tidy()
+                    self._report(None)
+                    if len(messages) == WINDOW or (messages and self._finish.is_set()):
+                        continue
+                except Exception as error:  # whatever the server's trouble is, the messages wait for its end
+                    self._report(first_line(error))
+                    pause = RETRY_SECONDS
+                if not self._leaves():
+                    self._wake.wait(pause)
+                    self._wake.clear()
+
+    def _leaves(self) -> bool:
+        """True if the present run is to end after its present calls."""
+        return self._stop.is_set() or (self._beside_trials and self._finish.is_set())
 
     def _report(self, problem: str | None) -> None:
         if problem != self._problem:
@@ -137,22 +156,22 @@ class Delivery:
         self._problem = problem
 
     def _pass(self, messages: list[Posted]) -> None:
-        """Send all of these, unless it was stopped."""
-        if messages and not self._stop.is_set():
+        """Go on with what comes after these, which are all sent, unless the run ended before."""
+        if messages and not self._leaves():
             self._past = messages[-1].number
             self._sent.clear()
 
-    def _send(self, messages: list[Posted]) -> None:
+    def _send(self, messages: list[Posted], pool: ThreadPoolExecutor) -> None:
         if not messages:
             return
         mlflow = self._writer()
         for group in groups(messages):
             trouble = threading.Event()
-            sending = [self._pool.submit(self._send_calls, mlflow, calls, trouble) for calls in group]
+            sending = [pool.submit(self._send_calls, mlflow, calls, trouble) for calls in group]
             wait(sending)
             for calls_sent in sending:
                 calls_sent.result()
-            if self._stop.is_set():
+            if self._leaves():
                 return
 
     def _writer(self) -> MlflowWriter:
@@ -161,7 +180,7 @@ class Delivery:
 
     def _send_calls(self, mlflow: MlflowWriter, calls: Calls, trouble: threading.Event) -> None:
         for call in calls:
-            if trouble.is_set() or self._stop.is_set():
+            if trouble.is_set() or self._leaves():
                 return
             try:
                 self._send_call(mlflow, call)
@@ -207,7 +226,7 @@ def main(orders: TextIO, reports: TextIO) -> None:
         if order.experiment:
             delivery.look(order.experiment)
         if order.beside_trials:
-            lower_priority()  # not before the look, for which the first trial waits
+            delivery.run_beside_trials()  # not before the look, for which the first trial waits
         delivery.run()
         outbox.close()
 

@@ -1,9 +1,17 @@
 """Messages that are sent together, and those sent side by side."""
 
+import os
+import sys
+import threading
+import time
+
+import pytest
+
 from study.record.epoch import EpochReport
-from study.tracking.delivery import groups, in_calls
+from study.tracking.delivery import NICE, Delivery, groups, in_calls
 from study.tracking.messages import Champion, Ended, EpochEnded, RunKey, StudyBegan, TrialBegan
-from study.tracking.outbox import Posted
+from study.tracking.outbox import Outbox, Posted
+from study.tracking.reporter import Reporter
 
 
 def trial_run(trial_id):
@@ -49,3 +57,28 @@ def test_trials_go_side_by_side_between_what_concerns_the_study():
         [[[8]]],
         [[[9]]],
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has a priority for each thread")
+def test_reports_step_back_beside_trials_and_no_longer_once_these_have_ended(tmp_path):
+    sent = {}
+
+    def note(progress):
+        sent.update(dict.fromkeys(progress.sent, os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+
+    reporter, own = Reporter(tmp_path / "box", "made", "study"), os.getpriority(os.PRIO_PROCESS, 0)
+    reporter.study("study", {}, {})
+    outbox = Outbox(tmp_path / "box")
+    delivery = Delivery(outbox, f"sqlite:///{tmp_path / 'runs.db'}", tmp_path, note)
+    beside = threading.Thread(target=delivery.run_beside_trials)
+    beside.start()
+    deadline = time.monotonic() + 60
+    while 1 not in sent and time.monotonic() < deadline:
+        time.sleep(0.05)
+    delivery.finish()
+    beside.join()
+    reporter.end_study("FINISHED")
+    delivery.run()
+    reporter.close()
+    outbox.close()
+    assert sent == {1: min(own + NICE, 19), 2: own}
