@@ -10,6 +10,7 @@ from study import stopping
 from study.cli.options import SAME_COMMAND, AsJson, Data, Device, Threads, png_file
 from study.cli.printing import print_json, print_metrics
 from study.display import results, show_table
+from study.record.analyses import CHALLENGE, leave
 
 
 def evaluate(
@@ -44,7 +45,10 @@ def evaluate(
         stopping.on_stop(SAME_COMMAND)
         verdict = background_challenge.run_challenge(checkpoint, trained, result.predictions)
         metrics |= background_challenge.metrics(verdict)
-        found["challenge"] = background_challenge.to_json(verdict, trained)
+        described = background_challenge.to_json(verdict, trained)
+        found["challenge"] = described
+        if dataset is None:
+            leave(checkpoint, CHALLENGE, {name: value for name, value in described.items() if name != "fooled"})
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
             background_challenge.challenge_picture(verdict, trained).save(out)

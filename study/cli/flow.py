@@ -10,6 +10,7 @@ from rich.markup import escape
 from study.cli.options import AsJson, Data, Device, Threads
 from study.cli.printing import print_json
 from study.display import finite, results, show_table
+from study.record.analyses import FLOW, leave
 
 REPORT, PICTURE = "flow.json", "flow.png"
 
@@ -40,6 +41,8 @@ def flow(
     out.mkdir(parents=True, exist_ok=True)
     (out / REPORT).write_text(json.dumps(finite(described), indent=1))
     flow_figure(report).savefig(out / PICTURE, dpi=90)
+    if temperature is None:
+        leave(found, FLOW, described)
     if as_json:
         print_json(described)
         return

@@ -9,6 +9,7 @@ from rich.markup import escape
 from study.cli.options import AsJson, Data, Device, Threads, png_file
 from study.cli.printing import print_json
 from study.display import results, show_table
+from study.record.analyses import SALIENCY, leave
 
 
 def saliency(
@@ -44,10 +45,14 @@ def saliency(
     examples = maps.example_maps(checkpoints, drawn)
     methods = [one.config.method.name() for one in checkpoints]
     maps.saliency_picture(examples, methods, trained.dataset).save(out)
+    first, *others = (one.to_json() for one in measured)
+    described = {"dataset": trained.dataset.name, "picture": str(out.absolute()), **first}
+    if dataset is None:
+        leave(checkpoint, SALIENCY, described)
+        for folder, found in zip([against] if against else [], others, strict=True):
+            leave(folder, SALIENCY, found)
     if as_json:
-        first, *others = (one.to_json() for one in measured)
-        against_json = {"against": others[0]} if others else {}
-        print_json({"dataset": trained.dataset.name, "picture": str(out.absolute()), **first, **against_json})
+        print_json(described | ({"against": others[0]} if others else {}))
         return
     show_table(maps.table(trained.dataset, measured))
     results.print(escape(f"wrote {out}"), soft_wrap=True)

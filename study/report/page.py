@@ -14,8 +14,9 @@ from study.record.objectives import is_plain
 from study.report import comparing, searching, training
 from study.report.drawing import spaces
 from study.report.embedded import Figures, picture
+from study.report.inspected import saliency_pictures
 from study.report.layout import Grid
-from study.report.reading import merged, parts, question
+from study.report.reading import CHALLENGE, FLOW, SALIENCY, merged, parts, question
 from study.report.statistics import units
 from study.report.tables import Report
 
@@ -50,10 +51,18 @@ img { max-width: 100%; background: #fff }
 """
 
 
+INTRODUCTIONS = {
+    CHALLENGE: "Every test object on every test background: right only where none of them fools the model.",
+    SALIENCY: "Mean share of the map of the label's score that lies on the object; a map without structure would have "
+    "the object's share of the area. The baseline is what was before, the other methods what came after.",
+    FLOW: "Test accuracy of votes over samples of the flow, against their number.",
+}
+
+
 class Section(NamedTuple):
     """A heading, what its figures show, the figures, each under its own title or none, and tables and lines.
 
-    interactive: whether it says nothing on paper
+    interactive: whether it says nothing on paper; pictures: files
     """
 
     key: str
@@ -63,6 +72,7 @@ class Section(NamedTuple):
     grids: Sequence[Grid] = ()
     lines: Sequence[str] = ()
     interactive: bool = False
+    pictures: Sequence[bytes] = ()
 
 
 def write(report: Report, folder: Path) -> Path:
@@ -101,7 +111,7 @@ def page(reports: Sequence[Report], more: Sequence[Grid] = (), pictures: Mapping
     for at, report in enumerate(reports):
         mine = [part._replace(key=part.key if single else f"{part.key}-s{at}") for part in sections(report)]
         body += f"<h1>{escape(report.name)}</h1><p>{escape(question(report))} Checkpoints and winners are chosen on "
-        body += f"validation data.</p>{_picture((pictures or {}).get(report.name))}"
+        body += f"validation data.</p>{_picture((pictures or {}).get(report.name), 'every variant of the dataset')}"
         body += "".join(section_html(section, figures) for section in mine)
         links |= {section.key: section.title for section in mine} if single else {mine[0].key: report.name}
     return document(title, links, body, figures)
@@ -121,8 +131,8 @@ def document(title: str, links: Mapping[str, str], body: str, figures: Figures) 
     )
 
 
-def _picture(file: bytes | None) -> str:
-    return "" if file is None else f'<img alt="every variant of the dataset" src="{picture(file)}">'
+def _picture(file: bytes | None, what: str) -> str:
+    return "" if file is None else f'<img alt="{escape(what)}" src="{picture(file)}">'
 
 
 def section_html(section: Section, figures: Figures) -> str:
@@ -130,11 +140,12 @@ def section_html(section: Section, figures: Figures) -> str:
     drawn = "".join(_figure(f"{section.key}-{at}", *named, figures) for at, named in enumerate(section.figures))
     grids = "".join(grid.html() for grid in section.grids if grid.rows)
     lines = "".join(f"<li>{escape(line)}</li>" for line in section.lines)
+    shown = "".join(_picture(file, section.title) for file in section.pictures)
     said = f"<p>{escape(section.text)}</p>" if section.text else ""
     kind = ' class="interactive"' if section.interactive else ""
     return (
         f'<section{kind}><h2 id="{section.key}">{escape(section.title)}</h2>{said}{grids}'
-        f"{f'<ul>{lines}</ul>' if lines else ''}{drawn}</section>"
+        f"{f'<ul>{lines}</ul>' if lines else ''}{shown}{drawn}</section>"
     )
 
 
@@ -195,10 +206,20 @@ def sections(report: Report) -> list[Section]:
         text += "against original. Where all trials lie on one line, robustness is not measured."
         found.append(Section("line", "In-distribution against shifted", text, [("", points)]))
     told = [
-        Section(f"table-{title.lower().replace(' ', '-')}", title, "", [], grids, lines)
+        Section(f"table-{title.lower().replace(' ', '-')}", title, INTRODUCTIONS.get(title, ""), [], grids, lines)
         for title, grids, lines in parts(report)
     ]
+    told = [_illustrated(section, report) for section in told]
     return [*told[:1], *found, *told[1:]]
+
+
+def _illustrated(section: Section, report: Report) -> Section:
+    """A section of tables with what is drawn of it."""
+    if section.title == SALIENCY:
+        return section._replace(pictures=saliency_pictures(report.inspected))
+    if section.title == FLOW:
+        return section._replace(figures=training.flow_curves(report))
+    return section
 
 
 def _trade_off(report: Report) -> Section:

@@ -9,7 +9,7 @@ from typing import Any
 from bgbias.metrics import label_of
 from study.display import command_line, in_percent, with_spread
 from study.record.config import StudyConfig
-from study.report import fairness, published, text
+from study.report import fairness, inspected, published, text
 from study.report.layout import Grid
 from study.report.statistics import units
 from study.report.tables import Report
@@ -117,6 +117,7 @@ def parts(report: Report) -> list[tuple[str, list[Grid], list[str]]]:
         ("Differences", compared, units(report.comparisons) if compared else []),
         ("Selection rules", text.rule_tables(report.rule_rows), report.rule_remarks),
         ("Fairness", [budget_table(report)], [*fairness.warnings(report), *passes_line(report)]),
+        *_inspected(report),
         ("Published", [grid for grid in (published_table(report),) if grid.rows], []),
         (
             "Repeat it",
@@ -125,6 +126,21 @@ def parts(report: Report) -> list[tuple[str, list[Grid], list[str]]]:
         ),
     ]
     return [part for part in found if any(grid.rows for grid in part[1]) or part[2]]
+
+
+CHALLENGE, SALIENCY, FLOW = "Background Challenge", "Saliency", "Flow"
+
+
+def _inspected(report: Report) -> list[tuple[str, list[Grid], list[str]]]:
+    """What commands left beside the winners' checkpoints; where they left nothing, the commands."""
+    found, baseline = report.inspected, report.config.baseline
+    commands = inspected.missing(found, baseline)
+    unmade = {kind: [f"not measured yet: `{line}`" for line in lines] for kind, lines in commands.items()}
+    return [
+        (CHALLENGE, [inspected.challenge_table(found)], unmade["challenge"]),
+        (SALIENCY, [inspected.saliency_table(found, baseline, report.shifted)], unmade["saliency"]),
+        (FLOW, [inspected.flow_table(found)], unmade["flow"]),
+    ]
 
 
 def merged(reports: Sequence[Report]) -> Grid:

@@ -33,6 +33,7 @@ from study.record.selection import (
     winners,
 )
 from study.report.choosing import RuleRow, any_tables, remarks, rule_rows
+from study.report.inspected import Inspected, inspected
 from study.report.statistics import Comparison, compare
 from study.settings import Settings
 
@@ -107,6 +108,7 @@ class Report:
     tuning_rows: the spread over searches, where they were made again
     rule_rows: what every selection rule would have reported; rule_remarks: what must be said beside it
     weights: by `<space> on <variant>`, the SHA-256 of the winner's weights
+    inspected: the kept checkpoints that are best on the shifted variant, with what commands left beside them
     """
 
     name: str
@@ -123,6 +125,7 @@ class Report:
     rule_rows: list[RuleRow] = field(default_factory=list)
     rule_remarks: list[str] = field(default_factory=list)
     weights: dict[str, str] = field(default_factory=dict)
+    inspected: list[Inspected] = field(default_factory=list)
 
     @property
     def shifted(self) -> str:
@@ -193,6 +196,7 @@ def make_report(folder: StudyFolder) -> Report:
         objectives=objectives,
         front=front(trials, objectives),
         tuning_rows=tuning_rows([trials, *folder.searched_again()]),
+        inspected=inspected(folder, winners(trials), confirmed, shifted_variant(config.dataset, objectives)),
     )
 
 

@@ -1,6 +1,7 @@
 """How the winners trained, the tables they reported, and what more samples do where samples vote."""
 
 import math
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -8,7 +9,7 @@ from bgbias.metrics import CORRECT, COUNT, TEST, VALIDATION, variant_metric
 from bgbias.table import Table
 from study.record.selection import Row, Trial
 from study.report import analysis
-from study.report.drawing import BOTTOM, TOP, finished, mark, panels, short, spaces, winner_text
+from study.report.drawing import BOTTOM, TOP, color, finished, mark, panels, percents, short, spaces, winner_text
 from study.report.tables import Report
 
 
@@ -19,24 +20,24 @@ def learning_curves(report: Report) -> go.Figure:
     """
     figure, places = panels(report.variants, shared_y=True)
     trials = {trial.trial_id: trial for trial in report.trials}
-    for space, color in spaces(report).items():
+    for space, own in spaces(report).items():
         for at, row in enumerate(row for row in report.rows if row.space == space):
             place = places[report.variants.index(row.variant)]
-            for line in _winner_lines(row, trials[row.trial], color):
+            for line in _winner_lines(row, trials[row.trial], own):
                 figure.add_trace(line.update(showlegend=at == 0 and line.mode == "lines+markers"), **place)
     figure.update_xaxes(title_text="epoch", title_standoff=5)
     figure.update_yaxes(title_text="accuracy [%]", col=1)
     return figure
 
 
-def _winner_lines(row: Row, trial: Trial, color: str) -> list[go.Scatter]:
+def _winner_lines(row: Row, trial: Trial, own: str) -> list[go.Scatter]:
     lines = [
         go.Scatter(
             x=[epoch for epoch, _ in points],
             y=[value for _, value in points],
             mode=mode,
             marker_size=4,
-            line={"color": color, "dash": dash, "width": 1.8},
+            line={"color": own, "dash": dash, "width": 1.8},
             name=row.space,
             legendgroup=row.space,
             hovertemplate=f"<b>{row.space}</b> {split}, epoch %{{x}}: %{{y:.2f}} %<extra></extra>",
@@ -48,7 +49,7 @@ def _winner_lines(row: Row, trial: Trial, color: str) -> list[go.Scatter]:
         x=[row.epoch],
         y=[100 * row.val_accuracy],
         mode="markers",
-        marker={"color": color, "size": 11, "symbol": "circle-open", "line": {"width": 2}},
+        marker={"color": own, "size": 11, "symbol": "circle-open", "line": {"width": 2}},
         legendgroup=row.space,
         hovertext=[winner_text(row)],
         hoverinfo="text",
@@ -160,3 +161,43 @@ def vote_curves(report: Report) -> go.Figure | None:
     figure.update_xaxes(type="category", categoryarray=names, title="samples that vote (0: the own embedding alone)")
     figure.update_yaxes(title="test accuracy [%]")
     return finished(figure, height=430)
+
+
+def flow_curves(report: Report) -> list[tuple[str, go.Figure]]:
+    """Accuracy against the number of samples, by vote, on every variant: of each flow that `study flow` measured."""
+    return [(one.space, _flow_curve(one.flow)) for one in report.inspected if one.flow]
+
+
+def _flow_curve(flow: dict[str, Any]) -> go.Figure:
+    accuracies = flow["accuracy"]
+    figure, places = panels(list(accuracies), shared_y=False)
+    for (variant, found), place in zip(accuracies.items(), places, strict=True):
+        votes = {name: curve for name, curve in found.items() if isinstance(curve, dict)}
+        for at, (vote, curve) in enumerate(votes.items()):
+            figure.add_scatter(
+                x=list(curve),
+                y=percents(list(curve.values())),
+                mode="lines+markers",
+                marker={"symbol": mark(at), "size": [11 if n == str(flow["samples"]) else 6 for n in curve]},
+                line={"color": color(at)},
+                name=vote.replace("_", " "),
+                legendgroup=vote,
+                showlegend=variant == next(iter(accuracies)),
+                hovertemplate=f"<b>{vote}</b>, {variant}, %{{x}} samples: %{{y:.2f}} %<extra></extra>",
+                **place,
+            )
+        count = len(next(iter(votes.values()), {}))
+        figure.add_scatter(
+            x=list(next(iter(votes.values()), {})),
+            y=[100 * found["backbone"]] * count,
+            mode="lines",
+            line={"color": "#888", "dash": "dot"},
+            name="frozen backbone",
+            legendgroup="backbone",
+            showlegend=variant == next(iter(accuracies)),
+            hovertemplate=f"frozen backbone, {variant}: %{{y:.2f}} %<extra></extra>",
+            **place,
+        )
+    figure.update_xaxes(type="category", title_text="samples", title_standoff=5)
+    figure.update_yaxes(title_text="accuracy [%]", col=1)
+    return figure

@@ -1,0 +1,193 @@
+"""What commands left beside the kept checkpoints of a study: Background Challenge, saliency, flow.
+
+Read, and laid out as tables; and where nothing was left, the command that makes it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from bgbias.data.dataset import ORIGINAL
+from bgbias.evaluation.challenge import CHALLENGE as CHALLENGE_VARIANT
+from bgbias.metrics import TEST, accuracy
+from study.display import command_line, counted, in_percent, with_spread
+from study.record import analyses
+from study.record.folder import CONFIRM, SEARCH, StudyFolder
+from study.record.selection import Row, Trial, each_ones_best
+from study.report.layout import Grid
+
+FLOW_METHOD = "flow_embedding"
+MASKS = "dataset/masks"
+MISSING = "-"
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A kept checkpoint that is a space's best on the shifted variant, or of that space on a fresh seed.
+
+    stage: `search` or `confirm`
+    path: its folder
+    challenge, saliency, flow: what the commands left; None where they did not run
+    """
+
+    space: str
+    method: str
+    stage: str
+    trial: str
+    epoch: int
+    path: Path
+    has_masks: bool
+    challenge: dict[str, Any] | None = None
+    saliency: dict[str, Any] | None = None
+    flow: dict[str, Any] | None = None
+
+
+def inspected(folder: StudyFolder, rows: Sequence[Row], confirmed: Sequence[Trial], shifted: str) -> list[Inspected]:
+    """The checkpoints to look into, with what was left beside each."""
+    stages = ((SEARCH, rows), (CONFIRM, each_ones_best(confirmed)))
+    trials = {trial.trial_id: trial for trial in confirmed}
+    found = []
+    for stage, mine in stages:
+        for row in mine:
+            path = folder.checkpoint(row, stage)
+            if row.variant == shifted and path.is_dir():
+                left = {name: analyses.left(path, name) for name in ANALYSES}
+                measured = trials[row.trial].history[row.epoch - 1] if row.trial in trials else {}
+                found.append(_one(row, stage, path, left, measured))
+    return found
+
+
+ANALYSES = (analyses.CHALLENGE, analyses.SALIENCY, analyses.FLOW)
+
+
+def _one(
+    row: Row, stage: str, path: Path, left: dict[str, dict[str, Any] | None], measured: dict[str, float]
+) -> Inspected:
+    robust = measured.get(accuracy(TEST, CHALLENGE_VARIANT))  # of `evaluation/also=challenge`
+    challenge, saliency, flow = (left[name] for name in ANALYSES)
+    return Inspected(
+        space=row.space,
+        method=row.method,
+        stage=stage,
+        trial=row.trial,
+        epoch=row.epoch,
+        path=path,
+        has_masks=row.config.get(MASKS, "") is not None,
+        challenge=challenge or (None if robust is None else {"accuracy": robust}),
+        saliency=saliency,
+        flow=flow,
+    )
+
+
+def _by_space(found: Iterable[Inspected], stage: str) -> dict[str, list[Inspected]]:
+    spaces: dict[str, list[Inspected]] = {}
+    for one in found:
+        if one.stage == stage:
+            spaces.setdefault(one.space, []).append(one)
+    return spaces
+
+
+def challenge_table(found: Sequence[Inspected]) -> Grid:
+    """Spaces x the share of foregrounds that are right on every background, of the winner and of fresh seeds."""
+    rows: dict[str, list[str]] = {}
+    winners, seeds = _by_space(found, SEARCH), _by_space(found, CONFIRM)
+    for space in {**winners, **seeds}:
+        own = [one.challenge for one in winners.get(space, []) if one.challenge]
+        fresh = [one.challenge["accuracy"] for one in seeds.get(space, []) if one.challenge]
+        if own or fresh:
+            pairs: dict[str, Any] = next((c for c in own if "foregrounds" in c), {})
+            rows[space] = [
+                _with_interval(own[0]) if own else MISSING,
+                f"{_mean(fresh)} ({counted(len(fresh), 'seed')})" if fresh else MISSING,
+                f"{pairs['foregrounds']:,} x {pairs['backgrounds']:,}" if pairs else MISSING,
+            ]
+    columns = ["winner (95 %)", "fresh seeds", "foregrounds x backgrounds"]
+    return Grid("Background Challenge: foregrounds that are right on every background [%]", columns, rows, across="")
+
+
+def _with_interval(challenge: dict[str, Any]) -> str:
+    shown = in_percent(challenge["accuracy"])
+    if "interval" not in challenge:
+        return shown
+    low, high = challenge["interval"]
+    return f"{shown} ({in_percent(low)} to {in_percent(high)})"
+
+
+def _mean(values: Sequence[float]) -> str:
+    return with_spread(fmean(values), stdev(values) if len(values) > 1 else None)
+
+
+def saliency_table(found: Sequence[Inspected], baseline: str, shifted: str) -> Grid:
+    """Spaces x the share of a map on the object, the baseline first; the object's share of the area above them."""
+    winners = [one for one in found if one.stage == SEARCH and one.saliency]
+    winners.sort(key=lambda one: one.space != baseline)
+    variants = [name for name in (ORIGINAL, shifted) if all(name in _shares(one) for one in winners)]
+    kinds = list(_shares(winners[0])[variants[0]]["object_saliency"]) if winners and variants else []
+    rows = {}
+    if kinds:
+        areas = [in_percent(_shares(winners[0])[variant]["mask_area"]) for variant in variants for _ in kinds]
+        rows["the object's area"] = areas
+        rows |= {
+            one.space: [in_percent(_shares(one)[v]["object_saliency"][kind]) for v in variants for kind in kinds]
+            for one in winners
+        }
+    columns = [f"{variant}: {kind.replace('_', ' ')}" for variant in variants for kind in kinds]
+    return Grid("share of saliency on the object [%]", columns, rows, across="map")
+
+
+def _shares(one: Inspected) -> dict[str, Any]:
+    variants: dict[str, Any] = (one.saliency or {}).get("variants", {})
+    return variants
+
+
+def saliency_pictures(found: Sequence[Inspected]) -> list[bytes]:
+    """The pictures that `study saliency` drew of the winners, those that are still there, each once."""
+    paths = dict.fromkeys(Path(one.saliency["picture"]) for one in found if one.saliency and "picture" in one.saliency)
+    return [path.read_bytes() for path in paths if path.is_file()]
+
+
+def flow_table(found: Sequence[Inspected]) -> Grid:
+    """Spaces with a flow x how well it knows the moves of held-out embeddings."""
+    flows = {one.space: one.flow for one in found if one.stage == SEARCH and one.flow}
+    densities = list(next(iter(flows.values()))["bits_per_dimension"]) if flows else []
+    rows = {
+        space: [
+            *(f"{flow['bits_per_dimension'][name]:.2f}" for name in densities),
+            in_percent(flow["agreement"]), in_percent(flow["coverage"]), str(flow["samples"]),
+        ]
+        for space, flow in flows.items()
+    }  # fmt: skip
+    columns = [*(f"bits per dimension, {name.replace('_', ' ')}" for name in densities)]
+    columns += ["same prediction [%]", "coverage [%]", "samples chosen"]
+    return Grid("how well the flow knows held-out moves", columns, rows, across="measure")
+
+
+def missing(found: Sequence[Inspected], baseline: str) -> dict[str, list[str]]:
+    """By kind of analysis, the commands that make what was not left, one for each space's winner."""
+    winners = [one for one in found if one.stage == SEARCH]
+    before = next((one for one in winners if one.space == baseline), None)
+    commands: dict[str, Callable[[Inspected], list[object]]] = {
+        "challenge": lambda one: ["evaluate", one.path, "--challenge"],
+        "saliency": lambda one: [
+            "saliency", one.path, *(["--against", before.path] if before and one is not before else []),
+            "--out", one.path / "saliency.png",
+        ],
+        "flow": lambda one: ["flow", one.path, "--out", one.path / "flow"],
+    }  # fmt: skip
+    fits = {"challenge": has_masks, "saliency": has_masks, "flow": has_flow}
+    return {
+        kind: [command_line(*make(one)) for one in winners if fits[kind](one) and getattr(one, kind) is None]
+        for kind, make in commands.items()
+    }
+
+
+def has_masks(one: Inspected) -> bool:
+    """Whether its dataset has masks of the objects, as far as its settings say."""
+    return one.has_masks
+
+
+def has_flow(one: Inspected) -> bool:
+    """Whether its method has a flow."""
+    return FLOW_METHOD in one.method.split("+")
