@@ -87,7 +87,7 @@ class Backbone(Model, ABC):
             head = made.head
         layers = OrderedDict[str, nn.Module](normalise=Normalise(made.mean, made.std), network=made.body)
         if made.size is not None:
-            layers["scale"] = Scale(made.size)
+            layers["scale"] = Resize(made.size)
             layers.move_to_end("scale", last=False)
         return Classifier(nn.Sequential(layers), head)
 
@@ -135,8 +135,8 @@ def whole(network: nn.Module, head: nn.Module) -> Iterator[nn.Module]:
             network.set_submodule(name, Taken())
 
 
-class Scale(nn.Module):
-    """Pictures scaled to `size` pixels a side, bilinearly and without aliasing."""
+class Resize(nn.Module):
+    """Resizes pictures to `size` x `size` pixels, bilinearly and without aliasing."""
 
     def __init__(self, size: int) -> None:
         super().__init__()

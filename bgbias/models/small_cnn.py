@@ -8,8 +8,8 @@ from bgbias.models.pooling import HalvingMaxPool
 from bgbias.types import Task
 
 
-class Scale(nn.Module):
-    """Multiplies by a constant."""
+class Multiply(nn.Module):
+    """Multiplies images by a constant."""
 
     def __init__(self, factor: float) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class SmallCnn(Model):
         channels, height, width = task.image_shape
         after = [((side - 4) // 2 - 4) // 2 for side in (height, width)]
         body = nn.Sequential(
-            *([] if self.scale == 1 else [Scale(self.scale)]),
+            *([] if self.scale == 1 else [Multiply(self.scale)]),
             nn.Conv2d(channels, 10, 5),
             HalvingMaxPool(),
             nn.ReLU(),

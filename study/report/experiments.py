@@ -11,14 +11,14 @@ from bgbias.metrics import TEST, VALIDATION, accuracy, at_best
 from study.display import in_percent, with_spread
 from study.record.folder import CONFIRM, SEARCH
 from study.report.layout import Grid
+from study.report.text import MISSING
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-MISSING = "-"
 PER_PAGE = 1000
 EARLIEST_FIRST = ["attributes.start_time ASC"]
-"""So that of trials with the same validation accuracy the earlier one wins, as in a study's own tables."""
+"""Order of runs: of trials with the same validation accuracy the earlier one wins, as in a study's own tables."""
 PREFIX, SUFFIX = at_best(f"{VALIDATION}/"), ".accuracy"
 
 

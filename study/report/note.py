@@ -8,10 +8,8 @@ from study.record.folder import CONFIRM, SEARCH
 from study.record.objectives import is_plain
 from study.report.page import OVERVIEW
 from study.report.tables import Report
-from study.report.text import front_cell, front_title
+from study.report.text import MISSING, front_cell, front_title
 from study.tracking.messages import EXPERIMENT_PLACE, RUN_PLACE
-
-MISSING = "-"
 
 
 def study_note(report: Report) -> str:

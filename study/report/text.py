@@ -12,6 +12,7 @@ from study.report.statistics import Comparison
 from study.report.tables import QuantityRow, Report, SeedRow
 
 MISSING = "-"
+"""Text of a table's cell without a value."""
 DIVERGED_MARK = "†"
 
 

@@ -1,9 +1,9 @@
-"""The sender's process: takes an outbox's messages to MLflow, in order for every run, several runs at a time.
+"""The sender's process: it sends an outbox's messages to MLflow, in order for each run, several runs at a time.
 
-It has a process of its own so that neither MLflow's import nor its work ever holds up the study: threads of one
-process would take turns. For the same reason it hardly writes to the outbox: whoever has started it drops what it says
-is sent, and so never waits for a lock of a process that steps back. Runs as `python -m study.tracking.delivery`, see
-`study.tracking.sender` for what it reads and writes.
+It is a process of its own, so that neither MLflow's import nor its work slows down the study: threads of one process
+would take turns. It hardly writes to the outbox: it reports the messages it has sent, and the study's process deletes
+them. So the study never waits for a lock that this process of lower priority holds. It runs as
+`python -m study.tracking.delivery`; `study.tracking.sender` describes its input and output.
 """
 
 import contextlib
@@ -23,10 +23,10 @@ from study.tracking.protocol import Order, Progress
 from study.tracking.writer import VALUES_PER_CALL, ExperimentError, MlflowWriter, RefusedError, first_line
 
 WINDOW = 1000
-"""Messages looked at together. More make fuller calls, and use more memory."""
+"""Number of messages read at a time. More messages make fuller calls, but need more memory."""
 
 PARALLEL_CALLS = 3
-"""Calls to a server at a time: while it works on one, the next is made ready."""
+"""Calls to a server at a time: while it works on one, the next one is prepared."""
 
 NICE = 19
 """The process's niceness where trials share its cores; Ray gives trials 15."""
@@ -106,7 +106,7 @@ class Delivery:
             self._writer().open(experiment)
         except ExperimentError as error:
             unusable = str(error)
-        except Exception as error:  # whatever the server's trouble is, it may end
+        except Exception as error:  # any problem of the server may be temporary
             problem = first_line(error)
         self._problem = problem
         self._notify(Progress(problem=problem, unusable=unusable))
@@ -139,7 +139,7 @@ class Delivery:
                     self._report(None)
                     if len(messages) == WINDOW or (messages and self._finish.is_set()):
                         continue
-                except Exception as error:  # whatever the server's trouble is, the messages wait for its end
+                except Exception as error:  # any problem of the server may be temporary: the messages wait
                     self._report(first_line(error))
                     pause = RETRY_SECONDS
                 if not self._leaves():
@@ -147,7 +147,7 @@ class Delivery:
                     self._wake.clear()
 
     def _leaves(self) -> bool:
-        """True if the present run is to end after its present calls."""
+        """Return True if the present run must end after its present calls."""
         return self._stop.is_set() or (self._beside_trials and self._finish.is_set())
 
     def _report(self, problem: str | None) -> None:
@@ -156,7 +156,7 @@ class Delivery:
         self._problem = problem
 
     def _pass(self, messages: list[Posted]) -> None:
-        """Go on with what comes after these, which are all sent, unless the run ended before."""
+        """Go on after these messages, which are all sent, unless the run ended before."""
         if messages and not self._leaves():
             self._past = messages[-1].number
             self._sent.clear()
