@@ -103,7 +103,7 @@ class Backbone(Model, ABC):
             weights = self.remote()
             if weights is None:
                 weights = self.adapted(read_weights(Path(self.weights)), network)
-            load_fitting(network, weights, head, self.weights, all_layers=whole_network)
+            load_fitting(network, weights, head, self.weights, self.architecture, all_layers=whole_network)
 
     def checksum(self) -> str | None:
         if self.weights is None:

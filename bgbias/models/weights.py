@@ -46,14 +46,20 @@ def bare_name(name: str) -> str:
 
 
 def load_fitting(
-    module: nn.Module, weights: Mapping[str, Tensor], last: nn.Module, where: str, *, all_layers: bool = False
+    module: nn.Module,
+    weights: Mapping[str, Tensor],
+    last: nn.Module,
+    where: str,
+    architecture: str,
+    *,
+    all_layers: bool = False,
 ) -> None:
     """Load all weights but those of a last layer of another size or of none, which stays as it is.
 
     Args:
         weights: by the names that the module's own have; batch normalisation's counters may be missing.
         last: the module's last layer; one without weights counts as the layer whose names come last.
-        where: what the weights are called in errors.
+        where, architecture: what the weights and the module are called in errors.
         all_layers: whether the last layer's weights must fit too.
 
     Raises:
@@ -66,7 +72,7 @@ def load_fitting(
     fits = all(name in weights and weights[name].shape == value.shape for name, value in kept.items())
     fitting = {**weights, **counters, **({} if fits else kept)}
     if found := difference(own, fitting):
-        raise DataError(f"weights {where} do not fit the architecture ({found}): set model/architecture")
+        raise DataError(f"weights {where} do not fit {architecture} ({found}): set model/architecture")
     if all_layers and not fits:
         found = difference(kept, {name: weights[name] for name in kept if name in weights})
         raise DataError(

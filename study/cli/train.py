@@ -62,10 +62,11 @@ def adopt(
     settings: Settings = None,
     output: Annotated[Path | None, typer.Option(help="folder of the checkpoint")] = None,
 ) -> None:
-    """Make a checkpoint of a model that was trained elsewhere, to evaluate it here, its last layer included.
+    """Make a checkpoint of a model that was trained elsewhere, to evaluate it here.
 
     --set model/architecture=resnet50 --set model/weights=imagenet --set model/scores=imagenet downloads torchvision's
-    ResNet-50 and scores its 1,000 classes as ImageNet-9's nine.
+    ResNet-50 and scores its 1,000 classes as ImageNet-9's nine. Its last layer is kept, so without model/scores it must
+    have an output for each class of the data.
     """
     from study.training import single
 

@@ -124,6 +124,12 @@ def subject(request: Request) -> Subject:
         return Subject(trained, about, gradients=True)
     opened = open_model(request.model, request.weights, request.normalise, request.size)
     mapped = class_map(opened.outputs, names, request.classes)
+    if mapped is None and opened.classes not in ((), names):
+        raise SettingError(
+            f"outputs that are the classes must have the folders' names, but {request.model} has "
+            f"{', '.join(opened.classes)} and {request.images} has {', '.join(names)}: give --classes FILE.csv with "
+            f"lines such as 0,{names[0]}"
+        )
     trained = model_on(opened, mapped, request.variants(opened.size), request.device)
     about = model_about(request.model, opened, mapped, len(names)) | audit_data.used(trained.config.data)
     return Subject(trained, about, opened.differentiable)

@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bgbias.data.photographs import listing
-from bgbias.prepare.build.folder import CHECKSUMS, MANIFEST, PARTS, RECORDS
+from bgbias.prepare.build.folder import CHECKSUMS, MANIFEST, PARTS, RECORDS, UNFINISHED
 
 MARKER = ".made-by-study-audit"
 """Its time of change is when the folder was last used."""
@@ -69,7 +69,7 @@ def last_used(folder: Path) -> float:
 
 def head(folder: Path) -> dict[str, Any]:
     """What a folder is a build of; empty where that cannot be read."""
-    for file, of in ((folder / MANIFEST, "build"), (folder / ".build" / "head.json", None)):
+    for file, of in ((folder / MANIFEST, "build"), (folder / UNFINISHED / "head.json", None)):
         try:
             found = json.loads(file.read_bytes())
             return dict(found[of] if of else found)
@@ -96,11 +96,11 @@ def delete(folder: Path) -> bool:
 @contextmanager
 def unused(folder: Path) -> Iterator[bool]:
     """Whether no process builds in a folder; none begins meanwhile."""
-    if not (folder / ".build").is_dir():
+    if not (folder / UNFINISHED).is_dir():
         yield True
         return
     try:
-        with FileLock(folder / ".build" / "lock", timeout=0):
+        with FileLock(folder / UNFINISHED / "lock", timeout=0):
             yield True
     except Timeout:
         yield False

@@ -7,6 +7,7 @@ FILE.pt, .pth, .ts, .torchscript     what `torch.jit.save` wrote
 package.module:function              a function of a batch of pictures, a float tensor
 """
 
+import ast
 import importlib
 import sys
 import warnings
@@ -39,6 +40,8 @@ NORMALISATIONS: dict[str, Statistics | None] = {
 OWN = "own"
 """The normalisation that timm and torchvision name for an architecture; none for a function; else ImageNet's."""
 SCRIPTS = (".pt", ".pth", ".ts", ".torchscript")
+NAMES = "names"
+"""Where exporters write the classes' names among an ONNX file's metadata."""
 NAMED = 3
 SIDE = 224
 
@@ -54,6 +57,7 @@ class Opened:
     sha256: of its file of weights; empty for a function
     normalisation: in words
     differentiable: whether its scores have gradients
+    classes: what the model's file calls its outputs, in their order; empty where it does not say
     """
 
     network: nn.Module
@@ -63,6 +67,7 @@ class Opened:
     sha256: str
     normalisation: str
     differentiable: bool = True
+    classes: tuple[str, ...] = ()
 
 
 def open_model(model: str, weights: Path | None, normalise: str, size: int | None) -> Opened:
@@ -107,6 +112,7 @@ class _Found:
     sha256: str
     own: Statistics | None
     batch: int | None = None
+    classes: tuple[str, ...] = ()
 
 
 def _normalised(found: _Found, normalise: str) -> Opened:
@@ -118,7 +124,7 @@ def _normalised(found: _Found, normalise: str) -> Opened:
         words = f"mean {mean}, std {std}"
     first = nn.Identity() if statistics is None else Normalise(*statistics)
     network = nn.Sequential(first, network)
-    return Opened(network.eval(), 0, found.kind, found.size, found.sha256, words)
+    return Opened(network.eval(), 0, found.kind, found.size, found.sha256, words, classes=found.classes)
 
 
 def _checked(opened: Opened, model: str) -> Opened:
@@ -191,6 +197,11 @@ def _open_architecture(model: str, weights: Path | None, size: int | None) -> _F
     if not colon:
         name = model
         library = "torchvision" if name in architectures else "timm"
+    if weights is None and Path(model).is_file():
+        raise SettingError(
+            f"an audit is of a model's file .onnx, .pt2 or .pt, or of an architecture's name, but got {model}: for a "
+            f"file of weights alone give the architecture's name and --weights {model}"
+        )
     if weights is None:
         raise SettingError(
             f"an audit is of a trained model, but {model} was given without weights: give --weights FILE "
@@ -333,7 +344,23 @@ def _open_onnx(path: Path, size: int | None) -> _Found:
         (scores,) = session.run(None, {inputs[0].name: image.detach().cpu().numpy().astype(kind)})
         return torch.from_numpy(np.asarray(scores, dtype=np.float32)).to(image.device)
 
-    return _Found(Called(run), "ONNX", size or side or SIDE, sha256(path), IMAGENET_STATISTICS, batch)
+    names = named_outputs(session.get_modelmeta().custom_metadata_map.get(NAMES, ""))
+    return _Found(Called(run), "ONNX", size or side or SIDE, sha256(path), IMAGENET_STATISTICS, batch, names)
+
+
+def named_outputs(written: str) -> tuple[str, ...]:
+    """The names of outputs in an ONNX file's metadata: a list, or a dictionary from 0 on, as JSON or Python writes it.
+
+    Empty where it is something else.
+    """
+    try:
+        found = ast.literal_eval(written)
+    except (SyntaxError, ValueError):
+        return ()
+    if isinstance(found, dict):
+        found = [found.get(number, found.get(str(number))) for number in range(len(found))]
+    named = isinstance(found, list | tuple) and all(isinstance(name, str) for name in found)
+    return tuple(found) if named else ()
 
 
 def _fixed(names: Sequence[str], shapes: Sequence[Sequence[Any]], path: Path) -> tuple[int | None, int | None]:

@@ -33,7 +33,7 @@ from bgbias.data.photographs.bank import Bits, Bytes, Decode, File, bank_home, c
 from bgbias.data.photographs.layout import MIXED_RAND, MIXED_SAME, ONLY_BG_T, ONLY_FG
 from bgbias.data.photographs.picture import read_picture, stored
 from bgbias.data.photographs.stored import PIXEL, PackedMasks, Pictures
-from bgbias.data.photographs.table import TEST, TRAIN, VALIDATION, Entry, Table, mask_beside, shortened
+from bgbias.data.photographs.table import TEST, TRAIN, VALIDATION, Entry, Table, faulty_pictures, mask_beside
 from bgbias.data.photographs.tiling import background_of
 from bgbias.errors import DataError
 from bgbias.randomness import stream
@@ -160,10 +160,7 @@ class GroupedPictures(DatasetSpec, ABC):
 
     def _checked(self, root: Path, faults: Sequence[str]) -> None:
         if faults and self.faulty == "stop":
-            raise DataError(
-                f"{len(faults)} faults in {root}: {shortened(faults)}: fix them, or leave these pictures out with "
-                "--set dataset/faulty=skip"
-            )
+            raise faulty_pictures(root, faults)
 
     def _held_out(self, entries: Sequence[Entry], train: Sequence[int]) -> tuple[list[int], list[int]]:
         """Training pictures divided into training and validation, by group."""

@@ -23,6 +23,7 @@ from bgbias.data.photographs.bank import (
 )
 from bgbias.data.photographs.picture import read_picture
 from bgbias.data.photographs.stored import PIXEL, PackedMasks, Pictures
+from bgbias.data.photographs.table import faulty_pictures
 from bgbias.errors import DataError
 from bgbias.types import NO_BACKGROUND, Backgrounds, Foregrounds
 
@@ -30,7 +31,6 @@ BLACK, WHOLE = 0, 255
 """What fills the extra row of a bank: no picture, or a mask that is all foreground."""
 JPEG_NOISE = 12
 """Out of 255; an only_fg picture is darker than this beside its object."""
-NAMED_FAULTS = 3
 MASK_ENDINGS = frozenset({".npy"})
 
 
@@ -225,12 +225,7 @@ class Reader:
             DataError: something is missing or unreadable, unless it may be skipped.
         """
         if self.faults and not skip:
-            shown = "; ".join(self.faults[:NAMED_FAULTS])
-            more = f"; and {len(self.faults) - NAMED_FAULTS} more" if len(self.faults) > NAMED_FAULTS else ""
-            raise DataError(
-                f"{len(self.faults)} faults in {self.root}: {shown}{more}: "
-                "fix them, or leave these pictures out with --set dataset/faulty=skip"
-            )
+            raise faulty_pictures(self.root, self.faults)
 
 
 def key_of(file: File) -> str:

@@ -179,6 +179,14 @@ def shortened(findings: Sequence[str]) -> str:
     return "; ".join(findings[:NAMED]) + more
 
 
+def faulty_pictures(root: Path, faults: Sequence[str]) -> DataError:
+    """The error that names what is wrong with some pictures of a folder."""
+    number = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}"
+    return DataError(
+        f"{number} in {root}: {shortened(faults)}: fix them, or leave these pictures out with --set dataset/faulty=skip"
+    )
+
+
 def mask_beside(folder: Path, name: str) -> Path | None:
     """The mask of a picture in a folder that has the pictures' own folders and names, if there is one."""
     stem = folder / Path(name).with_suffix("")

@@ -69,8 +69,9 @@ def build(settings: BuildSettings, out: Path, workers: int, skip_bad: bool) -> M
     manifest = folder.whole(head)
     if manifest is not None:
         return manifest
+    how = how_to_find(settings, cut)
     with folder.begun(head):
-        verdicts, faults = cut_sources(settings, listing.sources, folder, cut, workers, skip_bad)
+        verdicts, faults = cut_sources(settings, listing.sources, folder, how, workers, skip_bad)
         work = _plan(settings, classes, listing.sources, verdicts, folder)
         expected = _write(Writer(out, settings.size), work, classes, workers)
         about = {
@@ -88,20 +89,21 @@ def cut_sources(
     settings: BuildSettings,
     sources: Sequence[Source],
     folder: BuildFolder,
-    cutter: Cutter,
+    how: tuple[Cutter | None, Rough | None],
     workers: int,
     skip_bad: bool,
 ) -> tuple[dict[str, SourceVerdict], dict[str, str]]:
     """The verdict on every source, and why some cannot be used, both by the source's key.
 
+    Args:
+        how: as `how_to_find` gives it.
+
     Raises:
         FaultySourcesError: some cannot be used, and `skip_bad` is False.
-        SettingError: what finds objects needs other options.
-        DataError: a model's file cannot be used.
     """
     cv2.setNumThreads(1)  # the workers are the parallelism
-    how, rough = how_to_find(settings, cutter)
-    verdicts = cut_all(sources, folder, settings.size, settings.void, workers, how, rough)
+    cutter, rough = how
+    verdicts = cut_all(sources, folder, settings.size, settings.void, workers, cutter, rough)
     faults = {key: verdict["fault"] for key, verdict in verdicts.items() if "fault" in verdict}
     if faults and not skip_bad:
         raise FaultySourcesError(faults)

@@ -15,7 +15,7 @@ from bgbias.data.photographs.imagenet9_classes import CLASSES
 from bgbias.errors import DataError, SettingError
 from bgbias.prepare.build.check_table import check_table
 from bgbias.prepare.build.findings import CheckReport, Findings, check_checksums
-from bgbias.prepare.build.folder import CHECKSUMS, MANIFEST
+from bgbias.prepare.build.folder import CHECKSUMS, MANIFEST, UNFINISHED
 from bgbias.prepare.build.parallel import parallel
 from bgbias.prepare.build.scan import REQUIRED_PARTS, Classes, Seen, Tree, read_tree, see
 
@@ -40,6 +40,8 @@ def check(root: Path, workers: int, spec: DatasetSpec | None = None) -> CheckRep
     root = root.parent if root.name == layout.RELEASE else root
     if not root.is_dir():
         raise DataError(f"no dataset folder at {root}: give one that `study data build` or `study data fetch` wrote")
+    if (root / UNFINISHED).is_dir():
+        raise DataError(f"{root} is a build that has not ended: the same `study data build` continues it")
     tree = read_tree(root)
     spec = spec or spec_of(root, has_variants=bool(tree.parts))
     if isinstance(spec, GroupedPictures):

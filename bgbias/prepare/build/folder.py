@@ -30,6 +30,8 @@ from bgbias.prepare.build.settings import Head
 from bgbias.prepare.build.sources import Source
 
 MANIFEST, CHECKSUMS = "manifest.json", "files.sha256"
+UNFINISHED = ".build"
+"""Is there while a build is going on."""
 PARTS = frozenset({*layout.VARIANTS, layout.FG_MASK, layout.UNMASKED, layout.RELEASE})
 RECORDS = frozenset({CHECKSUMS, f"{CHECKSUMS}.partial", f"{MANIFEST}.partial"})
 
@@ -48,7 +50,7 @@ class BuildFolder:
 
     def __init__(self, root: Path, parts: frozenset[str] = PARTS) -> None:
         self.root, self.parts = root, parts
-        self._state = root / ".build"
+        self._state = root / UNFINISHED
         self._head = self._state / "head.json"
         self._verdicts = self._state / "verdicts.jsonl"
 

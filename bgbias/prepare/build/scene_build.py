@@ -32,6 +32,7 @@ from bgbias.prepare.build.build import (
     FaultySourcesError,
     box_of,
     cut_sources,
+    how_to_find,
     listed,
     mask_of,
     masked_names,
@@ -92,8 +93,9 @@ def build_scenes(settings: SceneSettings, out: Path, workers: int, skip_bad: boo
     manifest = folder.whole(head)
     if manifest is not None:
         return manifest
+    how = how_to_find(settings, cut_whole)
     with folder.begun(head):
-        verdicts, faults = cut_sources(settings, listing_.sources, folder, cut_whole, workers, skip_bad)
+        verdicts, faults = cut_sources(settings, listing_.sources, folder, how, workers, skip_bad)
         kept = [source for source in listing_.sources if "box" in verdicts[source.key]]
         share_of = dict(zip(classes, confounding, strict=True))
         work = list(_plan(settings, kept, folder, of_split, home, share_of, verdicts))

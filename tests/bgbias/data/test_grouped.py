@@ -167,7 +167,7 @@ def test_the_table_is_part_of_what_tells_the_data_from_other_data(table_folder):
 def test_missing_and_broken_files_are_named_or_skipped(own):
     first, second = (own / row[1] for row in rows(own)[1:3])
     first.unlink()
-    with pytest.raises(DataError, match=rf"1 faults in .*: picture .*{first.name} is missing: fix them"):
+    with pytest.raises(DataError, match=rf"1 fault in .*: picture .*{first.name} is missing: fix them"):
         pictures(own)
     second.write_bytes(second.read_bytes()[:100])
     shutil.copy(own / rows(own)[4][1], first)

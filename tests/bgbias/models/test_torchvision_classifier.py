@@ -130,7 +130,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
     _, other = classifier(architecture="squeezenet1_1")
     save_file(names(other), tmp_path / "other.safetensors")
     model, module = classifier(weights=str(tmp_path / "other.safetensors"))
-    with pytest.raises(DataError, match=r"do not fit.*model/architecture"):
+    with pytest.raises(DataError, match=r"do not fit resnet18 \(missing.*model/architecture"):
         model.initialise(module)
 
 

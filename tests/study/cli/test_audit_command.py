@@ -4,11 +4,13 @@ import json
 import re
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from made_onnx import write_bright
 from made_photographs import CLASSES, SIDE
 from made_sources import write_sources
+from onnx import TensorProto, helper
 from PIL import Image
 from torch import nn
 
@@ -270,6 +272,26 @@ def test_bad_input_ends_with_one_line_and_nothing_written(study, sources, script
     assert message in line
     assert not (tmp_path / "cache").exists() or not any((tmp_path / "cache").iterdir())
     assert not (tmp_path / "out").exists()
+
+
+def test_an_onnx_file_of_other_class_names_is_refused_with_both(study, photographs_folder, tmp_path):
+    nodes = [helper.make_node("ReduceMean", ["image"], ["scores"], axes=[2, 3], keepdims=0)]
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)]
+        for name, shape in (("image", ["n", 3, SIDE, SIDE]), ("scores", ["n", 3]))
+    )
+    graph = helper.make_graph(nodes, "net", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    helper.set_model_props(model, {"names": str(dict(enumerate(["01_bar", "00_disc", "02_frame"])))})
+    onnx.save(model, tmp_path / "net.onnx")
+    fixed = ("--images", photographs_folder, "--out", tmp_path / "out")
+    code, _, told = study("audit", tmp_path / "net.onnx", *fixed)
+    assert (code, told.count("\n")) == (2, 1)
+    assert "net.onnx has 01_bar, 00_disc, 02_frame and" in told
+    assert f"{photographs_folder} has 00_disc, 01_bar, 02_frame: give --classes FILE.csv" in told
+    (tmp_path / "map.csv").write_text("1,00_disc\n0,01_bar\n2,02_frame\n")
+    code, _, told = study("audit", tmp_path / "net.onnx", *fixed, "--classes", tmp_path / "map.csv")
+    assert code == 0, told
 
 
 def test_another_number_of_outputs_and_other_data_are_refused(study, scripted, photographs_folder, tmp_path):

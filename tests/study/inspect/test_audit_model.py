@@ -110,6 +110,12 @@ def test_an_architecture_takes_its_weights_and_as_many_outputs_as_these_have(tmp
         ("resnt18", "there.pt", UnknownNameError, "unknown model 'resnt18': did you mean 'resnet18'"),
         ("net.onnx", None, DataError, "no model at net.onnx: give a file that is there"),
         (
+            "there.safetensors",
+            None,
+            SettingError,
+            r"or of an architecture's name, but got there\.safetensors: for a file of weights alone give",
+        ),
+        (
             "there.pt",
             None,
             DataError,
@@ -124,7 +130,7 @@ def test_an_architecture_takes_its_weights_and_as_many_outputs_as_these_have(tmp
 )
 def test_what_cannot_be_opened_is_refused(tmp_path, monkeypatch, model, weights, error, message):
     monkeypatch.chdir(tmp_path)
-    for name in ("there.pt", "there.onnx", "there.pt2"):
+    for name in ("there.pt", "there.onnx", "there.pt2", "there.safetensors"):
         (tmp_path / name).write_bytes(b"junk")
     with pytest.raises(error, match=message):
         open_model(model, weights and Path(weights), "own", None)
@@ -137,6 +143,25 @@ def test_files_of_other_inputs_and_outputs_are_refused(tmp_path):
         open_model(str(write_onnx(tmp_path / "one.onnx")), None, "caffe", None)
     with pytest.raises(DataError, match=r"cannot predict pictures \[2, 3, 20, 20\]"):
         open_model(str(tmp_path / "one.onnx"), None, "none", 20)
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        ("{0: 'cat', 1: 'owl', 2: 'dog'}", ("cat", "owl", "dog")),
+        ('{"1": "owl", "0": "cat", "2": "dog"}', ("cat", "owl", "dog")),
+        ('["cat", "owl", "dog"]', ("cat", "owl", "dog")),
+        ("{3: 'cat'}", ()),
+        ("[1, 2, 3]", ()),
+        ("cat, owl and dog", ()),
+    ],
+)
+def test_an_onnx_files_metadata_may_name_its_classes(tmp_path, written, names):
+    file = write_onnx(tmp_path / "net.onnx")
+    model = onnx.load(file)
+    helper.set_model_props(model, {"names": written})
+    onnx.save(model, file)
+    assert open_model(str(file), None, "none", None).classes == names
 
 
 def test_onnx_without_its_runtime_says_how_to_install_it(tmp_path, monkeypatch):

@@ -71,6 +71,12 @@ def test_the_test_set_alone_is_sound_and_so_are_training_parts_alone(release):
     assert found(release) == {}
 
 
+def test_a_build_that_was_stopped_is_named(built):
+    (built / ".build").mkdir()
+    with pytest.raises(DataError, match="a build that has not ended: the same `study data build` continues it"):
+        check(built, 1)
+
+
 def test_no_dataset_is_refused(tmp_path):
     with pytest.raises(DataError, match="no dataset folder at"):
         check(tmp_path / "none", 1)

@@ -233,4 +233,4 @@ def test_what_cannot_find_objects_is_refused(sources, tmp_path, monkeypatch, cha
     write_bright(tmp_path / "two.onnx", outputs=2)
     with pytest.raises(error, match=message):
         made(sources, tmp_path / "out", **changed)
-    assert not (tmp_path / "out" / "manifest.json").exists()
+    assert not (tmp_path / "out").exists()
