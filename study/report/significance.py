@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import signal, stats
+import scipy  # its parts are imported when they are used: `stats` takes two seconds
 
 from bgbias.evaluation.statistics import CONFIDENCE, SIGNIFICANT
 
@@ -57,7 +57,7 @@ def wilcoxon(differences: Sequence[float]) -> float:
     found = found[found != 0]
     if not len(found):
         return 1.0
-    ranks = np.rint(2 * stats.rankdata(np.abs(found))).astype(int)
+    ranks = np.rint(2 * scipy.stats.rankdata(np.abs(found))).astype(int)
     chance = np.ones(1)
     for rank in ranks:
         longer = np.zeros(len(chance) + rank)
@@ -75,7 +75,7 @@ def rank_biserial(differences: Sequence[float]) -> float:
     """
     found = np.round(np.asarray(differences, dtype=float), DIGITS)
     found = found[found != 0]
-    ranks = stats.rankdata(np.abs(found))
+    ranks = scipy.stats.rankdata(np.abs(found))
     return float((ranks * np.sign(found)).sum() / ranks.sum()) if len(found) else 0.0
 
 
@@ -83,8 +83,8 @@ def student(values: Sequence[float]) -> Interval | None:
     """Student's 95 % interval of a mean; None for a single value."""
     if len(values) < 2:
         return None
-    mean, spread = float(np.mean(values)), float(stats.sem(values))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * spread
+    mean, spread = float(np.mean(values)), float(scipy.stats.sem(values))
+    half = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * spread
     return Interval(mean - half, mean + half)
 
 
@@ -118,8 +118,8 @@ def permutation_p(sums: np.ndarray[Any, np.dtype[np.int64]]) -> float:
     for size, count in zip(sizes, counts, strict=True):
         if size:
             spread = np.zeros(2 * size * count + 1)
-            spread[:: 2 * size] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
-            chance = signal.fftconvolve(chance, spread)
+            spread[:: 2 * size] = scipy.stats.binom.pmf(np.arange(count + 1), count, 0.5)
+            chance = scipy.signal.fftconvolve(chance, spread)
     middle = len(chance) // 2
     at = abs(int(sums.sum()))
     tail = np.clip(chance[middle + at :], 0, None).sum()
@@ -156,5 +156,5 @@ def over_both(differences: Array) -> Interval:
     if ms_seeds < ms_images:
         found = variance**2 / (ms_seeds**2 / rows + ms_images**2 / columns + ms_rest**2 / (rows * columns))
         freedom = max(rows, found)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(variance / (seeds * images))
+    half = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(variance / (seeds * images))
     return Interval(max(-1.0, mean - half), min(1.0, mean + half))

@@ -6,12 +6,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from bgbias.checkpoint import MODEL
 from bgbias.data.dataset import ORIGINAL
 from bgbias.data.datasets import datasets
-from bgbias.evaluation.statistics import CONFIDENCE
 from bgbias.files import CHECKSUMS
 from bgbias.metrics import TEST, VALIDATION, accuracy, gap, on_test
 from study.record.config import StudyConfig
@@ -34,6 +32,7 @@ from study.record.selection import (
 )
 from study.report.choosing import RuleRow, any_tables, remarks, rule_rows
 from study.report.inspected import Inspected, inspected
+from study.report.significance import student
 from study.report.statistics import Comparison, compare
 from study.settings import Settings
 
@@ -266,10 +265,8 @@ def _seed_row(space: str, variant: str, trials: Sequence[Trial]) -> SeedRow | No
     if not evaluated:
         return None
     tests = [trial.history[epoch - 1][accuracy(TEST, variant)] for trial, epoch in evaluated]
-    std = low = high = None
-    if len(tests) > 1:
-        std = float(np.std(tests, ddof=1))
-        low, high = mean_interval(tests)
+    std = float(np.std(tests, ddof=1)) if len(tests) > 1 else None
+    interval = student(tests)
     first = evaluated[0][0].config
     return SeedRow(
         space=space,
@@ -279,19 +276,10 @@ def _seed_row(space: str, variant: str, trials: Sequence[Trial]) -> SeedRow | No
         test_accuracies=tests,
         mean=float(np.mean(tests)),
         std=std,
-        low=low,
-        high=high,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
         config={key: value for key, value in first.items() if key != "seed"},
     )
-
-
-def mean_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Student's 95 % interval of a mean of at least two values."""
-    spread = stats.sem(values)
-    if spread == 0:
-        return values[0], values[0]
-    low, high = stats.t.interval(CONFIDENCE, len(values) - 1, loc=np.mean(values), scale=spread)
-    return float(low), float(high)
 
 
 def searched_values(trials: Sequence[Trial]) -> list[str]:

@@ -16,7 +16,7 @@ from bgbias.checkpoint import load
 from study.record.folder import CONFIRM, SEARCH, StudyFolder
 
 SPACES = ("erm", "gradient_penalty")
-TRIALS, EPOCHS, SEEDS = 3, 3, 2
+TRIALS, EPOCHS, SEEDS = 2, 2, 2
 PLAIN = ("original", "shuffled", "removed")
 RIMS = ("original_rim", "shuffled_rim")
 

@@ -32,8 +32,8 @@ def checkpoint(study, photographs_folder, tmp_path):
 def test_a_study_judges_all_eight_variants_and_the_challenge(study, photographs_folder, tmp_path):
     code, printed, told = study(
         *("run", "erm", "dynamic_replacement", "--data", photographs_folder, *OPTIONS),
-        *("--set", "evaluation/also=challenge", "--objective", "challenge", "--trials", 2, "--epochs", 2),
-        *("--set", "evaluation/every=2", "--confirm-seeds", 2, "--output", tmp_path / "study", "--json"),
+        *("--set", "evaluation/also=challenge", "--objective", "challenge", "--trials", 1, "--epochs", 2),
+        *("--set", "evaluation/every=2", "--confirm-seeds", 1, "--output", tmp_path / "study", "--json"),
     )
     assert code == 0, told
     rows = {(row["method"], row["variant"]): row for row in json.loads(printed)["rows"]}

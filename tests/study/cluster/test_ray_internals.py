@@ -6,12 +6,13 @@ import os
 import signal
 
 from ray._private import services
+from ray.air._internal import usage
 from ray.tune import tune
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
-from study.cluster.ray_internals import QUIET, own_groups, own_interrupt, quiet, stand_in, try_again
+from study.cluster.ray_internals import QUIET, count_no_callbacks, own_groups, own_interrupt, quiet, stand_in, try_again
 
 
 def test_asha_reads_nothing_of_a_trial_but_its_name():
@@ -63,3 +64,10 @@ def test_what_the_environment_says_of_ray_stays(monkeypatch):
     assert os.environ[name] == "1"
     assert {other: os.environ[other] for other in others} == {other: QUIET[other] for other in others}
     assert logging.getLogger("ray.tune").level == logging.CRITICAL
+
+
+def test_ray_counts_callbacks_where_the_count_is_replaced(monkeypatch):
+    monkeypatch.setattr(usage, "tag_callbacks", usage.tag_callbacks)
+    quiet()
+    assert tune.air_usage.tag_callbacks([]) is False
+    assert tune.air_usage.tag_callbacks is count_no_callbacks

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from made import epoch, trial
 
-from study.report.tables import mean_interval, quantity_rows, searched_values, seed_rows, spans_decades
+from study.report.tables import quantity_rows, searched_values, seed_rows, spans_decades
 
 SHUFFLED, LOSS = "val/shuffled/accuracy", "val/shuffled/loss"
 
@@ -23,10 +23,6 @@ def test_the_mean_over_seeds_takes_each_seeds_validation_selected_epoch():
 def test_a_single_seed_has_no_spread():
     (row,) = seed_rows([trial("a", [epoch(shuffled=(0.9, 0.8))])], ["shuffled"])
     assert (row.mean, row.std, row.low, row.high) == (0.8, None, None, None)
-
-
-def test_alike_seeds_have_an_interval_of_no_width():
-    assert mean_interval([0.5, 0.5, 0.5]) == (0.5, 0.5)
 
 
 def test_searched_values_are_those_that_differ():
