@@ -49,7 +49,7 @@ def anchors(file):
 
 @pytest.mark.parametrize("file", READMES, ids=[str(file.relative_to(ROOT)) for file in READMES])
 def test_links_lead_somewhere(file):
-    for target in re.findall(r"\]\(([^)]+)\)", file.read_text()):
+    for target in re.findall(r"""(?:\]\(|src=")([^)"]+)[)"]""", file.read_text()):
         if target.startswith("https://"):
             continue
         name, _, anchor = target.partition("#")
