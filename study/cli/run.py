@@ -141,7 +141,7 @@ def report(
     """Show a study's tables and figures, or put several into one report.
 
     Writes a page that needs nothing else (overview.html), report.md and report.csv. What is no folder is taken for an
-    experiment of MLflow, of which the tables are shown that its runs allow.
+    experiment of MLflow, from whose metrics and params tables and figures are made as far as they allow.
     """
     from study.report import draw_reports, finished_report
 
@@ -150,16 +150,17 @@ def report(
     if len(studies) == 1 and not experiments:
         _report_one(folders[0], out, pictures, send, as_json)
         return
-    remote = {}
+    remote, rebuilt = {}, []
     if experiments:
         from study.report import experiments as of_mlflow
 
         remote = {name: of_mlflow.grids(name, tracking_uri) for name in experiments}
+        rebuilt = [one for name in experiments for one in of_mlflow.reports(name, tracking_uri)]
     if send or as_json:
         raise SettingError("--send and --json take one study's folder: give them without the others")
     if out is None:
         raise SettingError("a report of several studies needs a folder of its own: give --out DIR")
-    found = [finished_report(folder) for folder in folders]
+    found = [*(finished_report(folder) for folder in folders), *rebuilt]
     names = [one.name for one in found]
     if len(set(names)) < len(names):
         found = [dataclasses.replace(one, name=f"{one.name} {at}") for at, one in enumerate(found, start=1)]

@@ -34,7 +34,7 @@ from study.record.json_record import JsonRecord, json_record
 from study.record.keeper import StudyKeeper
 from study.record.lock import is_unused, locked
 from study.record.provenance import now, origin, weights_checksum
-from study.record.selection import Candidate, Row, Trial, TrialRecord
+from study.record.selection import Candidate, Row, Trial, TrialRecord, further_searches
 from study.record.storage import joined
 from study.settings import Settings
 from study.space import label, space_files
@@ -313,11 +313,7 @@ class StudyFolder:
 
     def searched_again(self) -> list[list[Trial]]:
         """List the finished trials of each repeated search, under the spaces' own names, in order."""
-        found: dict[int, list[Trial]] = {}
-        for trial in self.finished(REPEAT, tables=False):
-            space, _, number = trial.space.rpartition(".")
-            found.setdefault(int(number), []).append(replace(trial, space=space))
-        return [found[number] for number in sorted(found)]
+        return further_searches(self.finished(REPEAT, tables=False))
 
     def repair_trial(self, trial_id: str) -> None:
         """Drop a last line of a trial's history that was cut short when the process was killed."""

@@ -9,7 +9,7 @@ except by functions called `oracle`.
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -292,6 +292,19 @@ def by_space(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
     for trial in trials:
         found.setdefault(trial.space, []).append(trial)
     return found
+
+
+def further_searches(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """The trials of each further search of the same spaces, under the spaces' own names, in order.
+
+    Args:
+        trials: of the stage `repeat`, whose spaces end in the number of their search, such as `erm.2`.
+    """
+    found: dict[int, list[Trial]] = {}
+    for trial in trials:
+        space, _, number = trial.space.rpartition(".")
+        found.setdefault(int(number), []).append(replace(trial, space=space))
+    return [found[number] for number in sorted(found)]
 
 
 def each_ones_best(trials: Sequence[Trial]) -> list[Row]:

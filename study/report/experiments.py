@@ -1,24 +1,42 @@
-"""Tables of an experiment that MLflow alone holds, such as another machine's: read off its runs' tags and metrics."""
+"""Experiments that MLflow alone holds, such as another machine's: rebuilt from its runs' tags, params and metrics."""
 
+import ast
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bgbias.data.dataset import ORIGINAL
 from bgbias.errors import SettingError
-from bgbias.metrics import TEST, VALIDATION, accuracy, at_best
+from bgbias.metrics import LEARNED, TEST, TRAIN, VALIDATION, accuracy, at_best
 from study.display import in_percent, with_spread
-from study.record.folder import CONFIRM, SEARCH
+from study.record.config import StudyConfig
+from study.record.epoch import EpochReport, Metrics
+from study.record.folder import CONFIRM, REPEAT, SEARCH
+from study.record.selection import Trial, by_space, further_searches, variants_of
 from study.report.layout import Grid
+from study.report.tables import Report, report_of
 from study.report.text import MISSING
+from study.tracking.messages import TAG_TRIAL
+from study.tracking.writer import TAG_PARENT as PARENT
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 PER_PAGE = 1000
 EARLIEST_FIRST = ["attributes.start_time ASC"]
 """Order of runs: of trials with the same validation accuracy the earlier one wins, as in a study's own tables."""
+CONNECTIONS = 8
+"""Requests at a time."""
+OF_EVERY_STUDY = ("dataset/name", "training/epochs")
+NOT_THERE = (
+    "rebuilt from MLflow, which has no predictions (so no tests and no intervals over images), no tables of classes "
+    "and places, no checksums of weights, and not the whole command"
+)
 PREFIX, SUFFIX = at_best(f"{VALIDATION}/"), ".accuracy"
 
 
@@ -41,18 +59,23 @@ def grids(experiment: str, tracking_uri: str | None) -> list[Grid]:
     Raises:
         SettingError: MLflow has no such experiment, or no trial of it has finished.
     """
-    runs = read(experiment, tracking_uri)
-    if not runs:
-        raise SettingError(f"the experiment '{experiment}' has no finished trial of a study: give another one")
-    return tables(experiment, runs)
+    return tables(experiment, [trial_of(run) for run in _trials_of(*_client_and_id(experiment, tracking_uri))])
 
 
-def read(experiment: str, tracking_uri: str | None) -> list[Found]:
-    """All finished trials of an experiment.
+def reports(experiment: str, tracking_uri: str | None) -> list[Report]:
+    """Every study of an experiment as far as MLflow has it, with the metrics of every epoch.
 
     Raises:
-        SettingError: there is no such experiment, or no MLflow was named.
+        SettingError: MLflow has no such experiment, or no trial of it has finished.
     """
+    client, known = _client_and_id(experiment, tracking_uri)
+    by_study: dict[str, list[Run]] = {}
+    for run in _trials_of(client, known):
+        by_study.setdefault(run.data.tags.get(PARENT, run.data.tags.get("study", "")), []).append(run)
+    return [found for parent, runs in by_study.items() if (found := _report(client, experiment, parent, runs))]
+
+
+def _client_and_id(experiment: str, tracking_uri: str | None) -> "tuple[MlflowClient, str]":
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     if uri is None:
         raise SettingError(
@@ -65,16 +88,104 @@ def read(experiment: str, tracking_uri: str | None) -> list[Found]:
     known = client.get_experiment_by_name(experiment)
     if known is None:
         raise SettingError(f"MLflow at {uri} has no experiment '{experiment}': give another name or a study's folder")
+    return client, known.experiment_id
+
+
+def _trials_of(client: "MlflowClient", experiment: str) -> "list[Run]":
+    """The runs of all finished trials, the earliest first.
+
+    Raises:
+        SettingError: there is none.
+    """
     found, token = [], None
     while True:
         done = "attributes.status = 'FINISHED'"
-        page = client.search_runs(
-            [known.experiment_id], done, max_results=PER_PAGE, order_by=EARLIEST_FIRST, page_token=token
-        )
-        found += [trial for run in page if (trial := trial_of(run)).stage in (SEARCH, CONFIRM)]
+        page = client.search_runs([experiment], done, max_results=PER_PAGE, order_by=EARLIEST_FIRST, page_token=token)
+        found += [run for run in page if run.data.tags.get("stage") in (SEARCH, CONFIRM, REPEAT)]
         token = page.token
         if not token:
-            return found
+            break
+    if not found:
+        name = client.get_experiment(experiment).name
+        raise SettingError(f"the experiment '{name}' has no finished trial of a study: give another one")
+    return found
+
+
+def _report(client: "MlflowClient", experiment: str, parent: str, runs: "Sequence[Run]") -> Report | None:
+    """One study; None where its runs have no metrics of epochs."""
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        trials = [trial for trial in pool.map(partial(_trial, client), runs) if variants_of(trial.history)]
+    stages = {stage: [trial for trial in trials if trial.stage == stage] for stage in (SEARCH, CONFIRM, REPEAT)}
+    if not stages[SEARCH]:
+        return None
+    own = _params(client, parent)
+    first = stages[SEARCH][0].config
+    asked = [metric for metric in str(own.get("objectives", "")).split(", ") if metric]
+    config = StudyConfig(
+        spaces=tuple(by_space(stages[SEARCH])),
+        dataset=str(first["dataset/name"]),
+        experiment=experiment,
+        epochs=int(first.get("training/epochs", max(len(trial.history) for trial in stages[SEARCH]))),
+        trials=max(map(len, by_space(stages[SEARCH]).values())),
+        seed=int(first.get("seed", 0)),
+        objectives=tuple(metric for metric in asked if any(metric in t.history[-1] for t in stages[SEARCH])),
+        settings={name: value for name, value in own.items() if "/" in name and name not in OF_EVERY_STUDY},
+    )
+    name = f"{runs[0].data.tags.get('study', experiment)} (MLflow)"
+    return report_of(name, config, stages[SEARCH], stages[CONFIRM], further_searches(stages[REPEAT]), [NOT_THERE])
+
+
+def _params(client: "MlflowClient", run_id: str) -> dict[str, Any]:
+    """The params of a study's own run; none where it has none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return {name: typed(value) for name, value in client.get_run(run_id).data.params.items()}
+    except MlflowException:
+        return {}
+
+
+def _trial(client: "MlflowClient", run: "Run") -> Trial:
+    """A trial with the metrics of its epochs that a report reads."""
+    tags, keys = run.data.tags, [key for key in run.data.metrics if is_read(key)]
+    epochs: dict[int, Metrics] = {}
+    for key in keys:
+        for found in client.get_metric_history(run.info.run_id, key):
+            if found.step > 0:  # the summary stands at 0
+                epochs.setdefault(found.step, {})[key] = found.value
+    number = (run.info.run_name or "").rpartition("-")[2]
+    return Trial(
+        trial_id=tags.get(TAG_TRIAL, run.info.run_id),
+        number=int(number) if number.isdecimal() else run.info.start_time,
+        space=tags.get("space", ""),
+        stage=tags["stage"],
+        config={name: typed(value) for name, value in run.data.params.items()},
+        finished=True,
+        epochs=[EpochReport(at, _in_order(keys, epochs.get(at, {}))) for at in range(1, max(epochs, default=0) + 1)],
+        started=run.info.start_time,
+        ended=run.info.end_time,
+        origin={name: value for name, value in tags.items() if name == "commit" or name.startswith("version/")},
+    )
+
+
+def _in_order(keys: Sequence[str], metrics: Metrics) -> Metrics:
+    """The metrics with those of `original` first, then by name, as MLflow forgets their order."""
+    return {
+        key: metrics[key] for key in sorted(keys, key=lambda key: (f"/{ORIGINAL}/" not in key, key)) if key in metrics
+    }
+
+
+def is_read(metric: str) -> bool:
+    """Whether a report draws or compares the epochs of a metric; each costs a request for each trial."""
+    return metric.startswith((f"{VALIDATION}/", f"{TEST}/", f"{TRAIN}/", f"{LEARNED}/"))
+
+
+def typed(value: str) -> Any:
+    """A param's value before MLflow made a text of it: a number, a truth value, None, or the text itself."""
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value
 
 
 def trial_of(run: "Run") -> Found:

@@ -113,7 +113,7 @@ def parts(report: Report) -> list[tuple[str, list[Grid], list[str]]]:
     weights = {name: [value[:16]] for name, value in report.weights.items()}
     commands = [command_of(report.config)]
     found = [
-        ("Results", [text.main_table(report), *seeds, *spread], text.divergence_lines(report)),
+        ("Results", [text.main_table(report), *seeds, *spread], [*report.notes, *text.divergence_lines(report)]),
         ("Differences", compared, units(report.comparisons) if compared else []),
         ("Selection rules", text.rule_tables(report.rule_rows), report.rule_remarks),
         ("Fairness", [budget_table(report)], [*fairness.warnings(report), *passes_line(report)]),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -108,6 +108,7 @@ class Report:
     rule_rows: what every selection rule would have reported; rule_remarks: what must be said beside it
     weights: by `<space> on <variant>`, the SHA-256 of the winner's weights
     inspected: the kept checkpoints that are best on the shifted variant, with what commands left beside them
+    notes: what must be said of the study, such as what its source does not hold
     """
 
     name: str
@@ -125,6 +126,7 @@ class Report:
     rule_remarks: list[str] = field(default_factory=list)
     weights: dict[str, str] = field(default_factory=dict)
     inspected: list[Inspected] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def shifted(self) -> str:
@@ -178,24 +180,46 @@ def make_report(folder: StudyFolder) -> Report:
     config = folder.read_config()
     confirmed = folder.finished(CONFIRM, tables=False)
     trials = with_tables(folder, folder.finished(SEARCH, tables=False))
+    found = report_of(folder.name, config, trials, confirmed, folder.searched_again())
+    return replace(
+        found,
+        weights=weights(folder, found.rows),
+        comparisons=compare(folder, confirmed, config.baseline, config.family),
+        inspected=inspected(folder, found.rows, confirmed, found.shifted),
+    )
+
+
+def report_of(
+    name: str,
+    config: StudyConfig,
+    trials: Sequence[Trial],
+    confirmed: Sequence[Trial],
+    again: Sequence[Sequence[Trial]] = (),
+    notes: Sequence[str] = (),
+) -> Report:
+    """Compute the tables that need the trials' records alone, and neither their predictions nor their checkpoints.
+
+    Args:
+        trials: of the search; confirmed: on fresh seeds; again: of further searches.
+        notes: what must be said of the study.
+    """
     variants, objectives = variant_order(trials), objectives_of(config)
     rules = rule_rows(config, trials, confirmed)
     return Report(
-        name=folder.name,
+        name=name,
         config=config,
         variants=variants,
         rows=winners(trials),
         rule_rows=rules,
         rule_remarks=remarks(rules, trials, any_tables(trials[0]) if trials else None),
-        weights=weights(folder, winners(trials)),
         seed_rows=seed_rows(confirmed, variants),
         quantity_rows=quantity_rows(confirmed, datasets.find(config.dataset).gaps, objectives),
-        comparisons=compare(folder, confirmed, config.baseline, config.family),
-        trials=trials,
+        comparisons=[],
+        trials=list(trials),
         objectives=objectives,
         front=front(trials, objectives),
-        tuning_rows=tuning_rows([trials, *folder.searched_again()]),
-        inspected=inspected(folder, winners(trials), confirmed, shifted_variant(config.dataset, objectives)),
+        tuning_rows=tuning_rows([trials, *again]),
+        notes=list(notes),
     )
 
 

@@ -1,10 +1,13 @@
 """Tables of what MLflow alone holds."""
 
 import pytest
+from made import epoch, trial
 from mlflow import MlflowClient
 
 from bgbias.errors import SettingError
-from study.report.experiments import Found, grids, tables
+from study.report import page, reading
+from study.report.experiments import Found, grids, reports, tables
+from study.report.tables import report_of
 
 
 def test_winners_are_chosen_on_validation_and_seeds_are_averaged():
@@ -22,9 +25,14 @@ def test_winners_are_chosen_on_validation_and_seeds_are_averaged():
     assert len(tables("mine", runs[:3])) == 1
 
 
-def test_the_trials_of_an_experiment_are_read_from_mlflow(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory):
+    """One store for all tests here, which takes seconds to make."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'store.db'}"
+
+
+def test_the_trials_of_an_experiment_are_read_from_mlflow(uri, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    uri = f"sqlite:///{tmp_path / 'store.db'}"
     client = MlflowClient(uri)
     experiment = client.create_experiment("theirs")
     for stage, validation, test in (("search", 0.9, 0.4), ("search", 0.7, 0.8), ("study", 0.0, 0.0)):
@@ -41,3 +49,48 @@ def test_the_trials_of_an_experiment_are_read_from_mlflow(tmp_path, monkeypatch)
     client.create_experiment("empty")
     with pytest.raises(SettingError, match="no finished trial"):
         grids("empty", uri)
+
+
+def logged(client, experiment, parent, run, study="one"):
+    """A trial's run, as a study writes it."""
+    from mlflow.entities import Metric, Param
+
+    tags = {
+        "study": study, "stage": run.stage, "space": run.space, "trial_id": run.trial_id, "mlflow.parentRunId": parent,
+        "commit": "abc",
+    }  # fmt: skip
+    made = client.create_run(experiment, tags=tags, run_name=run.name).info.run_id
+    metrics = [Metric(k, v, 0, e.epoch) for e in run.epochs for k, v in e.metrics.items()]
+    summary = [Metric("best/val.shuffled.accuracy", 0.5, 0, 0), Metric("best/test.shuffled.accuracy", 0.5, 0, 0)]
+    client.log_batch(made, [*metrics, *summary], [Param(k, str(v)) for k, v in run.config.items()])
+    client.set_terminated(made)
+
+
+def test_a_study_is_rebuilt_from_mlflow_with_every_epoch_and_typed_settings(uri):
+    def run(name, space, number, gain, **options):
+        history = [
+            {**epoch(original=(0.9, 0.8 + gain), shuffled=(e * gain, e * gain / 2)), "train/loss/cross_entropy": 1 / e}
+            for e in (1, 2, 3)
+        ]
+        settings = {"dataset/name": "colored-digits", "training/epochs": 3, "model/weights": None, "method/form": "a"}
+        return trial(name, history, space=space, number=number, **settings, **options)
+
+    trials = [run(str(n), s, n, n / 20, **{"method/x": n / 3}) for n, s in enumerate(["erm", "erm", "mine"], 1)]
+    seeds = [run(f"s{n}", "mine", 3 + n, n / 10, stage="confirm", **{"method/x": 1.0}) for n in (1, 2)]
+    client = MlflowClient(uri)
+    experiment = client.create_experiment("rebuilt")
+    parent = client.create_run(experiment, tags={"stage": "study", "study": "one"})
+    client.log_param(parent.info.run_id, "objectives", "val/shuffled/accuracy")
+    client.log_param(parent.info.run_id, "method/form", "a")
+    for one in (*trials, *seeds):
+        logged(client, experiment, parent.info.run_id, one)
+    (found,) = reports("rebuilt", uri)
+    assert (found.name, found.config.objectives) == ("one (MLflow)", ("val/shuffled/accuracy",))
+    expected = report_of(found.name, found.config, trials, seeds)
+    assert found.trials[0].config == trials[0].config
+    assert [t.history for t in found.trials] == [t.history for t in trials]
+    assert (found.rows, found.seed_rows) == (expected.rows, expected.seed_rows)
+    assert (found.rule_rows, found.front) == (expected.rule_rows, expected.front)
+    keys = [section.key for section in page.sections(found)]
+    assert {"ranking", "trade-off", "effects", "training", "line", "table-selection-rules"} <= set(keys)
+    assert "no predictions" in reading.markdown([found])
