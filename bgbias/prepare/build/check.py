@@ -41,7 +41,9 @@ def check(root: Path, workers: int, spec: DatasetSpec | None = None) -> CheckRep
     if not root.is_dir():
         raise DataError(f"no dataset folder at {root}: give one that `study data build` or `study data fetch` wrote")
     if (root / UNFINISHED).is_dir():
-        raise DataError(f"{root} is a build that has not ended: the same `study data build` continues it")
+        raise DataError(
+            f"{root} is a build that has not ended: the same `study data build` continues it, or says what it lacks"
+        )
     tree = read_tree(root)
     spec = spec or spec_of(root, has_variants=bool(tree.parts))
     if isinstance(spec, GroupedPictures):

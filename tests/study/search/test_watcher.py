@@ -16,19 +16,18 @@ SPACE, OBJECTIVE = "dynamic_replacement+gradient_penalty", "val/shuffled/accurac
 SETTINGS = {"training/learning_rate": 0.00123456, "training/batch_size": 64, "method/weight": 12.5, "method/p": 0.25}
 
 
-def shown(monkeypatch, tmp_path, **options):
-    """All that is written for one trial that runs and ends, beside another that runs."""
+def shown(monkeypatch, tmp_path, stage="search", accuracies=(0.987,), **options):
+    """All that is written for trials that end with these accuracies, beside two that run."""
     written = io.StringIO()
     for module in (display, callbacks):
         monkeypatch.setattr(module, "console", Console(file=written, highlight=False, **options))
     folder = recorded(tmp_path / "study")
-    watcher = Watcher(folder.root, "search", SPACE, [OBJECTIVE], 8, tuple(SETTINGS))
+    watcher = Watcher(folder.root, stage, SPACE, [OBJECTIVE], 8, tuple(SETTINGS))
     watcher.setup()
-    result = {"epoch": 12, "values": json.dumps([0.987])}
-    trial = SimpleNamespace(
-        trial_id="x", config={"trial": "bbbb", "settings": json.dumps(SETTINGS)}, last_result=result
-    )
-    watcher.on_trial_complete(trial)
+    config = {"trial": "bbbb", "settings": json.dumps(SETTINGS)}
+    for accuracy in accuracies:
+        result = {"epoch": 12, "values": json.dumps([accuracy])}
+        watcher.on_trial_complete(SimpleNamespace(trial_id="x", config=config, last_result=result))
     for name, epoch in (("x", 12), ("y", 7)):
         watcher.on_trial_result(SimpleNamespace(trial_id=name), {"epoch": epoch})
     watcher.on_experiment_end([])
@@ -59,3 +58,9 @@ def test_on_a_narrow_terminal_words_stay_whole_and_the_counts_are_never_cut(monk
     assert any(line.rstrip().endswith("98.7 %") or "98.7 % after" in line for line in lines)
     assert any("batch_size=64" in line for line in lines)
     assert any(line.lstrip().startswith("1/8 ") and "best 98.7 %" in line for line in lines)
+
+
+@pytest.mark.parametrize(("stage", "summary"), [("search", "best 90.0 %"), ("confirm", "mean 85.0 %")])
+def test_fresh_seeds_are_summed_up_by_their_mean_and_trials_by_the_best(monkeypatch, tmp_path, stage, summary):
+    written = shown(monkeypatch, tmp_path, stage, (0.9, 0.8), width=200)
+    assert summary in written.splitlines()[-1]
