@@ -75,7 +75,7 @@ def read(rows: Rows, index: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Task:
-    """What is known before any example is read.
+    """Shapes, names and numbers that are known before any example is read.
 
     image_shape: (channels, height, width) of a composed image
     classes: the K class names

@@ -1,5 +1,7 @@
 """The tools that keep the code tidy are part of the tests."""
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 TOOLS = Path(sys.executable).parent
+QUESTION = re.compile(r"(What|How|Where|Whether|Which|Why|When|Who)\b")
 TOP_LEVEL = {"README.md", "pyproject.toml", "study", "bgbias", "search_spaces", "tests", "docker"}
 
 
@@ -23,3 +26,27 @@ def test_nothing_visible_stands_beside_what_the_design_names():
     files = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
     found = {name.split("/")[0] for name in files if name}
     assert {name for name in found if not name.startswith(".")} <= TOP_LEVEL
+
+
+def docstrings(file):
+    """The first words and the line of every docstring of a file."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
+            yield text, getattr(node, "lineno", 1)
+
+
+@pytest.mark.parametrize("package", ["bgbias", "study", "search_spaces"])
+def test_docstrings_begin_with_a_noun_or_an_imperative(package):
+    """Such as "Number of pictures" and "Return True if ...", not "How many pictures" and "Whether ..."."""
+    found = [
+        f"{file.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"
+        for file in sorted((ROOT / package).rglob("*.py"))
+        for text, line in docstrings(file)
+        if QUESTION.match(text)
+    ]
+    assert found == []
+
+
+def test_a_docstring_that_begins_with_a_question_is_found(tmp_path):
+    (tmp_path / "module.py").write_text('"""Numbers."""\n\n\ndef one():\n    """Whether it is one."""\n')
+    assert [bool(QUESTION.match(text)) for text, _ in docstrings(tmp_path / "module.py")] == [False, True]

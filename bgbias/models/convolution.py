@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class Geometry(NamedTuple):
-    """How a kernel moves over a picture: two numbers each, and the number of channel groups."""
+    """Geometry of a convolution: stride, padding and dilation, two numbers each; and the number of channel groups."""
 
     stride: tuple[int, int]
     padding: tuple[int, int]
@@ -115,7 +115,7 @@ def faster(
     dilation: int | tuple[int, int] = 1,
     groups: int = 1,
 ) -> Tensor | None:
-    """What `torch.conv2d` computes of these arguments; None where it is to do so itself."""
+    """Compute `torch.conv2d` of these arguments; None for arguments that `torch.conv2d` must compute itself."""
     if isinstance(padding, str) or input.dim() != 4 or torch.is_autocast_enabled(input.device.type):
         return None
     geometry = Geometry(pair(stride), pair(padding), pair(dilation), groups)

@@ -1,4 +1,4 @@
-"""How many examples went through a network, counted and not timed."""
+"""Count of the examples that passed through a network: a cost that does not depend on the machine."""
 
 from torch import Tensor
 

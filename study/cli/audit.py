@@ -1,4 +1,4 @@
-"""`study audit`: how much any trained model leans on the background."""
+"""`study audit`: how much any trained model depends on the background."""
 
 import os
 from pathlib import Path
@@ -34,58 +34,63 @@ def audit(
     images: Annotated[
         Path, typer.Option(metavar="DIR", help="pictures: DIR/<class>/<name>.jpg; or a folder of built variants")
     ],
-    masks: Annotated[Path | None, typer.Option(metavar="DIR", help="objects, as `study data build` takes them")] = None,
+    masks: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="masks of the objects, as for `study data build`")
+    ] = None,
     boxes: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="boxes, whose objects GrabCut finds, as `study data build`")
+        Path | None,
+        typer.Option(metavar="FILE", help="boxes in which GrabCut finds the objects, as for `study data build`"),
     ] = None,
     masks_from: MasksFrom = None,
     masks_weights: MasksWeights = None,
     weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="of an architecture: .safetensors or .pt")
+        Path | None, typer.Option(metavar="FILE", help="weights of an architecture: .safetensors or .pt")
     ] = None,
     classes: Annotated[
         Path | None,
         typer.Option(
             metavar="CSV",
-            help="which class folder each output belongs to: lines such as 281-285,cat, outputs counted from 0",
+            help="class folder of each output, in lines such as 281-285,cat; outputs are counted from 0",
             show_default="outputs are the folders in order; 1,000 on ImageNet-9's folders, its map",
         ),
     ] = None,
     normalise: Annotated[
         str,
         typer.Option(
-            help="what the model expects of pictures: own (the architecture's; none for a function; else imagenet), "
-            "imagenet, imagenet9, half (-1 to 1) or none (0 to 1)"
+            help="normalisation of pictures that the model expects: own (the architecture's; none for a function; else "
+            "imagenet), imagenet, imagenet9, half (-1 to 1) or none (0 to 1)"
         ),
     ] = "own",
     size: Annotated[
         int | None, typer.Option(min=8, help="side of the pictures in pixels", show_default="the model's, or 224")
     ] = None,
-    challenge: Annotated[bool, typer.Option("--challenge", help="the Background Challenge too")] = False,
+    challenge: Annotated[bool, typer.Option("--challenge", help="also run the Background Challenge")] = False,
     backgrounds: Annotated[
-        int | None, typer.Option(min=2, help="of the challenge, evenly spread", show_default="all")
+        int | None,
+        typer.Option(min=2, help="number of backgrounds of the challenge, evenly spread", show_default="all"),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="folder for the page and its JSON file")] = None,
     cache: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="where built variants are kept", show_default="~/.cache/bgbias")
+        Path | None,
+        typer.Option(metavar="DIR", help="folder that keeps built variants", show_default="~/.cache/bgbias"),
     ] = None,
     cache_gb: Annotated[
         float,
         typer.Option(
             min=0,
             metavar="GB",
-            help="that built variants may take in the cache; those that no audit used for longest are deleted, never "
-            "one that was used in the last hour",
+            help="largest size of the cache; variants unused for the longest time are deleted, but none that was used "
+            "in the last hour",
         ),
     ] = CACHE_GB,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="leave out what is unreadable or has no mask or box")
+        bool, typer.Option("--skip-bad", help="leave out pictures that are unreadable or have no mask or box")
     ] = False,
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1, help="torch threads", show_default="one for each core")] = CORES,
     as_json: AsJson = False,
 ) -> None:
-    """Audit any trained model: how much it leans on the background.
+    """Audit any trained model: how much it depends on the background.
 
     Writes one page on the model and any pictures with masks or boxes. The variants of ImageNet-9 are built from the
     pictures once and kept. ImageNet's 1,000 outputs are scored as the folders' classes. Open models and functions only

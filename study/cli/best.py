@@ -24,14 +24,14 @@ def best(
     folder: Folder,
     variant: Annotated[str | None, typer.Option(help="a variant, such as shuffled")] = None,
     prefer: Annotated[
-        str | None, typer.Option(help="objective on which to choose from the front; the first if left out")
+        str | None, typer.Option(help="objective to choose by from the front; the first one if left out")
     ] = None,
     space: Annotated[str | None, typer.Option(help="only among this space's trials")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the checkpoint that is best on validation data, for a variant or the objectives.
 
-    With several objectives, --prefer chooses from the front: the checkpoints that no other beats on all objectives.
+    With several objectives, --prefer chooses from the front: the checkpoints that no other one beats in all.
     """
     if variant is not None and prefer is not None:
         raise SettingError(f"--prefer takes no --variant, but got '{prefer}' and '{variant}': leave one out")

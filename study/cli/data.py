@@ -1,4 +1,4 @@
-"""`study data`: fetch or make a dataset folder, and see whether one is sound."""
+"""`study data`: fetch, build and check dataset folders."""
 
 import dataclasses
 import json
@@ -27,9 +27,9 @@ app = typer.Typer(no_args_is_help=True, help="Fetch or build datasets of photogr
 
 CORES = os.cpu_count() or 1
 SHOWN = 3
+"""Number of places that a finding's row names."""
 CONFOUNDING = "0.95"
-"""Waterbirds' own."""
-"""How many places a finding's row names."""
+"""The share of Waterbirds itself."""
 
 Workers = Annotated[int, typer.Option(min=1, help="threads", show_default="one for each core")]
 
@@ -38,8 +38,8 @@ Workers = Annotated[int, typer.Option(min=1, help="threads", show_default="one f
 def fetch(
     release: Annotated[str, typer.Argument(help="imagenet9: the released test set of the Background Challenge")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="folder for the archive and its pictures")],
-    url: Annotated[str | None, typer.Option(help="of another copy of the archive")] = None,
-    sha256: Annotated[str | None, typer.Option(help="that the archive must have")] = None,
+    url: Annotated[str | None, typer.Option(help="address of another copy of the archive")] = None,
+    sha256: Annotated[str | None, typer.Option(help="checksum that the archive must have")] = None,
 ) -> None:
     """Download, check and unpack a released dataset; a download that was stopped continues."""
     from bgbias.prepare.fetch import fetch as fetch_release
@@ -54,27 +54,29 @@ def fetch(
 @app.command()
 def build(
     images: Annotated[Path, typer.Option(metavar="DIR", help="pictures: DIR/<class>/<name>.jpg, .jpeg or .png")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="folder to write; one that was begun is continued")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="folder to write; an unfinished one is continued")],
     masks: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="objects: DIR/<class>/<name>.png or .npy, or all in DIR, where any value but 0 is object, or the "
-            "alpha channel where there is one that varies; drawn on the picture as it is shown or as it is stored, "
-            "and where both fit, as it is shown",
+            help="masks: DIR/<class>/<name>.png or .npy, or all in DIR; any value but 0 is object, and an alpha "
+            "channel that varies is used instead of the values; their size must be that of the picture as it is "
+            "shown, or else as it is stored",
         ),
     ] = None,
     void: Annotated[
         int | None,
-        typer.Option(metavar="VALUE", help="of masks, neither object nor background, such as 255 in VOC's borders"),
+        typer.Option(
+            metavar="VALUE", help="value of masks that is neither object nor background, such as 255 in VOC's borders"
+        ),
     ] = None,
     boxes: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="boxes, whose objects GrabCut finds: a CSV file, one line a box, <class>/<name>,<left>,<top>,<right>,"
-            "<bottom> in pixels of the picture (<class>/ may be left out); or a folder of PASCAL's annotations, "
-            "FILE/<class>/<name>.xml",
+            help="boxes in which GrabCut finds the objects: a CSV file, one line per box, <class>/<name>,<left>,<top>,"
+            "<right>,<bottom> in pixels of the picture (<class>/ may be left out); or a folder of PASCAL's "
+            "annotations, FILE/<class>/<name>.xml",
         ),
     ] = None,
     size: Annotated[int, typer.Option(help="height and width, in pixels")] = 224,
@@ -84,20 +86,22 @@ def build(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="places, DIR/<place>/<name>.jpg: paste the objects on them and build a Waterbirds, pictures with a "
-            "shorter side of --size, and metadata.csv",
+            help="pictures of places, DIR/<place>/<name>.jpg: paste the objects on them and build a Waterbirds, with "
+            "metadata.csv and pictures whose shorter side is --size",
         ),
     ] = None,
     confounding: Annotated[
         str,
         typer.Option(
-            help="with --scenes, the share of a class's training objects in its own place, one for each class"
+            help="with --scenes, share of a class's training objects in its own place; one for all, or one per class"
         ),
     ] = CONFOUNDING,
     counts: Annotated[
         str | None,
         typer.Option(
-            metavar="N,N,N", help="with --scenes, objects of each class in train, val and test", show_default="--ratios"
+            metavar="N,N,N",
+            help="with --scenes, numbers of objects of each class in train, val and test",
+            show_default="--ratios",
         ),
     ] = None,
     home: Annotated[
@@ -111,36 +115,39 @@ def build(
     ] = False,
     synsets: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="ImageNet's 1000 synsets, one a line, where not all of them have a folder"),
+        typer.Option(metavar="FILE", help="ImageNet's 1000 synsets, one per line; needed if some have no folder"),
     ] = None,
     masks_from: MasksFrom = None,
     masks_weights: MasksWeights = None,
     masks_grow: Annotated[
-        int, typer.Option(metavar="PIXELS", help="widen masks, or narrow them below 0; given ones in train and val")
+        int,
+        typer.Option(
+            metavar="PIXELS", help="widen masks, or narrow them if below 0; given masks only in train and val"
+        ),
     ] = 0,
     masks_share: Annotated[
         float, typer.Option(min=0, max=1, help="share of each class's training pictures that have a mask")
     ] = 1.0,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="leave out what is unreadable or has no mask or box")
+        bool, typer.Option("--skip-bad", help="leave out pictures that are unreadable or have no mask or box")
     ] = False,
     workers: Workers = CORES,
     as_json: AsJson = False,
 ) -> None:
     """Build all eight variants and the masks from pictures and the masks or boxes of their objects.
 
-    With --masks-from, masks are of another quality: the box, what GrabCut finds in it, or what a model predicts. Where
-    masks are given, those of train and val are replaced, so that tests stay comparable.
+    With --masks-from, masks have another quality: the box itself, the object that GrabCut finds in it, or the
+    prediction of a model. Given masks are replaced in train and val only, so that tests stay comparable.
 
-    With --scenes, build a Waterbirds: in train each class has a place of its own, where most of its objects stand, and
-    every object of val and test stands in every place once. No scene is in two splits.
+    With --scenes, build a Waterbirds: in train, most objects of a class are in the class's own place; in val and test,
+    every object is in every place once. No scene is in two splits.
 
-    Pictures are read as a viewer shows them: turned as their EXIF orientation says, their colour profile converted to
-    8-bit sRGB, transparent pixels white. Those of one name in several classes or folders are built as <class>-<name> or
-    <folder>-<name>.
+    Pictures are read as a viewer shows them: turned by their EXIF orientation, with the colour profile converted to
+    8-bit sRGB and transparent pixels white. If several classes or folders have a picture of the same name, their files
+    are called <class>-<name> or <folder>-<name>.
 
-    Kept is a picture with one box, at least half of which lies in the centre crop and which covers at most 90 % of
-    it, and whose mask is at least 10 % of the box; the box of a given mask is its bounding box.
+    A picture is kept if it has one box, if at least half of the box is inside the centre crop, if the box covers at
+    most 90 % of the crop, and if the mask covers at least 10 % of the box. The box of a given mask is its bounding box.
     """
     from bgbias.prepare.build.build import FaultySourcesError
     from bgbias.prepare.build.build import build as build_folder

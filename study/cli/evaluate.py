@@ -15,9 +15,9 @@ from study.record.analyses import CHALLENGE, leave
 
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="a checkpoint's folder")],
-    dataset: Annotated[str | None, typer.Option(help="another dataset than the checkpoint's own")] = None,
+    dataset: Annotated[str | None, typer.Option(help="a dataset; if left out, the checkpoint's own")] = None,
     data: Data = None,
-    challenge: Annotated[bool, typer.Option("--challenge", help="the Background Challenge too")] = False,
+    challenge: Annotated[bool, typer.Option("--challenge", help="also run the Background Challenge")] = False,
     out: Annotated[
         Path | None,
         typer.Option(

@@ -18,10 +18,10 @@ REPORT, PICTURE = "flow.json", "flow.png"
 def flow(
     checkpoint: Annotated[Path, typer.Argument(metavar="DIR|CHECKPOINT", help="a study's folder, or a checkpoint's")],
     out: Annotated[Path, typer.Option(metavar="DIR", help=f"folder for {REPORT} and {PICTURE}")],
-    samples: Annotated[int, typer.Option(help="of the largest vote, a power of two")] = 1024,
-    count: Annotated[int, typer.Option(min=20, help="images of each test variant, at most")] = 1000,
+    samples: Annotated[int, typer.Option(help="samples of the largest vote, a power of two")] = 1024,
+    count: Annotated[int, typer.Option(min=20, help="largest number of images of each test variant")] = 1000,
     temperature: Annotated[
-        float | None, typer.Option(help="of the votes' samples; the checkpoint's own if left out")
+        float | None, typer.Option(help="temperature of the samples; if left out, the checkpoint's own")
     ] = None,
     data: Data = None,
     device: Device = "auto",

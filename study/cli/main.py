@@ -36,7 +36,7 @@ COMMANDS = {
         "evaluate:evaluate",
         "Evaluate a checkpoint on every variant, and on the worst backgrounds.",
     ),
-    "audit": ("audit:audit", "Audit any trained model: how much it leans on the background."),
+    "audit": ("audit:audit", "Audit any trained model: how much it depends on the background."),
     "saliency": (
         "saliency:saliency",
         "Measure the share of saliency on the object, and draw the maps.",

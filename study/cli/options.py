@@ -17,7 +17,7 @@ SAME_COMMAND = "the same command continues"
 
 Data = Annotated[Path | None, typer.Option("--data", help="folder of the dataset's source files")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
-Threads = Annotated[int, typer.Option(min=1, help="torch threads; 1, as most trials have, repeats them to the bit")]
+Threads = Annotated[int, typer.Option(min=1, help="torch threads; with 1, like most trials, results repeat to the bit")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
 MasksFrom = Annotated[
     str | None,
@@ -28,10 +28,11 @@ MasksFrom = Annotated[
     ),
 ]
 MasksWeights = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="of the segmentation model: .safetensors or .pt")
+    Path | None, typer.Option(metavar="FILE", help="weights of the segmentation model: .safetensors or .pt")
 ]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="fix a setting, such as weight=0.1")
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="set a setting, such as weight=0.1; may be repeated"),
 ]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the study's folder")]
 

@@ -38,7 +38,7 @@ def run(
     given: dict[str, Any],
     spaces: Annotated[list[str] | None, typer.Argument(metavar="SPACE", help="names or .py files")] = None,
     settings: Settings = None,
-    output: Annotated[Path | None, typer.Option(help="folder for everything the study makes")] = None,
+    output: Annotated[Path | None, typer.Option(help="folder for all files of the study")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Search every method's hyper-parameters and show which wins on each variant."""
@@ -57,8 +57,8 @@ def run(
 def resume(given: dict[str, Any], folder: Folder, as_json: AsJson = False) -> None:
     """Continue a study that was stopped, or extend it to more trials.
 
-    Options say where its data, its cluster and its stores are now, on what it runs, and how many trials each space has
-    in all; `none` is what leaving the option out of `study run` is. What is left out here stays as it was.
+    Options change the places of its data, its cluster and its stores, its resources, and the total number of trials of
+    each space. Options that are left out stay as they were; `none` resets an option to its default.
     """
     changed = {name: None if str(value).lower() == "none" else value for name, value in given.items()}
     _go_on(StudyFolder(folder), changed, as_json)
@@ -66,15 +66,15 @@ def resume(given: dict[str, Any], folder: Folder, as_json: AsJson = False) -> No
 
 def confirm(
     folder: Folder,
-    seeds: Annotated[int, typer.Option(min=1, help="fresh seeds of each configuration, in all")],
-    top: Annotated[int, typer.Option(min=1, help="how many of each space's best trials, with one objective")] = 1,
-    max_concurrent: Annotated[int | None, typer.Option(min=1, help="trials at a time")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="total number of fresh seeds of each configuration")],
+    top: Annotated[int, typer.Option(min=1, help="number of each space's best trials, with one objective")] = 1,
+    max_concurrent: Annotated[int | None, typer.Option(min=1, help="largest number of trials at a time")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a finished study's best trials again on fresh seeds.
 
-    They become trials of the same study, below the same run in MLflow. Seeds that are there already are kept; what is
-    stopped continues with `study resume`.
+    They become trials of the same study, below the same run in MLflow. Seeds that were already trained are kept. If it
+    is stopped, `study resume` continues.
     """
     study = StudyFolder(folder)
     before = study.read_config()
@@ -132,16 +132,20 @@ def report(
     studies: Annotated[
         list[str], typer.Argument(metavar="DIR|EXPERIMENT", help="studies' folders, or experiments in MLflow")
     ],
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="folder for the report; a single study's own")] = None,
-    pictures: Annotated[bool, typer.Option(help="show each dataset's variants, where its pictures are here")] = True,
-    tracking_uri: Annotated[str | None, typer.Option(help="MLflow that holds the experiments")] = None,
-    send: Annotated[bool, typer.Option("--send", help="send all that the study recorded to MLflow again")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="folder for the report; if left out, the folder of the one study")
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option(help="draw each dataset's variants if its pictures are on this machine")
+    ] = True,
+    tracking_uri: Annotated[str | None, typer.Option(help="address of the MLflow that holds the experiments")] = None,
+    send: Annotated[bool, typer.Option("--send", help="send the study's whole record to MLflow again")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show a study's tables and figures, or put several into one report.
 
-    Writes a page that needs nothing else (overview.html), report.md and report.csv. What is no folder is taken for an
-    experiment of MLflow, from whose metrics and params tables and figures are made as far as they allow.
+    Writes overview.html (one file that works offline), report.md and report.csv. A name that is not a folder is an
+    experiment in MLflow; the report shows the tables and figures that its metrics and params allow.
     """
     from study.report import draw_reports, finished_report
 

@@ -16,19 +16,22 @@ def saliency(
     checkpoint: Annotated[Path, typer.Argument(help="a checkpoint's folder")],
     out: Annotated[Path, typer.Option(metavar="PNG", callback=png_file, help="file for the images, masks and maps")],
     against: Annotated[
-        Path | None, typer.Option(metavar="CHECKPOINT", help="another of the same dataset, such as ERM's")
+        Path | None,
+        typer.Option(
+            metavar="CHECKPOINT", help="a second checkpoint of the same dataset to compare with, such as ERM's"
+        ),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="another dataset than the checkpoint's own")] = None,
+    dataset: Annotated[str | None, typer.Option(help="a dataset; if left out, the checkpoint's own")] = None,
     data: Data = None,
-    count: Annotated[int, typer.Option(min=1, help="images of each test variant that the shares are means of")] = 100,
-    drawn: Annotated[int, typer.Option(min=1, help="images that are drawn, each in two variants")] = 3,
+    count: Annotated[int, typer.Option(min=1, help="images of each test variant to measure")] = 100,
+    drawn: Annotated[int, typer.Option(min=1, help="images to draw, each in two variants")] = 3,
     device: Device = "auto",
     threads: Threads = 1,
     as_json: AsJson = False,
 ) -> None:
     """Measure the share of saliency on the object, and draw the maps.
 
-    A share means something beside the object's share of the picture's area, which a map without structure would have.
+    Compare each share with the object's share of the picture's area: a map without structure would have that share.
     """
     from study.cluster import process
     from study.inspect import saliency as maps

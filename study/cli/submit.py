@@ -21,14 +21,14 @@ app = typer.Typer(add_completion=False)
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def submit(
     context: typer.Context,
-    address: Annotated[str, typer.Option(help="of the cluster's job server")] = "http://127.0.0.1:8265",
-    follow: Annotated[bool, typer.Option("--follow", help="show what it prints until it ends")] = False,
+    address: Annotated[str, typer.Option(help="address of the cluster's job server")] = "http://127.0.0.1:8265",
+    follow: Annotated[bool, typer.Option("--follow", help="show the job's output until it ends")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a study as a job on a Ray cluster.
 
-    For instance `study submit run erm --output /shared/study`. What follows is a `study run` or `study resume` command
-    as it would be given on the cluster's head: paths are the head's. It joins the head's cluster by itself.
+    For instance `study submit run erm --output /shared/study`. The words after `submit` are a `study run` or `study
+    resume` command that runs on the cluster's head, with paths on the head. It joins the cluster by itself.
     """
     command = entrypoint(context.args)
     client = job_client(address)

@@ -13,14 +13,16 @@ from study.record.folder import StudyFolder
 
 def ui(
     folder: Folder,
-    optuna: Annotated[bool, typer.Option("--optuna", help="Optuna's dashboard of the searches instead")] = False,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="port; 5000, or Optuna's 8080")] = None,
+    optuna: Annotated[bool, typer.Option("--optuna", help="open Optuna's dashboard of the searches instead")] = False,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="port; if left out, 5000, or 8080 for Optuna")
+    ] = None,
     host: Annotated[str, typer.Option(help="address to bind to")] = "127.0.0.1",
     browser: Annotated[bool, typer.Option(help="open the page in a browser, where there is one")] = True,
 ) -> None:
     """Open MLflow's dashboard at the study's own page, or Optuna's.
 
-    Served on loopback, unless --host says otherwise.
+    Only this machine can open it, unless --host gives another address.
     """
     study = StudyFolder(folder)
     config = study.read_config()

@@ -1,4 +1,4 @@
-"""How much a trained model leans on the background: everything is computed here, `audit_page` draws it."""
+"""Measure how much a trained model depends on the background; `audit_page` draws the result."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,7 +55,7 @@ SALIENCY_VARIANTS = (layout.ORIGINAL, layout.MIXED_RAND)
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is audited, and on which pictures.
+    """The model to audit, and its pictures.
 
     model: a checkpoint's folder, or what `audit_model` opens; weights, normalise, size: of the latter
     images, masks, boxes, masks_from, masks_weights, skip_bad: as `study data build` takes them; or `images` holds
@@ -82,7 +82,7 @@ class Request:
 
     @property
     def is_checkpoint(self) -> bool:
-        """Whether the model is a checkpoint of ours."""
+        """True if the model is a checkpoint of this project."""
         return (Path(self.model) / checkpoint.CONFIG).is_file()
 
     def variants(self, size: int) -> Path:
@@ -255,7 +255,7 @@ def place_tables(found: Mapping[str, Predictions], classes: Sequence[str]) -> tu
 def background_alone(
     variants: Mapping[str, Variant], found: Mapping[str, Predictions], classes: int
 ) -> BackgroundAlone:
-    """How often the background alone decides."""
+    """Measure how often the background alone decides the prediction."""
     alone = found[layout.ONLY_BG_T]
     right = Estimate.of(int((alone.label == alone.prediction).sum()), len(alone.label))
     away = {name: found[name].place != found[name].label for name in layout.MIXED}
@@ -275,7 +275,7 @@ def background_alone(
 
 
 def looks(trained: Trained) -> dict[str, Look]:
-    """Where the input gradient lies, over at most `SALIENCY_IMAGES` pictures of some variants."""
+    """Measure the share of the input gradient on the object, on `SALIENCY_IMAGES` pictures of some variants at most."""
     found = {}
     for name in SALIENCY_VARIANTS:
         variant = trained.dataset.test[name]
@@ -333,7 +333,7 @@ def challenge_result(verdict: Verdict, variant: Variant, trained: Trained) -> Ch
 
 
 def background_names(variant: Variant, trained: Trained) -> tuple[str, ...]:
-    """What the backgrounds of a variant are called."""
+    """Names of a variant's backgrounds."""
     names, all_of = trained.dataset.test_background_names, len(trained.dataset.test[ORIGINAL].backgrounds)
     if len(variant.backgrounds) == all_of or not names:
         return names
@@ -341,7 +341,7 @@ def background_names(variant: Variant, trained: Trained) -> tuple[str, ...]:
 
 
 def model_about(name: str, opened: Opened, class_map: Sequence[int] | None, classes: int) -> dict[str, str]:
-    """What a model trained elsewhere is, by name of the property."""
+    """Describe a model that was trained elsewhere, by name of the property."""
     scored = f"{opened.outputs} outputs are the {classes} classes, in the order of their folders"
     if class_map is not None:
         used = sum(label >= 0 for label in class_map)
@@ -357,7 +357,7 @@ def model_about(name: str, opened: Opened, class_map: Sequence[int] | None, clas
 
 
 def checkpoint_about(folder: Path, trained: Trained) -> dict[str, str]:
-    """What a checkpoint of ours is, by name of the property."""
+    """Describe a checkpoint of this project, by name of the property."""
     config = trained.config
     return {
         "name": str(folder),

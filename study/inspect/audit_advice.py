@@ -1,4 +1,4 @@
-"""What to do after an audit, in words."""
+"""Advice after an audit, in words."""
 
 from bgbias.data.photographs import layout
 from study.inspect.audit_result import Audit
@@ -12,7 +12,7 @@ NEAR_CHANCE = 1.5
 
 
 def advice(found: Audit) -> tuple[str, str, str]:
-    """What to do next, in three lines: how bad it is, where, and what helps."""
+    """Write advice in three lines: the size of the problem, its place, and what helps."""
     original, chance = found.variants[layout.ORIGINAL].accuracy, found.alone.chance
     if original.value < NEAR_CHANCE * chance:
         return (

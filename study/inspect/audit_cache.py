@@ -63,12 +63,12 @@ def size_of(folder: Path) -> int:
 
 
 def last_used(folder: Path) -> float:
-    """When an audit last used a folder, in seconds since 1970."""
+    """Time of the last use of a folder by an audit, in seconds since 1970."""
     return (folder / MARKER).stat().st_mtime
 
 
 def head(folder: Path) -> dict[str, Any]:
-    """What a folder is a build of; empty where that cannot be read."""
+    """Read the settings of a folder's build; empty if they cannot be read."""
     for file, of in ((folder / MANIFEST, "build"), (folder / UNFINISHED / "head.json", None)):
         try:
             found = json.loads(file.read_bytes())
@@ -79,12 +79,12 @@ def head(folder: Path) -> dict[str, Any]:
 
 
 def is_outdated(other: dict[str, Any], own: dict[str, Any]) -> bool:
-    """Whether a build is of another version, or of the same settings as this one, of which there is one folder."""
+    """Return True if a build is of another version, or an older build with the same settings as this one."""
     return other.get("versions") != own.get("versions") or other.get("settings") == own.get("settings")
 
 
 def delete(folder: Path) -> bool:
-    """Delete a folder unless it is in use or holds what no audit made; whether it was deleted."""
+    """Delete a folder unless it is in use or holds files of others; return True if it was deleted."""
     if time.time() - last_used(folder) < RECENT or any(entry.name not in KNOWN for entry in listing.entries(folder)):
         return False
     with unused(folder) as is_free:
@@ -95,7 +95,7 @@ def delete(folder: Path) -> bool:
 
 @contextmanager
 def unused(folder: Path) -> Iterator[bool]:
-    """Whether no process builds in a folder; none begins meanwhile."""
+    """Yield True if no process builds in a folder; until the block ends, none can begin."""
     if not (folder / UNFINISHED).is_dir():
         yield True
         return

@@ -20,7 +20,7 @@ TEST_ALONE = (0.0, 0.0, 1.0)
 
 
 def is_built(images: Path) -> bool:
-    """Whether a folder holds all variants already, as `study data build` and `study data fetch` write them."""
+    """Return True if a folder already holds all variants, as `study data build` and `study data fetch` write them."""
     return layout.split_folder(images, layout.ORIGINAL, layout.TEST).is_dir()
 
 
@@ -71,7 +71,7 @@ def variants_of(
 
 
 def used(folder: Path | None) -> dict[str, str]:
-    """How many pictures were used and why others were not, where the folder's manifest tells; as `pictures`."""
+    """Describe, as `pictures`, how many pictures were used and why others were not; empty without a manifest."""
     try:
         manifest = json.loads(((folder or Path()) / MANIFEST).read_bytes())
         left_out = Counter(rejection["rule"] for rejection in manifest["rejected"].values())
@@ -84,7 +84,7 @@ def used(folder: Path | None) -> dict[str, str]:
 
 
 def fingerprint(settings: BuildSettings) -> str:
-    """What tells one cached build from another: its settings, and the name, size and time of change of every file."""
+    """Key of a cached build, made of its settings and of the name, size and time of change of every file."""
     digest = hashlib.sha256(json.dumps(settings.head([])).encode())
     for file in files_of(settings):
         found = file.stat()

@@ -251,7 +251,7 @@ def _close(name: str, known: Sequence[str]) -> list[str]:
 
 
 def _rows(weights: dict[str, Tensor], last: str) -> int:
-    """How many outputs the last layer has in a file of weights; ImageNet's where it is not there by that name."""
+    """Number of outputs of the last layer in a file of weights; ImageNet's 1000 if it has no layer of that name."""
     found = weights.get(f"{last}.weight")
     return 1000 if found is None else len(found)
 

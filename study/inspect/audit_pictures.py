@@ -28,13 +28,13 @@ class Shown:
 
     @property
     def right(self) -> bool:
-        """Whether the prediction is the label."""
+        """True if the prediction is the label."""
         return self.label == self.prediction
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """What the page shows: some objects, each in every variant; and objects on backgrounds that fool the model."""
+    """Pictures on the page: some objects in every variant, and objects on backgrounds that fool the model."""
 
     objects: list[list[Shown]]
     fooled: list[Shown]

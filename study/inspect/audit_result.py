@@ -1,4 +1,4 @@
-"""What an audit finds."""
+"""Results of an audit."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class VariantResult:
 
 @dataclass(frozen=True)
 class BackgroundAlone:
-    """How often the background alone decides.
+    """Measures of how often the background alone decides.
 
     right: the share of pictures without their object (Only-BG-T) that are predicted as the object's class
     chance: 1 / K
@@ -78,14 +78,15 @@ class Challenge:
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit finds.
+    """The result of an audit.
 
     model: what it was, by name of the property
     data: the folder of the variants
     bg_gap: Mixed-Same minus Mixed-Rand accuracy; the interval resamples objects
-    places: accuracy of each class (row) on backgrounds of each class (column) over the mixed variants, NaN where none
-    counts: how many pictures that is
-    looks: by variant, where the input gradient lies; empty for a model without gradients
+    places: accuracy of each class (row) on backgrounds of each class (column) over the mixed variants; NaN if there
+        are no pictures
+    counts: the number of pictures of each cell
+    looks: by variant, the share of the input gradient on the object; empty for a model without gradients
     advice: three lines on what to do next
     """
 

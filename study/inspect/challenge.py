@@ -150,7 +150,7 @@ def table(verdict: Verdict, trained: Trained) -> Table:
 
 
 def counts(verdict: Verdict, trained: Trained) -> str:
-    """How many pairs of foreground and background were evaluated."""
+    """Describe how many pairs of foreground and background were evaluated."""
     backgrounds = len(trained.dataset.test[ORIGINAL].backgrounds)
     return (
         f"{verdict.passes} of {len(verdict.label) * backgrounds} pairs answered, {verdict.gradients} of them with "
@@ -159,7 +159,7 @@ def counts(verdict: Verdict, trained: Trained) -> str:
 
 
 def named(names: tuple[str, ...], number: int) -> str:
-    """What a number is called; itself where it has no name, as an answer outside the classes."""
+    """Name of a class or background; its number if it has no name, such as a prediction outside the classes."""
     return names[number] if number < len(names) else str(number)
 
 

@@ -1,4 +1,4 @@
-"""How good a checkpoint's flow is, and what a vote over its samples is worth on every test variant."""
+"""Quality of a checkpoint's flow, and accuracy of votes over its samples on every test variant."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path

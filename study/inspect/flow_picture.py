@@ -21,7 +21,7 @@ NEUTRAL, EXPECTED = "tab:gray", "black"
 
 
 def flow_figure(report: FlowReport) -> Figure:
-    """What votes are worth on every variant, and below it how well the flow knows the moves."""
+    """Draw the accuracy of votes on every variant, and below it the quality of the flow."""
     curve_rows = math.ceil(len(report.curves) / COLUMNS)
     figure = Figure(figsize=(16, 3.5 * (curve_rows + 2)), layout="constrained")
     title = (
@@ -98,7 +98,7 @@ def draw_radius(axes: Axes, quality: FlowQuality) -> None:
 
 
 def draw_shares(axes: Axes, quality: FlowQuality) -> None:
-    """What of the samples can be trusted."""
+    """Draw the measures of how far samples can be trusted."""
     shown = {
         "answers\nagree": quality.agreement,
         "accuracy\nsampled": quality.accuracy_sampled,
@@ -132,7 +132,7 @@ def draw_kernels(axes: Axes, quality: FlowQuality, names: tuple[str, ...]) -> No
 
 
 def finish_by_class(axes: Axes, top: float) -> None:
-    """What panels with a bar for each background class share; their values reach from 0 to `top`."""
+    """Finish a panel with a bar for each background class, whose values reach from 0 to `top`."""
     axes.set_ylim(0, top)
     axes.legend(fontsize=8)
     axes.tick_params(axis="x", labelsize=8)

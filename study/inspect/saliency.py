@@ -1,4 +1,4 @@
-"""Where checkpoints look: the share of saliency on the object for every variant, and a picture of maps."""
+"""Saliency of checkpoints: the share on the object for every variant, and a picture of maps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -30,9 +30,9 @@ OUTLINE, WRONG = "cyan", "firebrick"
 
 @dataclass(frozen=True)
 class Shares:
-    """How much of a variant's saliency lies on the objects.
+    """The share of a variant's saliency on the objects.
 
-    images: how many examples the means are over
+    images: the number of examples of the means
     mask_area: the mean share of a picture that its mask covers, in [0, 1]
     object_saliency: by kind of map the mean share inside the mask, in [0, 1]
     """
@@ -58,7 +58,7 @@ class CheckpointShares:
 
 @dataclass(frozen=True)
 class Maps:
-    """What a checkpoint makes of n examples, on the CPU.
+    """A checkpoint's predictions and maps for n examples, on the CPU.
 
     prediction: [n] int64
     saliency: by kind of map [n, H, W]
@@ -182,7 +182,7 @@ def saliency_picture(examples: Mapping[str, SaliencyExamples], methods: Sequence
 
 
 def legend(dataset: Dataset) -> str:
-    """What the picture shows."""
+    """Explanation of the picture."""
     return (
         f"Pixels that the label's score depends on: test images of {dataset.name}\n"
         "below a mask: its share of the picture; below a map: the prediction, and the map's share inside the mask\n"
@@ -191,7 +191,7 @@ def legend(dataset: Dataset) -> str:
 
 
 def headings(kinds: Sequence[str], methods: Sequence[str]) -> list[str]:
-    """What stands above the columns."""
+    """Headings of the columns."""
     when = ["before\n", "after\n"] if len(methods) > 1 else [""]
     of_maps = [f"{word}{method}\n{kind}" for word, method in zip(when, methods, strict=True) for kind in kinds]
     return ["image", "object mask", *(heading.replace("_", " ") for heading in of_maps)]

@@ -1,4 +1,4 @@
-"""What commands that look into a checkpoint leave beside it, for the report of its study."""
+"""Results of analyses of a checkpoint, stored beside it for the report of its study."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def leave(checkpoint: Path, name: str, found: dict[str, Any]) -> None:
 
 
 def left(checkpoint: Path, name: str) -> dict[str, Any] | None:
-    """What was left beside a checkpoint's files; None where nothing was, or nothing that can be read."""
+    """Read the result of an analysis beside a checkpoint's files; None if there is none, or it cannot be read."""
     try:
         found: dict[str, Any] = json.loads((checkpoint / name).read_text())
     except (OSError, ValueError):

@@ -56,22 +56,22 @@ class StudyConfig:
         tuple[str, ...],
         Field(
             description="validation metric to improve, such as val/shuffled/accuracy, or a variant for its accuracy; "
-            "may be repeated; the spaces' or the dataset's own if left out"
+            "may be repeated; if left out, the objectives of the spaces or the dataset"
         ),
     ] = ()
     early_stopping: Annotated[
-        bool | None, Field(description="end hopeless trials early; if left out, where there is one objective")
+        bool | None, Field(description="stop bad trials early; if left out, yes with one objective, no with several")
     ] = None
     confirm_seeds: Annotated[int, Field(ge=0, description="fresh seeds for each space's winners")] = 0
     confirm_top: Annotated[
-        int, Field(ge=1, description="how many of each space's best trials get fresh seeds, with one objective")
+        int, Field(ge=1, description="number of each space's best trials that get fresh seeds, with one objective")
     ] = 1
     searches: Annotated[
         int,
-        Field(ge=1, description="how often each search is made, with other seeds of the search"),
+        Field(ge=1, description="number of times that each search is made, with other seeds of the search"),
     ] = 1
     baseline: Annotated[
-        str, Field(description="space that the others are compared with; the first of the study if it is not in it")
+        str, Field(description="space to compare the others with; the study's first space if this one is not in it")
     ] = field(default_factory=lambda: compared()[0])
     family: Annotated[
         tuple[str, ...],
@@ -82,20 +82,24 @@ class StudyConfig:
     ] = ()
     tracking_uri: Annotated[
         Annotated[str, AfterValidator(sqlite_uri.absolute_uri)] | None,
-        Field(description="MLflow; a store in the output if left out"),
+        Field(description="address of MLflow; if left out, a store in the output folder"),
     ] = None
     experiment: Annotated[
         Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] | None,
-        Field(description="MLflow's experiment; the dataset if left out"),
+        Field(description="name of MLflow's experiment; if left out, the dataset's name"),
     ] = None
-    address: Annotated[str | None, Field(description="of a Ray cluster; started here if left out")] = None
+    address: Annotated[
+        str | None, Field(description="address of a Ray cluster; if left out, Ray is started on this machine")
+    ] = None
     storage: Annotated[
         Annotated[str, AfterValidator(absolute_uri)] | None,
-        Field(description="path or URI that every node reaches, for checkpoints; the output if left out"),
+        Field(description="path or URI for checkpoints that every node can reach; if left out, the output folder"),
     ] = None
     cpus_per_trial: Annotated[float, Field(gt=0, description="CPUs that each trial reserves")] = 1.0
-    gpus_per_trial: Annotated[float, Field(ge=0, description="GPUs that each trial reserves; fractions share")] = 0.0
-    max_concurrent: Annotated[int | None, Field(ge=1, description="trials at a time")] = None
+    gpus_per_trial: Annotated[
+        float, Field(ge=0, description="GPUs that each trial reserves; with 0.5, two trials share one")
+    ] = 0.0
+    max_concurrent: Annotated[int | None, Field(ge=1, description="largest number of trials at a time")] = None
     device: Annotated[str, Field(description="auto, cpu or cuda")] = "auto"
 
     @property

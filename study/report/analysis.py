@@ -1,4 +1,4 @@
-"""What the figures show, computed from recorded trials. Nothing is drawn here."""
+"""Values in the figures, computed from recorded trials. Nothing is drawn here."""
 
 import math
 import warnings
@@ -30,7 +30,7 @@ class Ranked:
 
     @property
     def value(self) -> float:
-        """What it is ranked by, in [0, 1]: the mean test accuracy of fresh seeds, or without them the winner's own."""
+        """The value to rank by, in [0, 1]: the mean test accuracy of fresh seeds, or without them the winner's own."""
         return self.row.test_accuracy if self.seeds is None else self.seeds.mean
 
 
@@ -58,7 +58,7 @@ def _own_seeds(report: Report, row: Row) -> SeedRow | None:
 
 
 def trades(trials: Sequence[Trial], pair: tuple[str, str]) -> list[Trade]:
-    """What each trial that has both metrics gives up of one for the other."""
+    """Compute the trade-off of each trial that has both metrics of a pair, at its best epoch by the first."""
     x, y = pair
     found = []
     for trial in trials:
@@ -119,7 +119,7 @@ def domain(values: Sequence[Any]) -> BaseDistribution:
 
 
 def are_numbers(values: Sequence[Any]) -> bool:
-    """Whether all values are numbers, which truth values are not."""
+    """Return True if all values are numbers; True and False do not count as numbers."""
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
@@ -148,7 +148,7 @@ def votes(report: Report, row: Row) -> dict[int, float]:
 
 
 def chosen_samples(report: Report, row: Row) -> float | None:
-    """How many samples validation chose to let vote, at a winner's epoch; None for methods without samples."""
+    """Number of votes that validation chose at a winner's epoch; None for methods without samples."""
     return _metrics(report, row).get(learned("samples"))
 
 

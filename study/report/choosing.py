@@ -1,4 +1,4 @@
-"""What every selection rule would have reported of a study, and what each costs. Computed, not drawn."""
+"""Results of every selection rule on a study, and the cost of each. Computed, not drawn."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,13 +44,13 @@ EVERY_EPOCH = "with `--set evaluation/test=every` every evaluated epoch has it"
 
 @dataclass(frozen=True)
 class RuleRow:
-    """What one rule reports of one space.
+    """The result of one rule on one space.
 
-    needs: what must be known of the data that the rule reads
-    trial, epoch: what it chose in the search; None where no epoch has what it reads
-    values: each test metric of that epoch; None where it was not evaluated
-    cost: by how much each is worse than the metric's own oracle, at least 0; None where one of the two is missing
-    seeds: each test metric of every fresh seed, at the epoch that the rule chose of it
+    needs: the knowledge about the data that the rule needs
+    trial, epoch: its choice in the search; None if no epoch has the metrics that it reads
+    values: each test metric of that epoch; None if it was not evaluated
+    cost: how much worse each value is than the metric's own oracle, >= 0; None if one of the two is missing
+    seeds: each test metric of every fresh seed, at the epoch that the rule chose for it
     """
 
     space: str

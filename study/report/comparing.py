@@ -69,7 +69,7 @@ def _bars(ranked: Sequence[Ranked], colors: dict[str, str]) -> go.Bar:
 
 
 def interval(ranked: Ranked) -> tuple[float, float]:
-    """How far the 95 % interval over fresh seeds reaches below and above the mean, within [0, 1]; 0 without one."""
+    """Distances from the mean to both ends of the 95 % interval over fresh seeds, cut to [0, 1]; 0 without one."""
     seeds = ranked.seeds
     if seeds is None or seeds.low is None or seeds.high is None:
         return 0.0, 0.0

@@ -1,4 +1,4 @@
-"""What all figures share: colours, panels, texts."""
+"""Colours, panels and texts that all figures share."""
 
 from collections.abc import Sequence
 
@@ -110,7 +110,7 @@ def settings_text(config: Settings) -> str:
 
 
 def winner_text(row: Row) -> str:
-    """Which checkpoint won a variant, how it does there, and its settings."""
+    """Describe the winner of a variant: its checkpoint, its accuracies and its settings."""
     return (
         f"<b>{row.space}</b> on {row.variant}<br>trial {row.trial}, epoch {row.epoch}"
         f"<br>validation {percent(row.val_accuracy, 2)}, test {percent(row.test_accuracy, 2)}"

@@ -107,7 +107,7 @@ class Figures:
         return f'<div class="drawing" id="{escape(key)}" style="height: {height}px"></div>'
 
     def scripts(self) -> str:
-        """What the end of the page needs to draw them; nothing if there is none."""
+        """HTML at the end of the page that draws the figures; empty if there is none."""
         if not self._figures:
             return ""
         stored = {

@@ -189,7 +189,7 @@ def typed(value: str) -> Any:
 
 
 def trial_of(run: "Run") -> Found:
-    """What a run says of its trial."""
+    """Read a trial's accuracies from its run in MLflow."""
     tags, metrics = run.data.tags, run.data.metrics
     variants = [
         key.removeprefix(PREFIX).removesuffix(SUFFIX)

@@ -1,4 +1,4 @@
-"""Whether a comparison is fair, and whether anything can be learned from it. Computed, not drawn."""
+"""Checks that a comparison is fair and can show a difference. Computed, not drawn."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ EQUAL = 1.5
 
 @dataclass(frozen=True)
 class Budget:
-    """What one space was given.
+    """The effort spent on one space.
 
     trials: finished ones; stopped: of these, before their last epoch; epochs: of all trials together
     seconds: from each trial's start to its end, added up; None where some were not recorded
@@ -47,7 +47,7 @@ class Budget:
 
 
 def budgets(report: Report) -> list[Budget]:
-    """What every space of the search was given."""
+    """Compute the effort spent on every space of the search."""
     found = []
     for space, trials in by_space(report.trials).items():
         lengths = [len(trial.history) for trial in trials]
@@ -74,7 +74,7 @@ def epoch_costs(found: Sequence[Budget], baseline: str) -> dict[str, float]:
 
 
 def warnings(report: Report) -> list[str]:
-    """What makes a comparison unfair or empty.
+    """List the reasons why a comparison is unfair or can show nothing.
 
     A baseline that is not broken, unequal budgets, or shifted accuracy that only follows the accuracy on `original`.
     """

@@ -1,6 +1,6 @@
-"""What commands left beside the kept checkpoints of a study: Background Challenge, saliency, flow.
+"""Results of analyses of a study's kept checkpoints: Background Challenge, saliency, flow.
 
-Read, and laid out as tables; and where nothing was left, the command that makes it.
+They are read and laid out as tables; for a missing result, the report names the command that computes it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -184,10 +184,10 @@ def missing(found: Sequence[Inspected], baseline: str) -> dict[str, list[str]]:
 
 
 def has_masks(one: Inspected) -> bool:
-    """Whether its dataset has masks of the objects, as far as its settings say."""
+    """Return True if the settings of its dataset say that it has masks of the objects."""
     return one.has_masks
 
 
 def has_flow(one: Inspected) -> bool:
-    """Whether its method has a flow."""
+    """Return True if its method has a flow."""
     return FLOW_METHOD in one.method.split("+")

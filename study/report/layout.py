@@ -1,4 +1,4 @@
-"""How a table of methods by variants is laid out, so that neither a name nor a number is cut."""
+"""Layout of a table of methods by variants, so that no name and no number is cut."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What MLflow's pages say about a study and its experiment, in Markdown: results, and filters that find runs."""
+"""Texts for MLflow's pages of a study and its experiment, in Markdown: results, and filters that find runs."""
 
 from collections.abc import Sequence
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from study.tracking.messages import EXPERIMENT_PLACE, RUN_PLACE
 
 
 def study_note(report: Report) -> str:
-    """What was asked, what was found, and where to look further."""
+    """Write the note of a study: its question, its results, and links to more."""
     config = report.config
     spaces = list(dict.fromkeys(row.space for row in report.rows))
     asked = (
@@ -35,7 +35,7 @@ def study_note(report: Report) -> str:
 
 
 def experiment_note(report: Report) -> str:
-    """How an experiment's runs are laid out, and where its questions are answered."""
+    """Write the note of an experiment: the order of its runs, and links to views of them."""
     return "\n\n".join(
         [
             f"Studies of `{report.config.dataset}`. A study is a parent run (`tags.stage = 'study'`) that holds the "

@@ -19,7 +19,7 @@ TAGS = ("commit", "version/bgbias", "version/torch", "version/ray", "version/opt
 
 
 def question(report: Report) -> str:
-    """What the study asked."""
+    """Write the study's question in a sentence or two."""
     spaces = list(dict.fromkeys(row.space for row in report.rows))
     return (
         f"Which of {', '.join(spaces)} keeps its accuracy on {report.config.dataset} when the background changes "
@@ -84,7 +84,7 @@ def _count(value: float | None) -> str:
 
 
 def passes_line(report: Report) -> list[str]:
-    """What the passes of the table of budgets are, where any were counted."""
+    """Explain the passes in the table of budgets, if any were counted."""
     if not any(row.cost for row in fairness.budgets(report)):
         return []
     return [
@@ -132,7 +132,7 @@ CHALLENGE, SALIENCY, FLOW = "Background Challenge", "Saliency", "Flow"
 
 
 def _inspected(report: Report) -> list[tuple[str, list[Grid], list[str]]]:
-    """What commands left beside the winners' checkpoints; where they left nothing, the commands."""
+    """Lay out the results of analyses of the winners' checkpoints; for missing results, the commands."""
     found, baseline = report.inspected, report.config.baseline
     commands = inspected.missing(found, baseline)
     unmade = {kind: [f"not measured yet: `{line}`" for line in lines] for kind, lines in commands.items()}

@@ -1,4 +1,4 @@
-"""What the searched settings of one space do. Each figure is None where it has nothing to show."""
+"""Figures of the effects of one space's searched settings. Each is None if there is nothing to show."""
 
 import math
 from collections.abc import Sequence

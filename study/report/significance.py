@@ -38,7 +38,7 @@ def smallest_p(seeds: int) -> float:
 
 
 def seeds_needed(comparisons: int) -> int:
-    """How many paired seeds the strongest of several comparisons needs to reach 0.05 after Holm's correction."""
+    """Number of paired seeds that the strongest of several comparisons needs for p <= 0.05 after Holm's correction."""
     return math.ceil(1 - math.log2(SIGNIFICANT / max(1, comparisons)) + 1e-9)
 
 

@@ -1,4 +1,4 @@
-"""Whether methods differ by more than chance, from the predictions kept for every image and seed."""
+"""Tests of differences between methods, from the predictions kept for every image and seed."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ class PairedTest:
 
     @property
     def significant(self) -> bool:
-        """Whether it is, after the correction."""
+        """True if the difference is significant after the correction."""
         return self.holm is not None and self.holm < SIGNIFICANT
 
 
@@ -168,7 +168,7 @@ def adjusted(family: Sequence[PairedTest]) -> Iterator[PairedTest]:
 
 
 def units(rows: Sequence[Comparison]) -> list[str]:
-    """What the marks of a table of comparisons mean, what they rest on, and what cannot be concluded."""
+    """Explain the marks of a table of comparisons, the tests behind them, and what cannot be concluded."""
     declared = [row for row in rows if row.declared]
     seeds = min((row.seeds for row in declared), default=0)
     of = f"Holm over the declared family of {counted(len(declared), 'comparison')}"

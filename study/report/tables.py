@@ -1,4 +1,4 @@
-"""What a report shows, computed. Nothing is drawn here."""
+"""Tables of a report, computed. Nothing is drawn here."""
 
 import json
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ class SeedRow:
     config: Settings
 
     def repeats(self, config: Settings) -> bool:
-        """Whether these are seeds of that configuration."""
+        """Return True if these are seeds of that configuration."""
         return same_settings(config, self.config)
 
 
@@ -167,7 +167,7 @@ class Report:
         }
 
     def diverged(self) -> dict[str, str]:
-        """Why, of each trial of the search that diverged."""
+        """The reason of each trial of the search that diverged, by its id."""
         return {trial.trial_id: why for trial in self.trials if (why := divergence(trial.history))}
 
 
@@ -313,6 +313,6 @@ def searched_values(trials: Sequence[Trial]) -> list[str]:
 
 
 def spans_decades(values: Sequence[Any]) -> bool:
-    """Whether values are positive numbers more than a factor of 10 apart, so that a logarithmic axis shows them."""
+    """Return True if values are positive and span more than a factor of 10, so that a logarithmic axis suits them."""
     positive = all(isinstance(value, int | float) and value > 0 for value in values)
     return positive and max(values) > 10 * min(values)

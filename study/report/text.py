@@ -37,7 +37,7 @@ def main_table(report: Report) -> Grid:
 
 
 def divergence_lines(report: Report) -> list[str]:
-    """How many trials of each space diverged, and why the first did, where any did."""
+    """Write for each space with diverged trials how many there are, and the reason of the first."""
     diverged = report.diverged()
     lines = []
     for space in dict.fromkeys(trial.space for trial in report.trials):
@@ -63,7 +63,7 @@ def _front_row(report: Report, member: Candidate) -> list[str]:
 
 
 def front_title(report: Report) -> str:
-    """What the table of the front shows."""
+    """Title of the table of the front."""
     what = "Pareto front" if len(report.objectives) > 1 else "winners on the objective"
     return f"{what}: validation (test); bold: no trial of another space is better"
 

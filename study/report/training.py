@@ -1,4 +1,4 @@
-"""How the winners trained, the tables they reported, and what more samples do where samples vote."""
+"""Figures of the winners' training, of the tables they reported, and of accuracy by number of votes."""
 
 import math
 from typing import Any

@@ -55,7 +55,7 @@ class Augmentation:
         return finish(*parts(front, back), index, background, drawn)
 
     def draw(self, n: int, side: int, rng: Generator) -> "Recipe":
-        """What happens to n square pictures."""
+        """Draw the changes of n square pictures of `side` pixels."""
         device = rng.device
         with one_thread():
             crop = draw_crops(n, side, self.min_scale, self.max_ratio, rng)
@@ -67,7 +67,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What was drawn for B pictures.
+    """Random crops, flips and colour changes of B pictures.
 
     crop:   [B, 4] int64: top, left, height, width, in pixels
     flip:   [B] bool
@@ -170,7 +170,7 @@ def words(pixels: Tensor) -> Tensor:
 
 
 def sampling_grid(recipe: Recipe, side: int) -> Tensor:
-    """Where each finished pixel lies in its source, in the units of `grid_sample`: [B, side, side, 2]."""
+    """Position of each finished pixel in its source, in the units of `grid_sample`: [B, side, side, 2]."""
     top, left, height, width = recipe.crop.float().unbind(1)
     down = (torch.arange(side, device=recipe.crop.device) + 0.5).expand(len(top), -1) / side
     across = torch.where(recipe.flip[:, None], 1 - down, down)

@@ -106,7 +106,7 @@ def fingerprint(files: Sequence[File], shape: tuple[int, ...], last: int) -> str
 
 
 def bank_home(root: Path) -> Path:
-    """Where a dataset folder's banks lie: in the folder, or in the user's cache where that is read-only."""
+    """Folder of a dataset's banks: inside the dataset's folder, or in the user's cache if that is read-only."""
     if os.access(root, os.W_OK):
         return root / ".banks"
     return Path.home() / ".cache" / "bgbias" / "banks" / hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]

@@ -33,7 +33,7 @@ def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
 
 @functools.lru_cache(maxsize=16)
 def conversion_of(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """What converts pictures of mode L, RGB or CMYK to sRGB; None where pixels stay as they are."""
+    """Make the conversion of pictures of mode L, RGB or CMYK to sRGB; None if pixels stay as they are."""
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if opened.profile.xcolor_space.strip() != SPACES[mode]:
@@ -46,7 +46,7 @@ def conversion_of(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | Non
 
 
 def _changes_nothing(conversion: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Whether a conversion of mode L or RGB moves no colour of a grid by more than `SAME_LEVELS`."""
+    """Return True if a conversion of mode L or RGB moves no colour of a grid by more than `SAME_LEVELS`."""
     if mode == "CMYK":
         return False
     colours = np.stack(np.meshgrid(GRID, GRID, GRID, indexing="ij"), axis=-1).reshape(1, -1, 3)

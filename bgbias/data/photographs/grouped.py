@@ -384,6 +384,6 @@ def shown_mask(path: Path, picture: Path) -> Bits:
 
 
 def parted(rows: Tensor, size: int) -> list[bool]:
-    """Whether each of packed masks [R, size, ceil(size / 8)] has object and background."""
+    """Check for each of packed masks [R, size, ceil(size / 8)] that it has both object and background pixels."""
     count = [int(np.unpackbits(row.numpy(), axis=-1)[:, :size].sum()) for row in rows]
     return [0 < pixels < size**2 for pixels in count]

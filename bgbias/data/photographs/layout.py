@@ -1,4 +1,4 @@
-"""Where the pictures of an ImageNet-9 folder lie, and what their names say.
+"""Layout of an ImageNet-9 folder, and the meaning of its files' names.
 
     ROOT/<variant>/{train,val}/<class>/<name>.JPEG                  training archives, and what `build` writes
     ROOT/fg_mask/{train,val}/<class>/<name>.npy
@@ -35,7 +35,7 @@ def split_folder(root: Path, part: str, split: str) -> Path:
 
 
 def mixed_name(foreground: str, background: str) -> str:
-    """What a mixed picture of two sources is called, without its ending."""
+    """Name of the mixed picture of two sources, without its ending."""
     return f"fg_{foreground}_bg_{background}"
 
 

@@ -11,12 +11,12 @@ LEFT_BY_SYSTEMS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"
 
 
 def is_hidden(name: str) -> bool:
-    """Whether an entry of this name is left out."""
+    """Return True if entries of this name are left out of listings."""
     return name.startswith(".") or name.lower() in LEFT_BY_SYSTEMS
 
 
 def entries(folder: Path) -> list[Path]:
-    """What lies in a folder, sorted, without hidden entries; nothing where there is no folder."""
+    """List the entries of a folder, sorted, without hidden ones; an empty list if there is no folder."""
     return sorted(entry for entry in folder.iterdir() if not is_hidden(entry.name)) if folder.is_dir() else []
 
 

@@ -53,10 +53,10 @@ Edges = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Stored:
-    """How a picture is stored.
+    """Size and orientation of a picture as it is stored.
 
     size: width and height in pixels
-    turn: what shows it upright; None where it is stored upright
+    turn: the turn that shows it upright; None if it is stored upright
     """
 
     size: tuple[int, int]
@@ -69,7 +69,7 @@ class Stored:
 
     @property
     def is_on_side(self) -> bool:
-        """Whether showing it swaps width and height."""
+        """True if showing the picture upright swaps width and height."""
         return self.turn is not None and self.turn not in (TURNS[2], TURNS[3], TURNS[4])
 
     def mask_as_shown(self, mask: Array) -> Array | None:
@@ -96,7 +96,7 @@ class Stored:
 
 
 def stored(opened: Image.Image) -> Stored:
-    """How an opened picture is stored. A damaged EXIF note is passed over, as viewers do.
+    """Read the stored size and orientation of an opened picture; a damaged EXIF note is ignored, as viewers do.
 
     TIFF counts as stored upright, since Pillow turns it itself.
     """

@@ -215,7 +215,7 @@ class Reader:
 
     @property
     def source_names(self) -> tuple[str, ...]:
-        """What each source is called, `<class>/<name>`, by its number."""
+        """Name of each source, `<class>/<name>`, by its number."""
         return tuple(self._sources)
 
     def check(self, skip: bool) -> None:
@@ -229,7 +229,7 @@ class Reader:
 
 
 def key_of(file: File) -> str:
-    """What a file is called in its part of the folder: `<class>/<source>`, or `<class>/<name>` for a mixed picture."""
+    """Key of a file in its part of the folder: `<class>/<source>`, or `<class>/<name>` for a mixed picture."""
     return f"{file.class_name}/{file.name if layout.mixed_sources(file.name) else layout.source(file.name)}"
 
 

@@ -34,7 +34,7 @@ NEAR_FILE_ENDINGS = (".png", ".npy", ".jpg", ".jpeg")
 
 @dataclass(frozen=True)
 class Columns:
-    """What a table's columns are called; `place` and `mask` may be None for a table without."""
+    """Names of a table's columns; `place` and `mask` are None for a table without them."""
 
     picture: str
     label: str
@@ -147,7 +147,7 @@ def numbers(rows: Sequence[Mapping[str, str]], column: str, names: Sequence[str]
 def unknown_values(
     rows: Sequence[Mapping[str, str]], columns: Columns, classes: Sequence[str], places: Sequence[str]
 ) -> list[str]:
-    """What is wrong with the labels, places and splits of a table's rows, such as `line 2 has split '3'`."""
+    """List wrong labels, places and splits in a table's rows, such as `line 2 has split '3'`."""
     named = [(columns.label, classes), (columns.place, places)]
     known = {column: numbers(rows, column, names) for column, names in named if column}
     found = []

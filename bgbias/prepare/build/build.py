@@ -120,10 +120,14 @@ def rejections(verdicts: Mapping[str, SourceVerdict]) -> dict[str, Any]:
 
 
 def how_to_find(settings: BuildSettings, cutter: Cutter) -> tuple[Cutter | None, Rough | None]:
-    """How objects are found: what cuts sources, None for `cut` as it is; and what replaces given masks, if anything.
+    """Choose how objects are found.
+
+    Returns:
+        The function that cuts sources, None for `cut` itself; and the function that replaces given masks in train and
+        val, None if they stay.
 
     Raises:
-        SettingError: what finds them needs other options.
+        SettingError: this way of finding objects needs other options.
         DataError: a model's file cannot be used.
     """
     if settings.masks_from is None and not settings.masks_grow:
@@ -149,7 +153,7 @@ def box_of(verdict: SourceVerdict, split: str) -> Box | None:
 
 
 def mask_of(source: Source, verdict: SourceVerdict, split: str, folder: BuildFolder) -> Path:
-    """Where the mask of a kept picture in a split was put aside."""
+    """File of the mask of a kept picture, which depends on its split."""
     return folder.mask(source) if split == layout.TEST or "rough" not in verdict else folder.rough_mask(source)
 
 
@@ -165,7 +169,7 @@ def listed(settings: BuildSettings, longest: int) -> tuple[list[str], Listing]:
 
 
 def unusable(sources: Sequence[Source], void: int | None, workers: int) -> dict[str, str]:
-    """Why sources cannot be used, so that one round of messages names all faults."""
+    """Find all sources that cannot be used: the reason by the source's key, so that one error can name them all."""
 
     def fault(source: Source) -> str | None:
         try:
@@ -184,7 +188,7 @@ def odd_masks(verdicts: Mapping[str, SourceVerdict]) -> list[str]:
 
 
 def why_rejected(verdicts: Mapping[str, SourceVerdict]) -> str:
-    """How many pictures each rule rejected, and what is odd about the masks."""
+    """Describe how many pictures each rule rejected, and what is unusual about the masks."""
     rules = Counter(verdict["rule"] for verdict in verdicts.values() if "rule" in verdict)
     counts = [f"rejected by the rule '{rule}': {n} of {len(verdicts)}" for rule, n in rules.items()]
     return "; ".join([*counts, *odd_masks(verdicts)])
@@ -259,7 +263,7 @@ def _write(writer: Writer, work: Sequence[Work], classes: Sequence[str], workers
 
 
 def unmasked(work: Sequence[Work], classes: Sequence[str]) -> dict[str, dict[str, int]]:
-    """How many training pictures of each class have no mask, as `unmasked`; nothing where all have one."""
+    """Count the training pictures of each class without a mask, as `unmasked`; empty if all have one."""
     found = Counter(item.kept.source.class_name for item in work if item.mask is None)
     return {"unmasked": {name: found[name] for name in classes}} if found else {}
 

@@ -83,7 +83,7 @@ class TableChecker:
         return CheckReport(self.counts(), self.findings.found(), self.remarks.found(), "place")
 
     def _name(self, file: Path) -> str:
-        """How a file is called in reports: its path below the table's folder, if it lies there."""
+        """Name of a file in reports: its path below the table's folder if it is inside, otherwise its full path."""
         root = self.table.root
         return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
 

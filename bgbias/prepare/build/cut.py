@@ -165,7 +165,7 @@ def _checked(found: Cut) -> Cut | Rejection:
 
 
 def box_in_crop(box: Edges, picture: tuple[int, int], size: int) -> tuple[Box, float]:
-    """Where a box of a picture lies after `centre` has scaled and cropped the picture.
+    """Compute the place of a picture's box after `centre` has scaled and cropped the picture.
 
     Args:
         box: left, top, right, bottom in pixels of the picture, right and bottom beyond left and top.

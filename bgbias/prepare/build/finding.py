@@ -1,4 +1,4 @@
-"""Where the object of a picture is: masks of any quality, from a box or from a segmentation model.
+"""Find the object of a picture: masks of any quality, from a box or from a segmentation model.
 
     box                 all of the box
     grabcut             what GrabCut finds in the box
@@ -50,7 +50,7 @@ def in_box(image: Image, box: Box | None) -> Mask:
 
 
 def by_grabcut(image: Image, box: Box | None) -> Mask:
-    """What GrabCut finds in the box; nothing in a box that leaves no pixel of the picture."""
+    """Find the object in a box by GrabCut; an empty mask without a box, or if the box covers the whole picture."""
     if box is None or box.area == image.shape[0] * image.shape[1]:
         return np.zeros(image.shape[:2], dtype=bool)
     return grabcut(image, box)

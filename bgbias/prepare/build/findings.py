@@ -1,4 +1,4 @@
-"""What a check of a dataset folder finds."""
+"""Findings of a check of a dataset folder."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a check found.
+    """The result of checking a dataset folder.
 
     counts:   files by split, part and class; of a table, pictures by split, place and class
     findings: what makes the folder unsound

@@ -55,11 +55,11 @@ class BuildFolder:
         self._verdicts = self._state / "verdicts.jsonl"
 
     def mask(self, source: Source) -> Path:
-        """Where the mask of a kept source lies until its split is drawn."""
+        """File of the mask of a kept source, until its split is drawn."""
         return self._state / "masks" / source.class_name / f"{source.name}.npy"
 
     def rough_mask(self, source: Source) -> Path:
-        """Where the mask of another quality of a kept source is, if there is one, until its split is drawn."""
+        """File of the mask of another quality of a kept source, if there is one, until its split is drawn."""
         return self._state / "rough" / source.class_name / f"{source.name}.npy"
 
     def whole(self, head: Head) -> Manifest | None:
@@ -115,7 +115,7 @@ class BuildFolder:
             raise SettingError(f"another process is building in {self.root}: wait for its end") from None
 
     def verdicts(self) -> dict[str, SourceVerdict]:
-        """What was recorded of each source, by its key. A last line that was cut short is dropped."""
+        """Read the record of each source, by its key; a last line that was cut short is dropped."""
         if not self._verdicts.exists():
             return {}
         lines, newline, _ = self._verdicts.read_bytes().rpartition(b"\n")

@@ -52,7 +52,7 @@ def _drawn(path: Path) -> Array:
 
 
 def oddity(mask: Mask, values: Array) -> str | None:
-    """What is odd about a mask, or None."""
+    """Describe what is unusual about a mask; None if nothing is."""
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     if border.mean() > 1 / 2:
         return INVERTED
@@ -60,7 +60,7 @@ def oddity(mask: Mask, values: Array) -> str | None:
 
 
 def oddities(found: Iterable[str | None]) -> list[str]:
-    """What is odd about more than half of all masks, such as `45 of 45 masks cover ...`."""
+    """List what is unusual about more than half of all masks, such as `45 of 45 masks cover ...`."""
     masks = list(found)
     counts = {odd: masks.count(odd) for odd in (INVERTED, SOFT)}
     return [f"{n} of {len(masks)} masks {odd}" for odd, n in counts.items() if 2 * n > len(masks)]

@@ -1,4 +1,4 @@
-"""What the files of each source are called in a built folder.
+"""Names of each source's files in a built folder.
 
 A source keeps its own name where no other has it. Otherwise it is called `<class>-<name>`, and folders below the class
 are joined with dashes too. Names that are too long to be joined in a mixed picture's are cut and end with a hash.
@@ -20,7 +20,7 @@ HASH = 8
 
 
 def longest_name(out: Path) -> int:
-    """How many bytes a source's name may have where `out` lies or will lie."""
+    """Largest number of bytes of a source's name, on the file system of `out`."""
     there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     try:
         most = os.pathconf(there, "PC_NAME_MAX")
@@ -56,5 +56,5 @@ def _hashed(name: str, key: str, longest: int) -> str:
 
 
 def is_clear(name: str) -> bool:
-    """Whether a name is read back from those of mixed pictures, `fg_<name>_bg_<name>`."""
+    """Return True if a name can be read back from a mixed picture's name, `fg_<name>_bg_<name>`."""
     return layout.source(name) == name and layout.mixed_sources(layout.mixed_name(name, name)) == (name, name)

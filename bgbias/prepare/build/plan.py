@@ -1,4 +1,4 @@
-"""Which split a picture goes to, and whose background its object is pasted on: functions of the seed and the names.
+"""Split of each picture and background of each object: functions of the seed and the names.
 
 Neither depends on the order of work, nor on how many numbers were drawn before.
 """

@@ -1,4 +1,7 @@
-"""Which pictures are kept. Source: K. Xiao et al., "Noise or Signal", 2020 (arXiv 2006.09994), appendix A."""
+"""Rules that keep or reject pictures.
+
+Source: K. Xiao et al., "Noise or Signal", 2020 (arXiv 2006.09994), appendix A.
+"""
 
 from dataclasses import dataclass, field
 
@@ -26,7 +29,7 @@ class Rejection:
 
 
 def broken_by_box(box: Box, inside: float, size: int) -> Rejection | None:
-    """What a box breaks, if anything.
+    """Return the rule that a box breaks, with the value; None if it breaks none.
 
     Args:
         box: in the crop.
@@ -40,11 +43,14 @@ def broken_by_box(box: Box, inside: float, size: int) -> Rejection | None:
 
 
 def broken_by_cover(share: float) -> Rejection | None:
-    """What an object breaks that covers such a share of a picture whose place is to be seen, if anything."""
+    """Return the rule that an object breaks which covers this share of a picture; None if it breaks none.
+
+    The place behind the object must stay visible.
+    """
     return Rejection(SHOWN, round(share, 4)) if share > MOST_COVERED else None
 
 
 def broken_by_mask(mask: Mask, box: Box) -> Rejection | None:
-    """What a mask breaks, if anything; `box` holds a pixel at least."""
+    """Return the rule that a mask breaks, or None; `box` holds at least one pixel."""
     filled = int(mask.sum()) / box.area
     return Rejection(FILLED, round(filled, 4)) if filled < LEAST_FILLED else None

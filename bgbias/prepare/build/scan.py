@@ -1,4 +1,4 @@
-"""What lies in a dataset folder: its files by split, part and class, and what each file holds."""
+"""Scan of a dataset folder: its files by split, part and class, and the content of each file."""
 
 import hashlib
 import io
@@ -44,7 +44,7 @@ class Tree:
                     yield from files
 
     def name(self, path: Path) -> str:
-        """How a file is called in reports: its path below the root."""
+        """Name of a file in reports: its path below the root."""
         return path.relative_to(self.root).as_posix()
 
 
@@ -71,11 +71,11 @@ def _classes(tree: Tree, part: str, folder: Path) -> Classes:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a file holds.
+    """The content of a file.
 
-    size:   width and height in pixels as it is shown, or None where `fault` says why there are none
-    turned: whether it is stored otherwise, with an EXIF orientation
-    plain:  whether it is a picture nearly all of one colour
+    size:   width and height in pixels as it is shown; None if `fault` gives the reason why they cannot be read
+    turned: True if EXIF says that it is stored in another orientation than it is shown
+    plain:  True if nearly all pixels have one colour
     digest: SHA-256 of its bytes
     """
 
@@ -103,12 +103,12 @@ def see(path: Path) -> Seen:
 
 
 def reason(error: BaseException) -> str:
-    """Why a file cannot be read, without its name or the object that read it."""
+    """Describe why a file cannot be read, without its name and the object that read it."""
     return str(error).partition(" <")[0].partition(" '")[0]
 
 
 def is_plain(image: Image) -> bool:
-    """Whether nine tenths of a picture [H, W, 3] uint8 lie within a few grey levels in every channel."""
+    """Return True if 9 of 10 pixels of a picture [H, W, 3] uint8 are within a few grey levels in every channel."""
     sample = image[:: max(1, len(image) // SAMPLED), :: max(1, image.shape[1] // SAMPLED)].reshape(-1, 3)
     low, high = np.percentile(sample, (5, 95), axis=0)
     return bool((high - low <= FEW_LEVELS).all())

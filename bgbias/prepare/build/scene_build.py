@@ -195,7 +195,7 @@ class SceneWriter:
     size: int
 
     def paths(self, item: Scene) -> dict[str, Path]:
-        """Where the picture lies, and under `masks` the mask if it has one."""
+        """File of the picture, and under `masks` the file of its mask if it has one."""
         mask = {MASKS: self.root / MASKS / f"{named(item)}.png"} if item.shown is not None else {}
         return {"picture": self.root / f"{named(item)}.jpg", **mask}
 
@@ -225,7 +225,7 @@ class SceneWriter:
 
 
 def base_name(item: Scene) -> str:
-    """What a picture and its mask are called: the object's name and the number of its place."""
+    """Name of a picture and its mask: the object's name and the number of its place."""
     return f"{item.source.name}_{item.place}"
 
 

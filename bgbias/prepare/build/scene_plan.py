@@ -1,4 +1,4 @@
-"""Which place and which scene every object of a Waterbirds stands in: functions of the seed and the names alone.
+"""Place and scene of every object of a Waterbirds dataset: functions of the seed and the names alone.
 
 Source of the design: S. Sagawa et al., "Distributionally Robust Neural Networks for Group Shifts", 2020 (arXiv
 1911.08731), appendix C.1: each class has a place of its own, where most of its training objects stand.

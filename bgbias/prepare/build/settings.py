@@ -26,7 +26,7 @@ Head = dict[str, Any]
 
 @component
 class BuildSettings:
-    """What is built.
+    """Settings of a build.
 
     images: folder that holds a folder of pictures for each class
     masks, boxes: one of the two, as `sources` describes; or neither, where `masks_from` is a model
@@ -86,7 +86,7 @@ class BuildSettings:
 
     @property
     def degrades(self) -> bool:
-        """Whether given masks are replaced in train and val."""
+        """True if given masks are replaced in train and val."""
         return self.masks is not None and (self.masks_from is not None or self.masks_grow != 0)
 
     def check_apart(self, out: Path) -> None:
@@ -100,7 +100,7 @@ class BuildSettings:
                 raise SettingError(f"--out must not lie in what is read, but {out} lies in {given}: give another --out")
 
     def _read(self) -> tuple[Path | None, ...]:
-        """What a build reads."""
+        """Folders and files that a build reads."""
         return self.images, self.masks, self.boxes
 
     def head(self, sources: Iterable[Source]) -> Head:

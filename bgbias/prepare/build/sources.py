@@ -1,4 +1,4 @@
-"""Where pictures, masks and boxes come from.
+"""Sources of pictures, masks and boxes.
 
     IMAGES/<class>/<name>.jpg (or .jpeg, .png)  also in folders below the class
     MASKS/<class>/<name>.png (or .npy)          any value but 0 is object; as wide and high as the picture

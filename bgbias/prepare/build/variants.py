@@ -1,4 +1,4 @@
-"""What becomes of one picture: pure maths on its pixels.
+"""Variants of one picture: pure maths on its pixels.
 
 Images are [H, W, 3] uint8, masks [H, W] bool (True = object), boxes whole pixels of the image.
 Source: K. Xiao et al., "Noise or Signal", 2020 (arXiv 2006.09994), section 2 and appendix A.

@@ -47,7 +47,7 @@ class Writer:
     size: int
 
     def paths(self, work: Work) -> dict[str, Path]:
-        """Where each variant and the mask lie."""
+        """Files of each variant and of the mask."""
         name = work.kept.source.name
         if work.mask is None:
             folder = layout.split_folder(self.root, layout.UNMASKED, work.split)

@@ -39,7 +39,7 @@ def checked_sha256(value: str | None) -> str | None:
 
 
 class Checksums:
-    """What an archive's checksum has to be: as given, else as kept in `<archive>.sha256`, else anything.
+    """The expected checksum of an archive: the given one, or the one in `<archive>.sha256`, or any.
 
     Raises:
         DataError: the kept one cannot be read.
@@ -51,7 +51,7 @@ class Checksums:
         self._kept = self._read() if self._file.exists() else None
 
     def check(self, path: Path, found: str) -> None:
-        """Compare what was found for `path` with what it has to be.
+        """Compare the checksum found for `path` with the expected one.
 
         Raises:
             DataError: they differ.

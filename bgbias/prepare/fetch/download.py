@@ -47,10 +47,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait for a server.
+    """Waiting times for a server.
 
-    stall: seconds, > 0, after which a connection that brings nothing counts as cut
-    waits: seconds, >= 0, before each further try; they start over when a try brings at least one MiB that never came
+    stall: seconds, > 0, after which a connection without new data counts as broken
+    waits: seconds, >= 0, before each further try; they start over when a try brings at least 1 MiB of new data
     """
 
     stall: float = 30.0

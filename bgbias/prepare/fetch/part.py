@@ -32,10 +32,10 @@ class Origin:
 
     @classmethod
     def of(cls, url: str, headers: Mapping[str, str]) -> "Origin":
-        """What an answer with the whole file says of it.
+        """Read the size and version of a file from the headers of a complete answer.
 
         Raises:
-            DataError: it does not say the size.
+            DataError: the headers have no size.
         """
         size = headers.get("Content-Length", "")
         if not size.isdecimal():
@@ -62,7 +62,7 @@ class PartialDownload:
 
     @property
     def total(self) -> int | None:
-        """How many bytes the whole archive has, once a server has said so."""
+        """Size of the whole archive in bytes; None before a server has sent it."""
         return self._origin.size if self._origin else None
 
     @property
@@ -78,7 +78,7 @@ class PartialDownload:
         return {"Range": f"bytes={self.size}-", "If-Range": self._origin.validator}
 
     def continued_by(self, headers: Mapping[str, str]) -> bool:
-        """Whether an answer with a part of a file begins where this one ends, and is of the same file."""
+        """Return True if an answer with a part of a file begins where this part ends, and is of the same file."""
         content = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", ""))
         if not content or not self._origin:
             return False

@@ -1,4 +1,4 @@
-"""What can be fetched: where each release lies, and how many files make it whole."""
+"""Releases that can be fetched: their addresses, and the number of files of each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -62,9 +62,9 @@ def _unpacked(stream: "_Bounded", archive: Path, top: str, into: Path) -> Iterat
 
 
 def _fault(member: tarfile.TarInfo, top: str, into: Path) -> str:
-    """Why a member is not to be unpacked, or nothing.
+    """Return the reason why a member must not be unpacked; empty if it may be.
 
-    Symbolic links are refused wherever they point, as a name would then not determine where a file is written.
+    All symbolic links are refused: with them, a name would not determine where a file is written.
     """
     if not _lies_in(member.name, top) and not (member.isdir() and member.name == "."):
         return f"is not in {top}/"
