@@ -176,7 +176,7 @@ def _in_order(keys: Sequence[str], metrics: Metrics) -> Metrics:
 
 
 def is_read(metric: str) -> bool:
-    """Whether a report draws or compares the epochs of a metric; each costs a request for each trial."""
+    """Return True if a report needs the epochs of a metric; reading them takes one request for each trial."""
     return metric.startswith((f"{VALIDATION}/", f"{TEST}/", f"{TRAIN}/", f"{LEARNED}/"))
 
 
