@@ -12,12 +12,12 @@ from study.cli.printing import print_json
 from study.display import finite, results, show_table
 from study.record.analyses import FLOW, leave
 
-REPORT, PICTURE = "flow.json", "flow.png"
+REPORT, PAGE = "flow.json", "flow.html"
 
 
 def flow(
     checkpoint: Annotated[Path, typer.Argument(metavar="DIR|CHECKPOINT", help="a study's folder, or a checkpoint's")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help=f"folder for {REPORT} and {PICTURE}")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help=f"folder for {REPORT} and {PAGE}")],
     samples: Annotated[int, typer.Option(help="samples of the largest vote, a power of two")] = 1024,
     count: Annotated[int, typer.Option(min=20, help="largest number of images of each test variant")] = 1000,
     temperature: Annotated[
@@ -31,7 +31,7 @@ def flow(
     """Measure a flow's fit to true moves of embeddings, and its votes."""
     from study.cluster import process
     from study.inspect import flow as flows
-    from study.inspect.flow_picture import flow_figure
+    from study.inspect.flow_page import flow_page
     from study.training import single
 
     process.set_up(threads)
@@ -40,7 +40,7 @@ def flow(
     described = {"checkpoint": str(found.absolute()), **flows.to_json(report)}
     out.mkdir(parents=True, exist_ok=True)
     (out / REPORT).write_text(json.dumps(finite(described), indent=1))
-    flow_figure(report).savefig(out / PICTURE, dpi=90)
+    (out / PAGE).write_text(flow_page(report))
     if temperature is None:
         leave(found, FLOW, described)
     if as_json:
@@ -48,4 +48,4 @@ def flow(
         return
     for table in flows.tables(report):
         show_table(table)
-    results.print(escape(f"wrote {out / REPORT} and {out / PICTURE}"), soft_wrap=True)
+    results.print(escape(f"wrote {out / REPORT} and {out / PAGE}"), soft_wrap=True)

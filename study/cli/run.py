@@ -138,6 +138,9 @@ def report(
     pictures: Annotated[
         bool, typer.Option(help="draw each dataset's variants if its pictures are on this machine")
     ] = True,
+    png: Annotated[
+        bool, typer.Option("--png", help="write every figure as a PNG file too (extra png, and Chrome or Chromium)")
+    ] = False,
     tracking_uri: Annotated[str | None, typer.Option(help="address of the MLflow that holds the experiments")] = None,
     send: Annotated[bool, typer.Option("--send", help="send the study's whole record to MLflow again")] = False,
     as_json: AsJson = False,
@@ -147,12 +150,12 @@ def report(
     Writes overview.html (one file that works offline), report.md and report.csv. A name that is not a folder is an
     experiment in MLflow; the report shows the tables and figures that its metrics and params allow.
     """
-    from study.report import draw_reports, finished_report
+    from study.report import draw_reports, finished_report, write_pngs
 
     folders = [StudyFolder(Path(name)) for name in studies if Path(name).is_dir()]
     experiments = [name for name in studies if not Path(name).is_dir()]
     if len(studies) == 1 and not experiments:
-        _report_one(folders[0], out, pictures, send, as_json)
+        _report_one(folders[0], out, pictures, png, send, as_json)
         return
     remote, rebuilt = {}, []
     if experiments:
@@ -169,11 +172,13 @@ def report(
     if len(set(names)) < len(names):
         found = [dataclasses.replace(one, name=f"{one.name} {at}") for at, one in enumerate(found, start=1)]
     draw_reports(found, out, remote, _pictures(found) if pictures else {})
+    if png:
+        write_pngs(found, out)
     results.print(escape(f"report: {out / 'overview.html'}, {out / 'report.md'}, {out / 'report.csv'}"), soft_wrap=True)
 
 
-def _report_one(study: StudyFolder, out: Path | None, pictures: bool, send: bool, as_json: bool) -> None:
-    from study.report import draw_report, draw_reports, finished_report
+def _report_one(study: StudyFolder, out: Path | None, pictures: bool, png: bool, send: bool, as_json: bool) -> None:
+    from study.report import draw_report, finished_report, write_pngs
 
     if send:
         from study import study as tuner
@@ -184,9 +189,9 @@ def _report_one(study: StudyFolder, out: Path | None, pictures: bool, send: bool
         return
     found = finished_report(study)
     try:
-        draw_report(found, out or study.report)
-        if pictures:
-            draw_reports([found], out or study.report, pictures=_pictures([found]))
+        draw_report(found, out or study.report, _pictures([found]) if pictures else {})
+        if png:
+            write_pngs([found], out or study.report)
     except OSError as error:
         if out is not None:
             raise

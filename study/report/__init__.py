@@ -34,10 +34,13 @@ def finished_report(folder: StudyFolder) -> Report:
     return report
 
 
-def draw_report(report: Report, out: Path) -> None:
-    """Write a study's report into a folder, which is made where needed: its page, its tables in files, its figures."""
-    draw_reports([report], out)
-    page.write_pictures(report, out)
+def draw_report(report: Report, out: Path, pictures: Mapping[str, bytes] | None = None) -> None:
+    """Write a study's report into a folder, which is made where needed: its page, and its tables in files.
+
+    Args:
+        pictures: as for `draw_reports`.
+    """
+    draw_reports([report], out, pictures=pictures)
     (out / "report.json").write_text(json.dumps(report.to_json(), indent=1))
 
 
@@ -58,3 +61,15 @@ def draw_reports(
     (out / page.OVERVIEW).write_text(page.page(reports, more, pictures))
     (out / "report.md").write_text(reading.markdown(reports, more))
     (out / "report.csv").write_text(reading.as_csv(reports, remote))
+
+
+def write_pngs(reports: Sequence[Report], out: Path) -> None:
+    """Write every figure of all reports as a PNG file into a folder.
+
+    Raises:
+        SettingError: plotly's exporter Kaleido is missing, or the browser that it uses.
+    """
+    ends = [f"-s{at}" for at in range(len(reports))] if len(reports) > 1 else [""]
+    page.write_pngs(
+        [part for report, end in zip(reports, ends, strict=True) for part in page.sections(report, end)], out
+    )

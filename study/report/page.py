@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import plotly.graph_objects as go
-from rich.markup import escape as escape_markup
+from plotly import io
 
+from bgbias.errors import SettingError
 from bgbias.metrics import label_of
-from study.display import show_line
 from study.record.objectives import is_plain
 from study.report import comparing, searching, training
 from study.report.drawing import spaces
@@ -22,6 +22,8 @@ from study.report.tables import Report
 
 OVERVIEW = "overview.html"
 """The page's file in a report's folder."""
+PNG_WIDTH = 1100
+"""Of a figure's PNG file: pixels, at half its resolution."""
 STYLE = """
 :root { --ink: #222; --soft: #555; --paper: #fff; --line: #ddd; --link: #0072b2; color-scheme: light dark }
 @media (prefers-color-scheme: dark) {
@@ -75,24 +77,26 @@ class Section(NamedTuple):
     pictures: Sequence[bytes] = ()
 
 
-def write(report: Report, folder: Path) -> Path:
-    """Draw everything into one HTML file in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / OVERVIEW
-    path.write_text(page([report]))
-    return path
+def write_pngs(shown: Iterable[Section], folder: Path) -> None:
+    """Write every figure of some sections into a folder, as `<section>-<number>.png`.
 
-
-def write_pictures(report: Report, folder: Path) -> None:
-    """Write every figure as a PNG file into `folder`, if plotly's exporter Kaleido is there with its browser."""
+    Raises:
+        SettingError: plotly's exporter Kaleido is missing, or the browser that it uses.
+    """
+    found = {
+        folder / f"{section.key}-{at}.png": go.Figure(figure).update_layout(paper_bgcolor="white")
+        for section in shown
+        for at, (_, figure) in enumerate(section.figures)
+        if figure is not None
+    }
+    heights = [figure.layout.height for figure in found.values()]
     try:
-        for section in sections(report):
-            for at, (_, figure) in enumerate(section.figures):
-                if figure is not None:
-                    figure.write_image(folder / f"{section.key}-{at}.png", scale=2)
+        io.write_images(list(found.values()), list(found), scale=2, width=PNG_WIDTH, height=heights)
     except (ImportError, ValueError, RuntimeError) as error:
-        reason = escape_markup(str(error).strip().partition("\n")[0].rstrip(".,"))
-        show_line(f"[dim]no PNG figures ({reason}): install the extra `png` and Chrome[/]")
+        reason = str(error).strip().partition("\n")[0].rstrip(".,")
+        raise SettingError(
+            f"--png needs the extra `png` and Chrome or Chromium ({reason}): install both, or leave --png out"
+        ) from None
 
 
 def page(reports: Sequence[Report], more: Sequence[Grid] = (), pictures: Mapping[str, bytes] | None = None) -> str:
@@ -109,7 +113,7 @@ def page(reports: Sequence[Report], more: Sequence[Grid] = (), pictures: Mapping
     body = "".join(section_html(section, figures) for section in together)
     links = {section.key: section.title for section in together}
     for at, report in enumerate(reports):
-        mine = [part._replace(key=part.key if single else f"{part.key}-s{at}") for part in sections(report)]
+        mine = sections(report, "" if single else f"-s{at}")
         body += f"<h1>{escape(report.name)}</h1><p>{escape(question(report))} Checkpoints and winners are chosen on "
         body += f"validation data.</p>{_picture((pictures or {}).get(report.name), 'every variant of the dataset')}"
         body += "".join(section_html(section, figures) for section in mine)
@@ -157,8 +161,8 @@ def _figure(key: str, title: str, figure: go.Figure | None, figures: Figures) ->
     return f'<div class="figure">{head}<div class="wide panels{panels}">{figures.place(key, figure)}</div></div>'
 
 
-def sections(report: Report) -> list[Section]:
-    """Every section that has something to say about a report."""
+def sections(report: Report, end: str = "") -> list[Section]:
+    """Every section that has something to say about a report; its key ends in `end`."""
     shifted = report.shifted
     found = [
         Section(
@@ -210,7 +214,7 @@ def sections(report: Report) -> list[Section]:
         for title, grids, lines in parts(report)
     ]
     told = [_illustrated(section, report) for section in told]
-    return [*told[:1], *found, *told[1:]]
+    return [part._replace(key=f"{part.key}{end}") for part in (*told[:1], *found, *told[1:])]
 
 
 def _illustrated(section: Section, report: Report) -> Section:

@@ -165,10 +165,11 @@ def vote_curves(report: Report) -> go.Figure | None:
 
 def flow_curves(report: Report) -> list[tuple[str, go.Figure]]:
     """Accuracy against the number of samples, by vote, on every variant: of each flow that `study flow` measured."""
-    return [(one.space, _flow_curve(one.flow)) for one in report.inspected if one.flow]
+    return [(one.space, flow_curve(one.flow)) for one in report.inspected if one.flow]
 
 
-def _flow_curve(flow: dict[str, Any]) -> go.Figure:
+def flow_curve(flow: dict[str, Any]) -> go.Figure:
+    """Draw the accuracies in what `study flow` recorded, and of the frozen backbone, on every variant."""
     accuracies = flow["accuracy"]
     figure, places = panels(list(accuracies), shared_y=False)
     for (variant, found), place in zip(accuracies.items(), places, strict=True):

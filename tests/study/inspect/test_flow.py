@@ -40,7 +40,7 @@ def test_a_checkpoints_flow_is_told_in_numbers_and_a_picture(study, checkpoints,
     assert code == 0, told
     found = json.loads(printed)
     assert json.loads((tmp_path / "flow" / "flow.json").read_text()) == found
-    assert (tmp_path / "flow" / "flow.png").read_bytes().startswith(b"\x89PNG")
+    assert "flow_embedding on colored-digits" in (tmp_path / "flow" / "flow.html").read_text()
     assert set(found["bits_per_dimension"]) == {"flow", "gaussian", "gaussian_mixture"}
     curve = found["accuracy"]["shuffled"]
     assert list(curve["majority"]) == ["0", "1", "2", "4", "8", "16"]

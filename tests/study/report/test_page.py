@@ -8,7 +8,6 @@ import json
 import math
 import re
 from html.parser import HTMLParser
-from importlib.util import find_spec
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,8 +16,9 @@ from made import comparison, epoch, trial
 from PIL import Image
 from test_analysis import report
 
+from bgbias.errors import SettingError
 from bgbias.table import Table
-from study.report import comparing, embedded, page, searching, text, training
+from study.report import comparing, drawing, embedded, page, searching, text, training
 
 
 class Loads(HTMLParser):
@@ -54,8 +54,8 @@ def found():
     return report(trials, seeds)
 
 
-def test_the_page_stands_alone_and_its_links_lead_to_its_sections(found, tmp_path):
-    written = page.write(found, tmp_path).read_text()
+def test_the_page_stands_alone_and_its_links_lead_to_its_sections(found):
+    written = page.page([found])
     loads = Loads()
     loads.feed(written)
     assert loads.fetched == []
@@ -112,26 +112,26 @@ def test_names_cannot_break_the_page(found):
     assert "<script>alert" not in page.page([found])
 
 
-@pytest.mark.skipif(find_spec("kaleido") is not None, reason="plotly's exporter is installed")
-def test_without_an_exporter_one_line_says_what_is_missing(found, tmp_path, capsys):
-    page.write_pictures(found, tmp_path)
-    assert list(tmp_path.iterdir()) == []
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "Kaleido" in told
-    assert "install the extra `png`" in told
+def test_without_an_exporter_one_line_says_what_is_missing(found, tmp_path, monkeypatch):
+    def missing(*_figures, **_options):
+        raise RuntimeError("Kaleido is missing.\nInstall it")
+
+    monkeypatch.setattr(page.io, "write_images", missing)
+    with pytest.raises(SettingError, match=r"^--png needs the extra `png` .*\(Kaleido is missing\): install"):
+        page.write_pngs(page.sections(found), tmp_path)
 
 
-@pytest.mark.skipif(find_spec("kaleido") is None, reason="needs the extra png and a browser")
-def test_every_figure_is_a_png_file(found, tmp_path):
-    page.write_pictures(found, tmp_path)
-    names = {
-        f"{section.key}-{at}.png"
-        for section in page.sections(found)
-        for at, (_, figure) in enumerate(section.figures)
-        if figure
-    }
-    assert {path.name: path.read_bytes()[:4] for path in tmp_path.iterdir()} == dict.fromkeys(names, b"\x89PNG")
+def test_figures_are_png_files_of_their_own_heights(tmp_path):
+    chromium = pytest.importorskip("choreographer.browsers.chromium", reason="needs the extra png")
+    if chromium.Chromium.find_browser(skip_local=False) is None:
+        pytest.skip("needs Chrome or Chromium")
+    figures = {f"part-{at}": drawing.finished(go.Figure(go.Bar(y=[1, 2])), 200 + 100 * at) for at in range(2)}
+    page.write_pngs([page.Section("part", "", "", [("", None), *(("", one) for one in figures.values())])], tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"part-1.png", "part-2.png"}
+    for at in range(2):
+        with Image.open(tmp_path / f"part-{at + 1}.png") as picture:
+            assert picture.size == (2 * page.PNG_WIDTH, 2 * (200 + 100 * at))
+            assert picture.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 
 @pytest.fixture
