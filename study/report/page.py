@@ -1,5 +1,6 @@
 """One page of all figures, which needs nothing but itself. The figures as PNG files."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -143,7 +144,7 @@ def section_html(section: Section, figures: Figures) -> str:
     """A section's HTML; its figures are added to those of the page."""
     drawn = "".join(_figure(f"{section.key}-{at}", *named, figures) for at, named in enumerate(section.figures))
     grids = "".join(grid.html() for grid in section.grids if grid.rows)
-    lines = "".join(f"<li>{escape(line)}</li>" for line in section.lines)
+    lines = "".join(f"<li>{_with_code(line)}</li>" for line in section.lines)
     shown = "".join(_picture(file, section.title) for file in section.pictures)
     said = f"<p>{escape(section.text)}</p>" if section.text else ""
     kind = ' class="interactive"' if section.interactive else ""
@@ -151,6 +152,11 @@ def section_html(section: Section, figures: Figures) -> str:
         f'<section{kind}><h2 id="{section.key}">{escape(section.title)}</h2>{said}{grids}'
         f"{f'<ul>{lines}</ul>' if lines else ''}{shown}{drawn}</section>"
     )
+
+
+def _with_code(line: str) -> str:
+    """A line whose commands between backticks are shown as such."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(line))
 
 
 def _figure(key: str, title: str, figure: go.Figure | None, figures: Figures) -> str:
