@@ -13,6 +13,7 @@ from bgbias.methods.flow.method import FlowEmbedding, flow_of
 from bgbias.methods.flow.quality import Curve, FlowQuality, measure, sampling_curve
 from bgbias.progress import tracked_by
 from study.display import percent, progress_bar
+from study.record.analyses import FlowResult
 from study.record.folder import SEARCH, StudyFolder
 from study.record.objectives import objectives_of
 from study.record.selection import front, score
@@ -94,8 +95,8 @@ def analyse(
     )
 
 
-def to_json(report: FlowReport) -> dict[str, object]:
-    """Plain values; what is known of single examples is left to the picture."""
+def to_json(report: FlowReport) -> FlowResult:
+    """Plain values; what is known of single examples is left to the page."""
     quality = report.quality
     return {
         "dataset": report.dataset,

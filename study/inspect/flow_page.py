@@ -132,7 +132,7 @@ def noise(normality: Normality) -> go.Figure:
     p_values = np.sort(normality.dimension_p).clip(min=SMALLEST_P)
     figure.add_scatter(y=p_values, mode="markers", marker={"color": FLOW, "size": 6}, **tests)
     figure.add_hline(y=SIGNIFICANT, line={"color": EXPECTED, "dash": "dot"}, **tests)
-    figure.update_yaxes(type="log", exponentformat="power", **tests)
+    figure.update_yaxes(type="log", exponentformat="power", dtick=1, **tests)
     figure.update_yaxes(rangemode="tozero", row=1, col=1)
     return figure.update_layout(showlegend=False)
 

@@ -2,8 +2,9 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from bgbias.files import atomically
 from study.display import finite
@@ -12,17 +13,77 @@ CHALLENGE, SALIENCY, FLOW = "challenge.json", "saliency.json", "flow.json"
 """The files of `study evaluate --challenge`, `study saliency` and `study flow`."""
 
 
-def leave(checkpoint: Path, name: str, found: dict[str, Any]) -> None:
+class ChallengeResult(TypedDict):
+    """The part of `study evaluate --challenge` that reports show; a trial's own metrics give the accuracy alone."""
+
+    accuracy: float
+    interval: NotRequired[list[float]]
+    foregrounds: NotRequired[int]
+    backgrounds: NotRequired[int]
+
+
+class SharesResult(TypedDict):
+    """The shares of one variant."""
+
+    mask_area: float
+    object_saliency: dict[str, float]
+
+
+class SaliencyResult(TypedDict):
+    """The part of `study saliency` that reports show."""
+
+    variants: dict[str, SharesResult]
+    picture: NotRequired[str]
+
+
+class FlowResult(TypedDict):
+    """What `study flow` computes (`bgbias.methods.flow.quality`).
+
+    samples: their number, chosen on validation data
+    base: how normal the noise of true moves is
+    classes: by background class, the tests of samples and true moves
+    accuracy: by test variant, the number of `images`, and of the frozen `backbone` and each vote the accuracy, of
+        votes by the number of samples
+    """
+
+    dataset: str
+    samples: int
+    vote: str
+    bits_per_dimension: dict[str, float]
+    base: dict[str, float]
+    classes: dict[str, dict[str, Any]]
+    density: float
+    coverage: float
+    agreement: float
+    accuracy_sampled: float
+    accuracy_true: float
+    inversion_error: float
+    accuracy: dict[str, dict[str, Any]]
+
+
+class Results(TypedDict):
+    """What the three commands left beside one checkpoint; None where they did not run."""
+
+    challenge: ChallengeResult | None
+    saliency: SaliencyResult | None
+    flow: FlowResult | None
+
+
+def leave(checkpoint: Path, name: str, found: Mapping[str, object]) -> None:
     """Write what was found beside a checkpoint's files, where its folder can be written."""
     if os.access(checkpoint, os.W_OK):
         with atomically(checkpoint / name) as partial:
-            partial.write_text(json.dumps(finite(found), allow_nan=False))
+            partial.write_text(json.dumps(finite(dict(found)), allow_nan=False))
 
 
-def left(checkpoint: Path, name: str) -> dict[str, Any] | None:
-    """Read the result of an analysis beside a checkpoint's files; None if there is none, or it cannot be read."""
+def left(checkpoint: Path) -> Results:
+    """Read the results of analyses beside a checkpoint's files; None if there is none, or it cannot be read."""
+    challenge, saliency, flow = (_read(checkpoint / name) for name in (CHALLENGE, SALIENCY, FLOW))
+    return {"challenge": challenge, "saliency": saliency, "flow": flow}
+
+
+def _read(file: Path) -> Any:
     try:
-        found: dict[str, Any] = json.loads((checkpoint / name).read_text())
+        return json.loads(file.read_text())
     except (OSError, ValueError):
         return None
-    return found

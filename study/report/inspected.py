@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
 
 from bgbias.data.dataset import ORIGINAL
 from bgbias.evaluation.challenge import CHALLENGE as CHALLENGE_VARIANT
 from bgbias.metrics import TEST, accuracy
 from study.display import command_line, counted, in_percent, with_spread
-from study.record import analyses
+from study.record.analyses import ChallengeResult, FlowResult, Results, SaliencyResult, SharesResult, left
 from study.record.folder import CONFIRM, SEARCH, StudyFolder
 from study.record.selection import Row, Trial, each_ones_best
 from study.report.layout import Grid
@@ -39,9 +38,9 @@ class Inspected:
     epoch: int
     path: Path
     has_masks: bool
-    challenge: dict[str, Any] | None = None
-    saliency: dict[str, Any] | None = None
-    flow: dict[str, Any] | None = None
+    challenge: ChallengeResult | None = None
+    saliency: SaliencyResult | None = None
+    flow: FlowResult | None = None
 
 
 def inspected(folder: StudyFolder, rows: Sequence[Row], confirmed: Sequence[Trial], shifted: str) -> list[Inspected]:
@@ -53,20 +52,13 @@ def inspected(folder: StudyFolder, rows: Sequence[Row], confirmed: Sequence[Tria
         for row in mine:
             path = folder.checkpoint(row, stage)
             if row.variant == shifted and path.is_dir():
-                left = {name: analyses.left(path, name) for name in ANALYSES}
                 measured = trials[row.trial].history[row.epoch - 1] if row.trial in trials else {}
-                found.append(_one(row, stage, path, left, measured))
+                found.append(_one(row, stage, path, left(path), measured))
     return found
 
 
-ANALYSES = (analyses.CHALLENGE, analyses.SALIENCY, analyses.FLOW)
-
-
-def _one(
-    row: Row, stage: str, path: Path, left: dict[str, dict[str, Any] | None], measured: dict[str, float]
-) -> Inspected:
+def _one(row: Row, stage: str, path: Path, results: Results, measured: dict[str, float]) -> Inspected:
     robust = measured.get(accuracy(TEST, CHALLENGE_VARIANT))  # of `evaluation/also=challenge`
-    challenge, saliency, flow = (left[name] for name in ANALYSES)
     return Inspected(
         space=row.space,
         method=row.method,
@@ -75,9 +67,9 @@ def _one(
         epoch=row.epoch,
         path=path,
         has_masks=row.config.get(MASKS, "") is not None,
-        challenge=challenge or (None if robust is None else {"accuracy": robust}),
-        saliency=saliency,
-        flow=flow,
+        challenge=results["challenge"] or (None if robust is None else {"accuracy": robust}),
+        saliency=results["saliency"],
+        flow=results["flow"],
     )
 
 
@@ -97,17 +89,17 @@ def challenge_table(found: Sequence[Inspected]) -> Grid:
         own = [one.challenge for one in winners.get(space, []) if one.challenge]
         fresh = [one.challenge["accuracy"] for one in seeds.get(space, []) if one.challenge]
         if own or fresh:
-            pairs: dict[str, Any] = next((c for c in own if "foregrounds" in c), {})
+            pairs = next((f"{c['foregrounds']:,} x {c['backgrounds']:,}" for c in own if "foregrounds" in c), MISSING)
             rows[space] = [
                 _with_interval(own[0]) if own else MISSING,
                 f"{_mean(fresh)} ({counted(len(fresh), 'seed')})" if fresh else MISSING,
-                f"{pairs['foregrounds']:,} x {pairs['backgrounds']:,}" if pairs else MISSING,
+                pairs,
             ]
     columns = ["winner (95 %)", "fresh seeds", "foregrounds x backgrounds"]
     return Grid("Background Challenge: foregrounds that are right on every background [%]", columns, rows, across="")
 
 
-def _with_interval(challenge: dict[str, Any]) -> str:
+def _with_interval(challenge: ChallengeResult) -> str:
     shown = in_percent(challenge["accuracy"])
     if "interval" not in challenge:
         return shown
@@ -137,9 +129,8 @@ def saliency_table(found: Sequence[Inspected], baseline: str, shifted: str) -> G
     return Grid("share of saliency on the object [%]", columns, rows, across="map")
 
 
-def _shares(one: Inspected) -> dict[str, Any]:
-    variants: dict[str, Any] = (one.saliency or {}).get("variants", {})
-    return variants
+def _shares(one: Inspected) -> dict[str, SharesResult]:
+    return one.saliency["variants"] if one.saliency else {}
 
 
 def saliency_pictures(found: Sequence[Inspected]) -> list[bytes]:

@@ -1,12 +1,12 @@
 """Figures of the winners' training, of the tables they reported, and of accuracy by number of votes."""
 
 import math
-from typing import Any
 
 import plotly.graph_objects as go
 
 from bgbias.metrics import CORRECT, COUNT, TEST, VALIDATION, variant_metric
 from bgbias.table import Table
+from study.record.analyses import FlowResult
 from study.record.selection import Row, Trial
 from study.report import analysis
 from study.report.drawing import BOTTOM, TOP, color, finished, mark, panels, percents, short, spaces, winner_text
@@ -168,7 +168,7 @@ def flow_curves(report: Report) -> list[tuple[str, go.Figure]]:
     return [(one.space, flow_curve(one.flow)) for one in report.inspected if one.flow]
 
 
-def flow_curve(flow: dict[str, Any]) -> go.Figure:
+def flow_curve(flow: FlowResult) -> go.Figure:
     """Draw the accuracies in what `study flow` recorded, and of the frozen backbone, on every variant."""
     accuracies = flow["accuracy"]
     figure, places = panels(list(accuracies), shared_y=False)
