@@ -55,7 +55,7 @@ def planned(monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_command_is_a_study_with_seeds_and_every_figure_is_one_of_its_results(name, planned, folder_of):
     study = STUDIES[name]
-    folder = folder_of("colored-mnist" if study["data"] == "mnist" else study["data"])
+    folder = folder_of({"mnist": "colored-mnist", "photographs": "imagenet9"}.get(study["data"], study["data"]))
     scratch = ["--set", "model/weights=none"] if "model/weights=imagenet" in study["arguments"] else []  # no download
     plan, config = planned([*study["arguments"], *scratch, "--data", str(folder)])
     assert config.confirm_seeds >= 3
@@ -127,3 +127,15 @@ def test_a_finished_study_is_not_run_again(reproduce, tmp_path, monkeypatch):
 def test_a_name_that_is_no_study_is_refused(reproduce):
     with pytest.raises(DataError, match="--only nothing is none of colored-mnist"):
         reproduce.chosen(MANIFEST["studies"], ["nothing"], quick=False)
+
+
+def test_weights_from_a_file_stand_where_those_of_their_architecture_were_downloaded(reproduce, tmp_path):
+    file = tmp_path / "weights.safetensors"
+    file.touch()
+    given = reproduce.files([f"tf_efficientnet_lite0={file}"])
+    changed = reproduce.with_weights(STUDIES["photographs"], given)["arguments"]
+    assert f"model/weights={file}" in changed
+    assert len(changed) == len(STUDIES["photographs"]["arguments"])
+    assert reproduce.with_weights(STUDIES["imagenet9-pretrained"], given) == STUDIES["imagenet9-pretrained"]
+    with pytest.raises(DataError, match="--weights resnet50=nothing: there is no such file; give ARCHITECTURE=FILE"):
+        reproduce.files(["resnet50=nothing"])
