@@ -26,7 +26,7 @@ SCRIPT = """
 const places = [...document.querySelectorAll('.drawing')];
 const night = matchMedia('(prefers-color-scheme: dark)');
 let stored = null, printing = false;
-const paper = 1040;  // pixels of the printed page's width, as in the page's style
+const narrow = 640, paper = 1040;  // pixels: below the first, panels are stacked; of a printed page, as in the style
 async function unpacked(id) {
   const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), letter => letter.charCodeAt(0));
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))).text();
@@ -39,14 +39,33 @@ function template() {
     layout[axis] = { ...layout[axis], gridcolor: line, zerolinecolor: line, linecolor: line };
   return { ...stored.template, layout };
 }
+// On a narrow screen panels stand below each other: as many as have a title, each as high as before.
+function stacked(layout) {
+  const name = (letter, at) => `${letter}axis${at ? at + 1 : ''}`;
+  const titles = layout.annotations || [], all = Object.keys(layout).filter(key => /^xaxis[0-9]*$/.test(key)).length;
+  if (all < 2 || titles.length < 2) return layout;
+  const count = Math.min(all, titles.length), [low, high] = layout.yaxis.domain, { t, b } = layout.margin;
+  const before = layout.height - t - b, row = (high - low) * before, step = row + 75, inside = count * step - 75;
+  const found = { ...layout, height: inside + t + b, annotations: titles.map(title => ({ ...title })) };
+  found.legend = { ...layout.legend, y: layout.legend.y * before / inside };
+  for (let at = 0; at < all; at++) {
+    const top = 1 - at * step / inside, visible = at < count;
+    const domain = visible ? [Math.max(0, top - row / inside), top] : [0, 1];
+    found[name('x', at)] = { ...layout[name('x', at)], domain: [0, 1], visible };
+    found[name('y', at)] = { ...layout[name('y', at)], domain, visible, showticklabels: true };
+    if (visible) Object.assign(found.annotations[at], { x: 0.5, y: top });
+  }
+  return found;
+}
 function draw(place) {
   if (place.dataset.drawn) return;
   place.dataset.drawn = 'yes';
   const { data, layout } = stored.figures[place.id];
   for (const trace of data)
     if (Array.isArray(trace.hovertext)) trace.hovertext = trace.hovertext.map(at => stored.texts[at] ?? at);
-  const width = printing ? { width: paper } : {};
-  Plotly.newPlot(place, data, { ...layout, ...width, template: template() }, stored.config);
+  const width = printing ? { width: paper } : {}, shown = innerWidth < narrow && !printing ? stacked(layout) : layout;
+  place.style.height = `${shown.height || 450}px`;
+  Plotly.newPlot(place, data, { ...shown, ...width, template: template() }, stored.config);
 }
 const needsWebgl = place => stored.figures[place.id].data.some(trace => trace.type === 'parcoords');
 function watch(entries) {

@@ -38,7 +38,8 @@ nav a { margin-right: 14px; color: var(--link); text-decoration: none; font-size
 h1 { font-size: 22px; margin: 14px 0 2px } h2 { font-size: 18px; margin: 28px 0 2px; scroll-margin-top: 60px }
 h3 { font-size: 15px; margin: 16px 0 4px } p, li { margin: 2px 0 6px; color: var(--soft); overflow-wrap: anywhere }
 .wide { overflow-x: auto } .panels1 > div { min-width: 300px }
-.panels2 > div { min-width: 680px } .panels3 > div { min-width: 980px }
+@media (min-width: 640px) { .panels2 > div { min-width: 680px } .panels3 > div { min-width: 980px } }
+.interactive .wide > div { min-width: 900px }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px }
 th, td { padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top }
 th, td { white-space: nowrap } td.long { white-space: normal; min-width: 300px; text-align: left }

@@ -7,6 +7,8 @@ import io
 import json
 import math
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -98,6 +100,24 @@ def test_the_page_holds_every_figure_with_numbers_of_four_digits_and_each_text_o
     assert kept["x"] == pytest.approx(list(effects.x), rel=1e-3)
     loss = stored["figures"]["training-1"]["data"][0]
     assert loss["y"] == [1, 0.5, 0.3333]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium")
+@pytest.mark.parametrize(("width", "panels"), [(1200, 3), (520, 1)])
+def test_a_browser_unpacks_the_figures_in_view_and_stacks_their_panels_on_a_narrow_screen(
+    found, tmp_path, width, panels
+):
+    three = dataclasses.replace(found, variants=["original", "shuffled", "removed"])
+    file = tmp_path / "page.html"
+    file.write_text(page.page([three]))
+    command = ["chromium", "--headless", "--no-sandbox", "--dump-dom", "--virtual-time-budget=20000"]
+    done = subprocess.run([*command, f"--window-size={width},2000", file.as_uri()], capture_output=True, text=True)
+    ranking = done.stdout.partition('id="ranking-0"')[2].partition('id="trade-off"')[0]
+    assert "js-plotly-plot" in done.stdout
+    assert "No figures" not in done.stdout.partition("<script")[0]
+    backgrounds = re.findall(r'<rect class="bg" x="([\d.]+)"', ranking)
+    assert len({float(x) for x in backgrounds[:3]}) == panels
 
 
 def test_what_is_not_finite_is_left_out_of_a_figure():

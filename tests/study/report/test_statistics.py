@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from made import comparison
+from scipy.special import expit
 
 from bgbias.errors import SettingError
 from study.record.family import check_family, member
+from study.report import significance
 from study.report.statistics import PairedTest, compared, corrected, units
 from study.report.text import difference_cell
 
@@ -104,3 +106,22 @@ def test_a_family_that_fits_nothing_is_refused(pattern, why):
     check_family(["*:shuffled", "erm:*"], ["erm"], ["shuffled"])
     with pytest.raises(SettingError, match=why):
         check_family([pattern], ["erm"], ["shuffled"])
+
+
+@pytest.mark.slow
+def test_a_declared_family_is_wrong_in_at_most_5_of_100_studies_from_predictions_to_the_mark(monkeypatch):
+    monkeypatch.setattr(significance, "RESAMPLES", 10)  # intervals are not looked at
+    rng, images, seeds, wrong = np.random.default_rng(0), 120, 9, 0
+    for _ in range(1000):
+        right = {}
+        for variant in ("original", "shuffled", "removed"):
+            difficulty = rng.normal(0, 2, images)
+            for space in ("erm", "a", "b", "c"):
+                own, luck = difficulty + rng.normal(0, 0.5, images), rng.normal(0, 0.3, (seeds, 1))
+                chosen = rng.random((seeds, images)) < expit(own + luck)
+                right[space, variant] = dict(enumerate(chosen))
+        rows = compared(right, "erm", ("*:original", "*:shuffled"))
+        assert sum(row.declared for row in rows) == 6
+        wrong += any(row.by_seeds.significant for row in rows)
+    print(f"family-wise error over 1,000 studies: {wrong / 1000:.3f}")
+    assert wrong / 1000 <= 0.05
