@@ -197,15 +197,6 @@ def kept_epochs(history: Sequence[Metrics], objectives: Sequence[str]) -> set[in
     return {*chosen_epochs(history, objectives), len(history)}
 
 
-def was_tested(metrics: Metrics) -> bool:
-    """Return True if an epoch's test variants were evaluated.
-
-    With `evaluation/test=kept` they are evaluated at the last epoch and at each epoch that was the best so far for a
-    variant or an objective. For any other epoch, a selection rule reports `NEEDS_EVERY`.
-    """
-    return bool(variants_in(metrics, TEST))
-
-
 def summary(history: Sequence[Metrics], gaps: Gaps, objectives: Sequence[str] = ()) -> Metrics:
     """Summarise a trial at its best epochs.
 

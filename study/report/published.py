@@ -16,7 +16,7 @@ CLAD = "Wang et al., 2022 (arXiv 2210.02748)"
 CRAYON = "CRAYON, 2024 (arXiv 2410.22312)"
 SUBPOP = "SubpopBench, 2023 (arXiv 2302.12254)"
 IDRISSI = "Idrissi et al., 2021 (arXiv 2110.14503)"
-REBIAS, LAD = "ReBias, 2020", "LAD, 2020 (arXiv 2011.11486)"
+LAD = "LAD, 2020 (arXiv 2011.11486)"
 
 SCRATCH, IMAGENET, IN9L = "from scratch", "ImageNet weights", "an IN-9L model, at most 10 epochs of fine-tuning"
 RESNET, SMALL = "resnet50", "small_cnn"

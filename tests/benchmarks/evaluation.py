@@ -15,8 +15,8 @@ import torch
 import typer
 
 from bgbias.config import RunConfig
+from bgbias.metrics import TEST, variants_in
 from study.cluster.process import set_up
-from study.record.selection import was_tested
 from study.training.run import Run, cached_dataset
 
 CPU = torch.device("cpu")
@@ -58,7 +58,7 @@ def show(name: str, settings: dict[str, object]) -> None:
         while not run.done:
             run.epoch()
         total = time.process_time() - started
-    tested = sum(map(was_tested, run.history))
+    tested = sum(bool(variants_in(metrics, TEST)) for metrics in run.history)
     print(
         f"{name}, {config.model.name()}, {len(run.history)} epochs, evaluation/test={config.evaluation.test} "
         f"({tested} of them tested): {run.seconds:.1f} of {total:.1f} s, {100 * run.seconds / total:.0f} %"

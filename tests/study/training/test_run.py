@@ -15,7 +15,7 @@ from bgbias.errors import CheckpointError
 from bgbias.methods.erm import Erm
 from bgbias.methods.method import Stage
 from bgbias.metrics import IMAGES_PER_SECOND
-from study.record.selection import chosen_epochs, summary, was_tested, winners
+from study.record.selection import chosen_epochs, summary, winners
 from study.record.storage import Storage
 from study.training.run import Run
 from study.training.trial_store import TrialStore
@@ -82,8 +82,8 @@ def test_test_variants_are_evaluated_where_an_epoch_is_kept_and_nothing_else_dif
             runs[when].epoch()
     kept, every = runs["kept"].history, runs["every"].history
     best_so_far = [at in chosen_epochs(every[:at], [objective]) for at in range(1, 6)]
-    assert [was_tested(metrics) for metrics in kept] == [*best_so_far, True]
-    assert all(map(was_tested, every))
+    assert [bool(on_test(metrics)) for metrics in kept] == [*best_so_far, True]
+    assert all(map(on_test, every))
     assert set(best_so_far) == {True, False}
     for one, other in zip(kept, every, strict=True):
         assert on_test(one) in ({}, on_test(other))
