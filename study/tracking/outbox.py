@@ -1,4 +1,4 @@
-"""A queue on disk between the study and whatever it reports to: put is quick, nothing put is lost."""
+"""A queue of messages on disk, between a study and MLflow: fast to append to, and no message is lost."""
 
 import sqlite3
 import threading
@@ -19,7 +19,7 @@ UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 class Posted(NamedTuple):
-    """A message in the outbox. `sent_at` is when it happened, in milliseconds since 1970."""
+    """A message in the outbox. `sent_at` is the time of its event, in milliseconds since 1970."""
 
     number: int
     sent_at: int
@@ -27,9 +27,9 @@ class Posted(NamedTuple):
 
 
 class Outbox:
-    """An SQLite file of messages in the order they were put. Safe to use from several threads and processes.
+    """An SQLite file of messages in the order of `put`. Several threads and processes may use it.
 
-    Putting never waits for the disk: the log of what was written is folded into the file by `tidy`.
+    `put` never waits for the disk: it writes to SQLite's log, which `tidy` merges into the file.
 
     Raises:
         OutboxError: from every method, if the disk is full.
@@ -56,7 +56,7 @@ class Outbox:
 
     @contextmanager
     def refilled(self) -> Iterator[None]:
-        """Replace all messages, the rejected too, by those that the block puts; all of it happens or nothing."""
+        """Replace all messages, including rejected ones, by those that the block puts: completely or not at all."""
         with self._use() as database:
             database.execute("BEGIN IMMEDIATE")
             database.execute("DELETE FROM message")
@@ -64,20 +64,20 @@ class Outbox:
             yield
 
     def first(self, count: int, after: int = 0) -> list[Posted]:
-        """The oldest messages, `count` at most, whose number is above `after`."""
+        """Read the oldest messages whose number is above `after`, at most `count`."""
         query = "SELECT number, sent_at, kind, body FROM message WHERE number > ? ORDER BY number LIMIT ?"
         with self._use() as database:
             rows = database.execute(query, (after, count)).fetchall()
         return [Posted(number, sent_at, KINDS[kind].from_json(body)) for number, sent_at, kind, body in rows]
 
     def drop(self, numbers: Iterable[int]) -> None:
-        """Forget messages: they have arrived."""
+        """Delete messages that have arrived."""
         with self._use() as database:
             database.execute("BEGIN IMMEDIATE")
             database.executemany("DELETE FROM message WHERE number = ?", [(number,) for number in numbers])
 
     def reject(self, posted: Posted, reason: str) -> None:
-        """Put a message aside that can never arrive, with why."""
+        """Move a message that MLflow refuses to the rejected ones, with the reason."""
         message = posted.message
         row = (posted.number, posted.sent_at, type(message).__name__, message.to_json(), reason)
         with self._use() as database:
@@ -86,7 +86,7 @@ class Outbox:
             database.execute("DELETE FROM message WHERE number = ?", (posted.number,))
 
     def tidy(self) -> None:
-        """Fold the log of what was written into the file, so that it does not grow. Others may put meanwhile."""
+        """Merge SQLite's log into the file, so that the log does not grow; others may put messages meanwhile."""
         with self._use() as database:
             database.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
@@ -108,7 +108,7 @@ class Outbox:
 
     @contextmanager
     def _use(self) -> Iterator[sqlite3.Connection]:
-        """The database for one thread at a time; what fails half-way is undone, with all that surrounds it."""
+        """Give the database to one thread at a time; if the block fails, undo it and every block around it."""
         try:
             with self._lock, nullcontext() if self._database.in_transaction else self._database:
                 yield self._database

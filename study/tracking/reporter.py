@@ -1,7 +1,7 @@
-"""Reporting to MLflow: the study puts messages in an outbox, a process of its own sends them. Training never waits.
+"""Reporting to MLflow: the study puts messages into an outbox, and a process of its own sends them.
 
-One parent run per study, one child run per trial, found again by their tags `study_id` and `trial_id`, so a
-study that is resumed continues in the same runs. Sending a message twice changes nothing.
+Each study is a parent run and each of its trials a child run. Their tags `study_id` and `trial_id` identify them, so a
+resumed study continues in the same runs. Sending a message twice changes nothing.
 
     Reporter -> Outbox (a file) -> Delivery (in the sender's process) -> MlflowWriter -> MLflow
 """
@@ -65,19 +65,19 @@ class Reporter:
         self._experiment, self._study = experiment, RunKey(TAG_STUDY, study_id)
 
     def anew(self) -> AbstractContextManager[None]:
-        """Replace all that waits in the outbox by what the block reports."""
+        """Replace all messages in the outbox by those that the block reports."""
         return self._outbox.refilled()
 
     def study(self, name: str, params: Settings, tags: dict[str, str]) -> None:
-        """The study begins, or continues."""
+        """Report that the study begins, or continues."""
         self._outbox.put(StudyBegan(self._experiment, self._study, name, params, tags))
 
     def trial(self, trial_id: str, name: str, params: Settings, tags: dict[str, str], at: int | None = None) -> None:
-        """A trial begins, or continues."""
+        """Report that a trial begins, or continues."""
         self._outbox.put(TrialBegan(self._experiment, self._trial(trial_id), self._study, name, params, tags), at)
 
     def epoch(self, trial_id: str, report: EpochReport) -> None:
-        """A trial's epoch, with the tables that its method learned; the counts of groups stay in the study's record."""
+        """Report a trial's epoch with its method's learned tables; counts of groups stay in the study's record."""
         learned = {name: table for name, table in report.tables.items() if name.startswith(LEARNED)}
         self._outbox.put(
             EpochEnded(self._experiment, self._trial(trial_id), replace(report, tables=learned)), report.at
@@ -88,41 +88,41 @@ class Reporter:
         self.epoch(trial_id, EpochReport(0, metrics, at=at))
 
     def end_trial(self, trial_id: str, status: str, at: int | None = None) -> None:
-        """A trial's end: FINISHED, FAILED or KILLED."""
+        """Report a trial's end: FINISHED, FAILED or KILLED."""
         self._outbox.put(Ended(self._experiment, self._trial(trial_id), status), at)
 
     def end_study(self, status: str, at: int | None = None) -> None:
-        """The study's end."""
+        """Report the study's end."""
         self._outbox.put(Ended(self._experiment, self._study, status), at)
 
     def trial_artifacts(self, trial_id: str, folder: Path, path: str) -> None:
-        """A folder to keep with a trial's run."""
+        """Attach a folder to a trial's run."""
         self._outbox.put(Artifacts(self._experiment, self._trial(trial_id), str(folder), path))
 
     def study_artifacts(self, folder: Path, path: str) -> None:
-        """A folder to keep with the study's run."""
+        """Attach a folder to the study's run."""
         self._outbox.put(Artifacts(self._experiment, self._study, str(folder), path))
 
     def tag_trial(self, trial_id: str, tags: dict[str, str]) -> None:
-        """Tags of a trial's run that are known later than the run."""
+        """Add tags to a trial's run."""
         self._outbox.put(Tags(self._experiment, self._trial(trial_id), tags))
 
     def tag_study(self, tags: dict[str, str]) -> None:
-        """Tags of the study's run, which may hold the places of `study.tracking.messages`."""
+        """Add tags to the study's run; their texts may hold the placeholders of `study.tracking.messages`."""
         self._outbox.put(Tags(self._experiment, self._study, tags))
 
     def tag_experiment(self, tags: dict[str, str]) -> None:
-        """Tags of the experiment, which may hold its place."""
+        """Add tags to the experiment; their texts may hold the placeholder of its id."""
         self._outbox.put(ExperimentTags(self._experiment, tags))
 
     def champion(self, model: str, row: Row, path: str) -> None:
-        """A trial's artifact that is the best of this study for a variant, which becomes the alias."""
+        """Report the checkpoint that is the study's best on a variant; its model gets the variant's alias."""
         dataset = json.dumps({key: value for key, value in row.config.items() if key.startswith("dataset/")})
         run = self._trial(row.trial)
         self._outbox.put(Champion(self._experiment, run, model, row.variant, path, row.val_accuracy, dataset))
 
     def close(self) -> None:
-        """Nothing more will be put."""
+        """Close the outbox; nothing more can be reported."""
         self._outbox.close()
 
     def _trial(self, trial_id: str) -> RunKey:

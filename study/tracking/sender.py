@@ -24,10 +24,11 @@ RESTART_SECONDS = 2.0
 
 
 class Sender:
-    """Sends an outbox's messages to MLflow from a process of its own, which is started again if it dies.
+    """Sends an outbox's messages to MLflow by a process of its own, which is started again if it dies.
 
-    The process reads an `Order`, and then at most one more line: send what is left and end. The end of its input ends
-    it at once. It writes lines of `Progress`; what has arrived is then dropped here.
+    The process reads an `Order` from its input, and then at most one more line, which tells it to send the remaining
+    messages and end. The end of its input ends it at once. It writes lines of `Progress`; messages that have arrived
+    are then deleted here.
     """
 
     def __init__(
@@ -43,10 +44,10 @@ class Sender:
 
         Args:
             outbox_file: holds the messages.
-            tracking_uri: of MLflow.
+            tracking_uri: address of MLflow.
             artifacts: folder for artifacts if the store is a database, without an artifact server.
             experiment: opened before anything is sent; see `check`.
-            beside_trials: whether the process runs at a low priority.
+            beside_trials: True if the process runs at a low priority.
         """
         self._outbox = Outbox(outbox_file)
         order = Order(str(outbox_file), tracking_uri, str(artifacts), experiment, beside_trials)
@@ -67,17 +68,17 @@ class Sender:
         self._thread.start()
 
     def check(self) -> None:
-        """Wait until the experiment was looked at, or cannot be for now.
+        """Wait until the process has opened the experiment, or has found that it cannot be opened now.
 
         Raises:
-            SettingError: it cannot be used.
+            SettingError: the experiment cannot be used.
         """
         self._looked.wait(LOOK_SECONDS)
         if self._unusable is not None:
             raise SettingError(self._unusable)
 
     def finish(self) -> int:
-        """Send what is left, unless MLflow stays in trouble; how many messages did not arrive."""
+        """Send the remaining messages, unless MLflow stays out of reach; return how many did not arrive."""
         with self._lock:
             self._finishing.set()
             if self._process is not None:
@@ -122,7 +123,7 @@ class Sender:
             self._given_up.wait(RESTART_SECONDS)
 
     def _listen(self, process: "subprocess.Popen[str]") -> int:
-        """Follow the process to its end; its exit code."""
+        """Read the process's output until it ends; return its exit code."""
         with process:
             for line in process.stdout or ():
                 self._follow(Progress.from_json(line))
@@ -134,8 +135,8 @@ class Sender:
     def _launch(self) -> "subprocess.Popen[str]":
         """Start the process in a group of its own, where Ctrl-C does not reach it.
 
-        It stays in this session, within which Linux weighs priorities. Its environment is a copy, because Ray may be
-        changing this process's environment at that moment.
+        It stays in this session, because Linux compares priorities within a session. Its environment is a copy, because
+        Ray may change this process's environment at that moment.
         """
         with self._lock:
             process = self._process = subprocess.Popen(
@@ -170,13 +171,13 @@ class Sender:
 
     def _drop(self, sent: tuple[int, ...]) -> None:
         self._sent += sent
-        with contextlib.suppress(OutboxError):  # a full disk: they go with the next
+        with contextlib.suppress(OutboxError):  # the disk is full: they are deleted with the next ones
             self._outbox.drop(self._sent)
             self._sent = []
 
 
 def _write(process: "subprocess.Popen[str]", text: str) -> None:
     if process.stdin is not None:
-        with contextlib.suppress(BrokenPipeError):  # it has died, and is started again
+        with contextlib.suppress(BrokenPipeError):  # the process has died and is started again
             process.stdin.write(text)
             process.stdin.flush()
