@@ -29,7 +29,7 @@ class ToDevice(Protocol):
         ...
 
 
-class Stored(Protocol):
+class StoredRows(Protocol):
     """Pictures or masks that are addressed like a tensor but not held as one (`bgbias.data.photographs.stored`)."""
 
     @property
@@ -50,7 +50,7 @@ class Stored(Protocol):
         ...
 
 
-class StoredMasks(Stored, Protocol):
+class StoredMasks(StoredRows, Protocol):
     """Masks that are stored."""
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> Self:
@@ -58,9 +58,9 @@ class StoredMasks(Stored, Protocol):
         ...
 
 
-Rows = Tensor | Stored
+Rows = Tensor | StoredRows
 Masks = Tensor | StoredMasks
-S = TypeVar("S", bound=Stored)
+S = TypeVar("S", bound=StoredRows)
 
 
 def at(rows: Tensor | S, index: Tensor) -> Tensor | S:

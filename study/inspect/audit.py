@@ -35,11 +35,11 @@ from study.inspect import audit_data
 from study.inspect import challenge as background_challenge
 from study.inspect.audit_advice import advice
 from study.inspect.audit_model import OWN, Opened, open_model
-from study.inspect.audit_pictures import Pictures, pictures
+from study.inspect.audit_pictures import AuditPictures, pictures
 from study.inspect.audit_result import (
     Audit,
     BackgroundAlone,
-    Challenge,
+    ChallengeResult,
     Estimate,
     Look,
     VariantResult,
@@ -47,7 +47,7 @@ from study.inspect.audit_result import (
     right_by_source,
 )
 from study.training import single
-from study.training.single import Trained
+from study.training.single import LoadedModel
 
 SALIENCY_IMAGES = 100
 SALIENCY_VARIANTS = (layout.ORIGINAL, layout.MIXED_RAND)
@@ -100,7 +100,7 @@ class Subject:
     gradients: whether its scores have gradients
     """
 
-    trained: Trained
+    trained: LoadedModel
     about: dict[str, str]
     gradients: bool
 
@@ -135,7 +135,7 @@ def subject(request: Request) -> Subject:
     return Subject(trained, about, opened.differentiable)
 
 
-def checkpoint_on(folder: Path, classes: Sequence[str], request: Request) -> Trained:
+def checkpoint_on(folder: Path, classes: Sequence[str], request: Request) -> LoadedModel:
     """A checkpoint of ours with the variants of an audit.
 
     Raises:
@@ -165,7 +165,7 @@ def checkpoint_size(folder: Path) -> int:
     return size
 
 
-def model_on(opened: Opened, class_map: Sequence[int] | None, data: Path, device: str) -> Trained:
+def model_on(opened: Opened, class_map: Sequence[int] | None, data: Path, device: str) -> LoadedModel:
     """A model that was trained elsewhere with the variants of an audit, its outputs scored as their classes."""
     flat = {"dataset/name": Imagenet9.name(), "dataset/size": opened.size, "method/name": "erm", "data": str(data)}
     config = RunConfig.from_flat(flat)
@@ -173,10 +173,10 @@ def model_on(opened: Opened, class_map: Sequence[int] | None, data: Path, device
         dataset, chosen = config.dataset.load(data), choose_device(device)
     head = nn.Identity() if class_map is None else ClassScores(class_map, len(dataset.classes))
     learner = Learner(Classifier(opened.network, head), nn.Module()).to(chosen).eval()
-    return Trained(config, learner, dataset.to(chosen), chosen)
+    return LoadedModel(config, learner, dataset.to(chosen), chosen)
 
 
-def audit(given: Subject, backgrounds: int | None, state: Path) -> tuple[Audit, Pictures]:
+def audit(given: Subject, backgrounds: int | None, state: Path) -> tuple[Audit, AuditPictures]:
     """Evaluate a model on every variant, with progress.
 
     Args:
@@ -274,7 +274,7 @@ def background_alone(
     )
 
 
-def looks(trained: Trained) -> dict[str, Look]:
+def looks(trained: LoadedModel) -> dict[str, Look]:
     """Measure the share of the input gradient on the object, on `SALIENCY_IMAGES` pictures of some variants at most."""
     found = {}
     for name in SALIENCY_VARIANTS:
@@ -300,7 +300,7 @@ def fewer_backgrounds(variant: Variant, count: int) -> Variant:
 
 
 def challenged(
-    trained: Trained, variant: Variant, found: Mapping[str, Predictions], weights: str, state: Path
+    trained: LoadedModel, variant: Variant, found: Mapping[str, Predictions], weights: str, state: Path
 ) -> Verdict:
     """The challenge on a variant's backgrounds; a stopped one continues where its weights are known."""
     whole = len(variant.backgrounds) == len(trained.dataset.test[ORIGINAL].backgrounds)
@@ -315,7 +315,7 @@ def challenged(
     return background_challenge.decided(challenge, trained, state, key)
 
 
-def challenge_result(verdict: Verdict, variant: Variant, trained: Trained) -> Challenge:
+def challenge_result(verdict: Verdict, variant: Variant, trained: LoadedModel) -> ChallengeResult:
     """A verdict with names."""
     dataset = trained.dataset
     source = variant.foregrounds.source.tolist()
@@ -329,10 +329,10 @@ def challenge_result(verdict: Verdict, variant: Variant, trained: Trained) -> Ch
         for i in (~verdict.robust).nonzero()[:, 0].tolist()
     ]
     robust = Estimate.of(int(verdict.robust.sum()), len(verdict.robust))
-    return Challenge(robust, len(verdict.label), len(variant.backgrounds), fooled)
+    return ChallengeResult(robust, len(verdict.label), len(variant.backgrounds), fooled)
 
 
-def background_names(variant: Variant, trained: Trained) -> tuple[str, ...]:
+def background_names(variant: Variant, trained: LoadedModel) -> tuple[str, ...]:
     """Names of a variant's backgrounds."""
     names, all_of = trained.dataset.test_background_names, len(trained.dataset.test[ORIGINAL].backgrounds)
     if len(variant.backgrounds) == all_of or not names:
@@ -356,7 +356,7 @@ def model_about(name: str, opened: Opened, class_map: Sequence[int] | None, clas
     }
 
 
-def checkpoint_about(folder: Path, trained: Trained) -> dict[str, str]:
+def checkpoint_about(folder: Path, trained: LoadedModel) -> dict[str, str]:
     """Describe a checkpoint of this project, by name of the property."""
     config = trained.config
     return {

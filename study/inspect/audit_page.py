@@ -13,8 +13,8 @@ from bgbias.data.photographs import layout
 from bgbias.files import atomically
 from study.display import finite
 from study.inspect.audit_advice import percent
-from study.inspect.audit_pictures import Pictures, Shown
-from study.inspect.audit_result import Audit, Challenge, Estimate, Look
+from study.inspect.audit_pictures import AuditPictures, Shown
+from study.inspect.audit_result import Audit, ChallengeResult, Estimate, Look
 from study.picture_grid import picture_of
 
 PAGE, RECORD = "audit.html", "audit.json"
@@ -80,7 +80,7 @@ dt { color: var(--soft) } dd { margin: 0; overflow-wrap: anywhere }
 """
 
 
-def write(found: Audit, pictures: Pictures, folder: Path) -> Path:
+def write(found: Audit, pictures: AuditPictures, folder: Path) -> Path:
     """Write the page and the JSON file of an audit into a folder, each whole or not at all; the page's path."""
     record = json.dumps(finite(found.to_json()), indent=1, allow_nan=False)
     for name, text in ((RECORD, record), (PAGE, page(found, pictures))):
@@ -89,7 +89,7 @@ def write(found: Audit, pictures: Pictures, folder: Path) -> Path:
     return folder / PAGE
 
 
-def page(found: Audit, pictures: Pictures) -> str:
+def page(found: Audit, pictures: AuditPictures) -> str:
     """The HTML of an audit."""
     sections = [
         _cards(found),
@@ -269,7 +269,7 @@ def _looks(found: Mapping[str, Look]) -> str:
     return f'{lines}<p class="soft">A map without structure would put the share of the area there.</p>'
 
 
-def _challenge(found: Challenge | None, fooled: Sequence[Shown]) -> str:
+def _challenge(found: ChallengeResult | None, fooled: Sequence[Shown]) -> str:
     if found is None:
         return "<p>Not run: the same command with --challenge puts every object on every background.</p>"
     head = (

@@ -12,7 +12,7 @@ from bgbias.evaluation.challenge import Verdict
 from bgbias.evaluation.evaluator import Predictions
 from study.inspect.audit_result import class_name, right_by_source
 from study.inspect.saliency import class_by_class
-from study.training.single import Trained
+from study.training.single import LoadedModel
 
 SHOWN_OBJECTS, SHOWN_FOOLED = 3, 12
 
@@ -33,14 +33,16 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class AuditPictures:
     """Pictures on the page: some objects in every variant, and objects on backgrounds that fool the model."""
 
     objects: list[list[Shown]]
     fooled: list[Shown]
 
 
-def pictures(trained: Trained, found: Mapping[str, Predictions], verdict: Verdict | None, decided: Variant) -> Pictures:
+def pictures(
+    trained: LoadedModel, found: Mapping[str, Predictions], verdict: Verdict | None, decided: Variant
+) -> AuditPictures:
     """Objects that show best what a background does: right on their own one and wrong on a random one, if there are."""
     variants, classes = trained.dataset.test, trained.dataset.classes
     own = right_by_source(variants[ORIGINAL], found[ORIGINAL])
@@ -58,7 +60,7 @@ def pictures(trained: Trained, found: Mapping[str, Predictions], verdict: Verdic
             answer = int(found[name].prediction[at])
             row.append(Shown(image, name, classes[label[source]], class_name(classes, answer)))
         objects.append(row)
-    return Pictures(objects, fooled_pictures(trained, verdict, decided) if verdict is not None else [])
+    return AuditPictures(objects, fooled_pictures(trained, verdict, decided) if verdict is not None else [])
 
 
 def rows_of(variant: Variant) -> dict[int, int]:
@@ -74,7 +76,7 @@ def first_of_each_class(sources: Sequence[int], label: Mapping[int, int], count:
     return [*chosen, *(source for source in sources if source not in chosen)][:count]
 
 
-def fooled_pictures(trained: Trained, verdict: Verdict, variant: Variant) -> list[Shown]:
+def fooled_pictures(trained: LoadedModel, verdict: Verdict, variant: Variant) -> list[Shown]:
     """Objects on the backgrounds that fooled the model, the first of each class first."""
     rows = (~verdict.robust).nonzero()[:, 0]
     if not len(rows):

@@ -25,7 +25,7 @@ from bgbias.metrics import ACCURACY, TEST, variant_metric
 from study.display import console, percent
 from study.picture_grid import Cell, picture_grid, picture_of
 from study.record.epoch import Metrics
-from study.training.single import Trained
+from study.training.single import LoadedModel
 
 STATE = "challenge.safetensors"
 SAVE_SECONDS = 20.0
@@ -33,7 +33,7 @@ KEY = "key"
 SHOWN_BACKGROUNDS = 8
 
 
-def run_challenge(folder: Path, trained: Trained, found: Mapping[str, Predictions]) -> Verdict:
+def run_challenge(folder: Path, trained: LoadedModel, found: Mapping[str, Predictions]) -> Verdict:
     """Put every test foreground on every background until one fools it.
 
     What is known is kept beside the checkpoint's files, so that a stopped run continues and a finished one is not
@@ -48,7 +48,7 @@ def run_challenge(folder: Path, trained: Trained, found: Mapping[str, Prediction
     )
 
 
-def decided(challenge: BackgroundChallenge, trained: Trained, state: Path, key: str) -> Verdict:
+def decided(challenge: BackgroundChallenge, trained: LoadedModel, state: Path, key: str) -> Verdict:
     """The verdict on every foreground, with progress.
 
     Args:
@@ -73,13 +73,13 @@ def decided(challenge: BackgroundChallenge, trained: Trained, state: Path, key: 
     return challenge.verdict()
 
 
-def begun(trained: Trained, found: Mapping[str, Predictions]) -> BackgroundChallenge:
+def begun(trained: LoadedModel, found: Mapping[str, Predictions]) -> BackgroundChallenge:
     """The challenge of the test set, which knows what was answered on its variants."""
     of_test = {name: found[f"{TEST}/{name}"] for name in trained.dataset.test}
     return challenge_of(trained.config.method, trained.learner, trained.dataset.test, of_test)
 
 
-def fingerprint(weights: str, trained: Trained, challenge: BackgroundChallenge) -> str:
+def fingerprint(weights: str, trained: LoadedModel, challenge: BackgroundChallenge) -> str:
     """Identify this challenge: the weights, the foregrounds and backgrounds, what a state holds.
 
     Args:
@@ -115,7 +115,7 @@ def metrics(verdict: Verdict) -> Metrics:
     return {name: verdict.accuracy, f"{name}_low": low, f"{name}_high": high}
 
 
-def to_json(verdict: Verdict, trained: Trained) -> dict[str, object]:
+def to_json(verdict: Verdict, trained: LoadedModel) -> dict[str, object]:
     """Plain values: accuracy by class, passes, and for every vulnerable foreground what fooled it."""
     dataset, backgrounds = trained.dataset, len(trained.dataset.test[ORIGINAL].backgrounds)
     source = dataset.test[ORIGINAL].foregrounds.source.tolist()
@@ -139,7 +139,7 @@ def to_json(verdict: Verdict, trained: Trained) -> dict[str, object]:
     }
 
 
-def table(verdict: Verdict, trained: Trained) -> Table:
+def table(verdict: Verdict, trained: LoadedModel) -> Table:
     """Robust accuracy by class."""
     low, high = verdict.interval
     found = Table("foregrounds", "robust", title="Background Challenge: robust on every background")
@@ -149,7 +149,7 @@ def table(verdict: Verdict, trained: Trained) -> Table:
     return found
 
 
-def counts(verdict: Verdict, trained: Trained) -> str:
+def counts(verdict: Verdict, trained: LoadedModel) -> str:
     """Describe how many pairs of foreground and background were evaluated."""
     backgrounds = len(trained.dataset.test[ORIGINAL].backgrounds)
     return (
@@ -163,7 +163,7 @@ def named(names: tuple[str, ...], number: int) -> str:
     return names[number] if number < len(names) else str(number)
 
 
-def challenge_picture(verdict: Verdict, trained: Trained) -> Image.Image:
+def challenge_picture(verdict: Verdict, trained: LoadedModel) -> Image.Image:
     """By class of the foregrounds, the backgrounds that were the first to fool most of them."""
     variant, classes = trained.dataset.test[ORIGINAL], trained.dataset.classes
     title = "backgrounds that fooled most foregrounds of each class, and how many each was the first to fool"

@@ -17,7 +17,7 @@ from study.record.analyses import FlowResult
 from study.record.folder import SEARCH, StudyFolder
 from study.record.objectives import objectives_of
 from study.record.selection import front, score
-from study.training.single import Trained
+from study.training.single import LoadedModel
 
 FLOW_SEED = 0
 
@@ -62,7 +62,7 @@ def find_checkpoint(folder: Path) -> Path:
 
 
 def analyse(
-    checkpoint: Path, trained: Trained, samples: int, count: int, temperature: float | None = None
+    checkpoint: Path, trained: LoadedModel, samples: int, count: int, temperature: float | None = None
 ) -> FlowReport:
     """Judge a checkpoint's flow on at most `count` images of each test variant, with progress.
 

@@ -18,7 +18,7 @@ from study.display import percent, progress_bar
 from study.inspect.challenge import named
 from study.picture_grid import INFERNO, SIDE, Cell, colored, picture_grid, picture_of, scaled
 from study.record.objectives import shifted_variant
-from study.training.single import Trained
+from study.training.single import LoadedModel
 
 HALF = 127
 """Of a mask's brightness."""
@@ -86,14 +86,14 @@ class SaliencyExamples:
     maps: list[Maps]
 
 
-def measure_shares(checkpoint: Path, trained: Trained, images: int) -> CheckpointShares:
+def measure_shares(checkpoint: Path, trained: LoadedModel, images: int) -> CheckpointShares:
     """Measure the shares of every test variant over at most `images` images, evenly spread; with progress."""
     variants, method = trained.dataset.test, trained.config.method.name()
     bar = progress_bar(variants.items(), f"saliency of {method}", len(variants))
     return CheckpointShares(checkpoint, method, {name: shares_of(trained, variant, images) for name, variant in bar})
 
 
-def shares_of(trained: Trained, variant: Variant, images: int) -> Shares:
+def shares_of(trained: LoadedModel, variant: Variant, images: int) -> Shares:
     """The shares of one variant."""
     config, index = trained.config, spread(len(variant), images)
     mask = variant.foregrounds.mask[index.to(trained.device)]
@@ -105,7 +105,7 @@ def shares_of(trained: Trained, variant: Variant, images: int) -> Shares:
     return Shares(len(index), mask_area(mask).mean().item(), found)
 
 
-def example_maps(checkpoints: Sequence[Trained], count: int) -> dict[str, SaliencyExamples]:
+def example_maps(checkpoints: Sequence[LoadedModel], count: int) -> dict[str, SaliencyExamples]:
     """The same objects in `original` and in the variant that searches are evaluated on.
 
     checkpoints: with one dataset between them
@@ -138,7 +138,7 @@ def class_by_class(label: Tensor) -> Tensor:
     return (occurrence * (label.max() + 1) + label).argsort()
 
 
-def maps_of(trained: Trained, batch: Batch) -> Maps:
+def maps_of(trained: LoadedModel, batch: Batch) -> Maps:
     """A checkpoint's maps of a batch on its device."""
     method, learner = trained.config.method, trained.learner
     with trained.config.training.arithmetic(trained.device):

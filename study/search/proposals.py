@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from bgbias.metrics import lower_is_better
 from bgbias.randomness import derive
 from study.record.selection import Trial, values_of
-from study.search.grid import Grid
+from study.search.configurations import Configurations
 from study.settings import Settings
 from study.space import SearchSpace
 
@@ -110,8 +110,8 @@ class OptunaProposals:
     def __init__(
         self, space: SearchSpace, objectives: Sequence[str], journal: Path, epochs: int, total: int, seed: int
     ) -> None:
-        self._grid, self._used = Grid(space.params), set[int]()
-        self.total, self.searched = int(min(total, self._grid.size)), tuple(space.params)
+        self._configurations, self._used = Configurations(space.params), set[int]()
+        self.total, self.searched = int(min(total, self._configurations.size)), tuple(space.params)
         self._params, self._objectives, self._journal = dict(space.params), objectives, journal
         self._epochs, self._seed, self._random = epochs, seed, max(4, total // 3)
         self._proposed: dict[str, optuna.Trial] = {}
@@ -148,7 +148,7 @@ class OptunaProposals:
         trial = self._study.ask(self._params)
         if not self._is_new(trial.params):
             self._study.tell(trial, state=TrialState.FAIL)
-            unused = self._grid.unused(self._used, seed)
+            unused = self._configurations.unused(self._used, seed)
             self._is_new(unused)
             self._study.enqueue_trial(unused)
             trial = self._study.ask(self._params)
@@ -157,9 +157,9 @@ class OptunaProposals:
 
     def _is_new(self, params: Settings) -> bool:
         """Mark a configuration as used, and return whether it was unused before."""
-        if self._grid.size == math.inf:
+        if self._configurations.size == math.inf:
             return True
-        number, before = self._grid.number(params), len(self._used)
+        number, before = self._configurations.number(params), len(self._used)
         self._used.add(number)
         return len(self._used) > before
 

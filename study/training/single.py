@@ -106,7 +106,7 @@ def claimed(output: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Trained:
+class LoadedModel:
     """A checkpoint's learner beside the dataset it is evaluated on, both on one device, prepared as for training.
 
     config: the checkpoint's, with the folder of the data it is evaluated on
@@ -118,7 +118,7 @@ class Trained:
     device: torch.device
 
 
-def load_trained(folder: Path, dataset: str | None, data: Path | None, device: str) -> Trained:
+def load_trained(folder: Path, dataset: str | None, data: Path | None, device: str) -> LoadedModel:
     """A checkpoint with its own dataset, or with another whose images have the same shape and classes.
 
     Raises:
@@ -130,7 +130,7 @@ def load_trained(folder: Path, dataset: str | None, data: Path | None, device: s
     return load_on(folder, found, spec, data, device)
 
 
-def load_on(folder: Path, found: Checkpoint, spec: DatasetSpec, data: Path | None, device: str) -> Trained:
+def load_on(folder: Path, found: Checkpoint, spec: DatasetSpec, data: Path | None, device: str) -> LoadedModel:
     """Put a checkpoint that was read beside a dataset.
 
     Args:
@@ -159,10 +159,10 @@ def load_on(folder: Path, found: Checkpoint, spec: DatasetSpec, data: Path | Non
             f"{target.image_shape}: choose a dataset of the same shape"
         ) from None
     prepared = config.method.prepare(target, stream(config.seed, "prepare")).to(chosen)
-    return Trained(config, config.training.place(learner, chosen), prepared, chosen)
+    return LoadedModel(config, config.training.place(learner, chosen), prepared, chosen)
 
 
-def load_beside(folder: Path, first: Trained) -> Trained:
+def load_beside(folder: Path, first: LoadedModel) -> LoadedModel:
     """Another checkpoint, to be compared with the first on the first one's pictures.
 
     Raises:
@@ -180,7 +180,7 @@ def load_beside(folder: Path, first: Trained) -> Trained:
     checkpoint.check_classes(folder, found.classes, first.dataset.classes, "the first checkpoint's data")
     learner = make_learner(config.method, config.model, first.dataset, config.seed)
     checkpoint.restore(learner, found)
-    return Trained(config, config.training.place(learner, first.device), first.dataset, first.device)
+    return LoadedModel(config, config.training.place(learner, first.device), first.dataset, first.device)
 
 
 def described(spec: DatasetSpec) -> str:
@@ -188,7 +188,7 @@ def described(spec: DatasetSpec) -> str:
     return ", ".join(f"{field.name}={getattr(spec, field.name)}" for field in fields(spec))  # type: ignore[arg-type]
 
 
-def evaluate_trained(trained: Trained) -> Result:
+def evaluate_trained(trained: LoadedModel) -> Result:
     """The predictions on every variant, and their metrics as they were reported after the checkpoint's epoch."""
     config = trained.config
     with config.training.arithmetic(trained.device):

@@ -29,7 +29,7 @@ from bgbias.evaluation.evaluator import Predictions
 from bgbias.methods.method import logits_of
 from study.cluster.process import set_up
 from study.inspect.challenge import begun
-from study.training.single import Trained, evaluate_trained, load_trained
+from study.training.single import LoadedModel, evaluate_trained, load_trained
 
 BATCH_SIZE, AIM = 32, 1.3
 
@@ -72,7 +72,7 @@ def compare(checkpoint: Path, workers: int | None) -> float:
     return verdict.passes / fewest
 
 
-def show_reference(trained: Trained, workers: int, verdict: Verdict, our_seconds: float) -> None:
+def show_reference(trained: LoadedModel, workers: int, verdict: Verdict, our_seconds: float) -> None:
     started = time.perf_counter()
     robust, passes = reference(trained, workers)
     seconds = time.perf_counter() - started
@@ -81,7 +81,7 @@ def show_reference(trained: Trained, workers: int, verdict: Verdict, our_seconds
     print(f"  {seconds / our_seconds:.1f} times ours; same verdict for all: {bool((robust == verdict.robust).all())}")
 
 
-def ours(trained: Trained, predictions: Mapping[str, Predictions]) -> Verdict:
+def ours(trained: LoadedModel, predictions: Mapping[str, Predictions]) -> Verdict:
     challenge = begun(trained, predictions)
     with trained.config.training.arithmetic(trained.device):
         while len(challenge.undecided):
@@ -90,7 +90,7 @@ def ours(trained: Trained, predictions: Mapping[str, Predictions]) -> Verdict:
 
 
 @torch.no_grad()
-def reference(trained: Trained, workers: int) -> tuple[Tensor, int]:
+def reference(trained: LoadedModel, workers: int) -> tuple[Tensor, int]:
     """Check every pair: which foregrounds are robust ([N] bool), and the number of pictures that were predicted."""
     root = layout.split_folder(dataset_root(trained.config.data), layout.ONLY_BG_T, layout.TEST)
     variant, device = trained.dataset.test[ORIGINAL], trained.device

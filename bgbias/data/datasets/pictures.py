@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bgbias.components import component
 from bgbias.data.photographs.grouped import GroupedPictures
-from bgbias.data.photographs.table import Columns, Table, read_table
+from bgbias.data.photographs.table import Columns, PictureTable, read_table
 from bgbias.files import sha256
 
 
@@ -42,13 +42,13 @@ class Pictures(GroupedPictures):
     classes: str = ""
     places: str = ""
 
-    def table(self, folder: Path) -> Table:
+    def table(self, folder: Path) -> PictureTable:
         columns = Columns(
             self.picture_column, self.label_column, self.split_column, self.place_column, self.mask_column
         )
         return read_table(folder / self.table_file, columns, listed(self.classes), listed(self.places))
 
-    def files(self, table: Table) -> Mapping[str, str]:
+    def files(self, table: PictureTable) -> Mapping[str, str]:
         return {self.table_file: sha256(table.root / self.table_file)}
 
 

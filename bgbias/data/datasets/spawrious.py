@@ -22,7 +22,7 @@ from bgbias.data.photographs import listing
 from bgbias.data.photographs.grouped import GroupedPictures
 from bgbias.data.photographs.layout import PICTURE_ENDINGS
 from bgbias.data.photographs.picture import UNREADABLE
-from bgbias.data.photographs.table import TEST, TRAIN, Entry, Table
+from bgbias.data.photographs.table import TEST, TRAIN, Entry, PictureTable
 from bgbias.errors import DataError
 
 FOLDER = "spawrious224"
@@ -81,14 +81,14 @@ class Spawrious(GroupedPictures):
     benchmark: Literal["o2o_easy", "o2o_medium", "o2o_hard", "m2m_easy", "m2m_medium", "m2m_hard"] = "o2o_easy"
     cell: Count = 3168
 
-    def table(self, folder: Path) -> Table:
+    def table(self, folder: Path) -> PictureTable:
         root = folder if folder.name == FOLDER else folder / FOLDER
         if not root.is_dir():
             raise DataError(f"{folder} holds no {FOLDER}: give the folder that the release was unpacked in")
         parts = list(parts_of(ARRANGEMENTS[self.benchmark], self.cell))
         entries = tuple(entry for part in parts for entry in self._entries(root, part))
         self._checked(root, [fault for entry in entries if (fault := known_fault(entry))])
-        return Table(root, CLASSES, PLACES, tuple(entry for entry in entries if known_fault(entry) is None))
+        return PictureTable(root, CLASSES, PLACES, tuple(entry for entry in entries if known_fault(entry) is None))
 
     def _entries(self, root: Path, part: Part) -> Iterator[Entry]:
         name = f"{part.folder}/{part.place}/{part.breed}"

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from bgbias.components import component
 from bgbias.data.photographs.grouped import Fit, GroupedPictures
-from bgbias.data.photographs.table import TEST, TRAIN, VALIDATION, Columns, Entry, Table, read_rows, read_table
+from bgbias.data.photographs.table import TEST, TRAIN, VALIDATION, Columns, Entry, PictureTable, read_rows, read_table
 from bgbias.errors import DataError
 from bgbias.files import sha256
 
@@ -67,7 +67,7 @@ class Waterbirds(GroupedPictures):
     fit: Fit = "stretched"
     min_scale: Annotated[float, Field(gt=0, le=1)] = 0.7
 
-    def table(self, folder: Path) -> Table:
+    def table(self, folder: Path) -> PictureTable:
         names = FOLDERS.get(self.release, tuple(dict.fromkeys(name for group in FOLDERS.values() for name in group)))
         file = next((folder / name / TABLE for name in names if (folder / name / TABLE).is_file()), folder / TABLE)
         found = read_table(file, Columns("img_filename", "y", "split", "place", None), CLASSES, PLACES)
@@ -75,10 +75,10 @@ class Waterbirds(GroupedPictures):
             check_counts(file, found.entries, self.release)
         return replace(found, entries=tuple(corrected(found.entries, self.label_errors)))
 
-    def mask_homes(self, table: Table, folder: Path) -> Sequence[Path]:
+    def mask_homes(self, table: PictureTable, folder: Path) -> Sequence[Path]:
         return table.root, folder, table.root.parent
 
-    def files(self, table: Table) -> Mapping[str, str]:
+    def files(self, table: PictureTable) -> Mapping[str, str]:
         own = {} if self.label_errors in ("keep", "correct") else {"label_errors": sha256(Path(self.label_errors))}
         return {TABLE: sha256(table.root / TABLE), **own}
 

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from bgbias.data.photographs.stored import CHANNELS, PackedMasks, Pictures
+from bgbias.data.photographs.stored import CHANNELS, PackedMasks, StoredPictures
 from bgbias.types import NO_BACKGROUND, OWN_BACKGROUND, Backgrounds, Foregrounds
 
 Words = npt.NDArray[np.uint32]
@@ -81,13 +81,17 @@ class Recipe:
     order: Tensor
 
 
-def parts(front: Foregrounds, back: Backgrounds) -> tuple[Pictures, PackedMasks, Pictures]:
+def parts(front: Foregrounds, back: Backgrounds) -> tuple[StoredPictures, PackedMasks, StoredPictures]:
     """The stored pictures, masks and backgrounds of photographs.
 
     Raises:
         TypeError: they are plain tensors, which this augmentation is not made for.
     """
-    if isinstance(front.image, Pictures) and isinstance(front.mask, PackedMasks) and isinstance(back.image, Pictures):
+    if (
+        isinstance(front.image, StoredPictures)
+        and isinstance(front.mask, PackedMasks)
+        and isinstance(back.image, StoredPictures)
+    ):
         return front.image, front.mask, back.image
     raise TypeError("only pictures of a bank can be augmented")
 
@@ -116,7 +120,7 @@ def draw_crops(n: int, side: int, min_scale: float, max_ratio: float, rng: Gener
 
 
 def finish_one_by_one(
-    image: Pictures, mask: PackedMasks, back: Pictures, index: Tensor, background: Tensor, recipe: Recipe
+    image: StoredPictures, mask: PackedMasks, back: StoredPictures, index: Tensor, background: Tensor, recipe: Recipe
 ) -> tuple[Tensor, Tensor]:
     """Finish every picture for itself, in parallel over torch's threads, on a CPU.
 
@@ -146,7 +150,7 @@ def pixels(storage: Tensor) -> Words:
 
 
 def finish_together(
-    image: Pictures, mask: PackedMasks, back: Pictures, index: Tensor, background: Tensor, recipe: Recipe
+    image: StoredPictures, mask: PackedMasks, back: StoredPictures, index: Tensor, background: Tensor, recipe: Recipe
 ) -> tuple[Tensor, Tensor]:
     """Finish all pictures at once, on any device.
 

@@ -32,8 +32,8 @@ from bgbias.data.photographs.augmentation import Augmentation
 from bgbias.data.photographs.bank import Bits, Bytes, Decode, File, bank_home, centre, open_bank, pack
 from bgbias.data.photographs.layout import MIXED_RAND, MIXED_SAME, ONLY_BG_T, ONLY_FG
 from bgbias.data.photographs.picture import read_picture, stored
-from bgbias.data.photographs.stored import PIXEL, PackedMasks, Pictures
-from bgbias.data.photographs.table import TEST, TRAIN, VALIDATION, Entry, Table, faulty_pictures, mask_beside
+from bgbias.data.photographs.stored import PIXEL, PackedMasks, StoredPictures
+from bgbias.data.photographs.table import TEST, TRAIN, VALIDATION, Entry, PictureTable, faulty_pictures, mask_beside
 from bgbias.data.photographs.tiling import background_of
 from bgbias.errors import DataError
 from bgbias.randomness import stream
@@ -84,18 +84,18 @@ class GroupedPictures(DatasetSpec, ABC):
     split_seed: Seed = 0
 
     @abstractmethod
-    def table(self, folder: Path) -> Table:
+    def table(self, folder: Path) -> PictureTable:
         """The pictures of a folder.
 
         Raises:
             DataError: the folder or its table are not what they should be.
         """
 
-    def files(self, table: Table) -> Mapping[str, str]:
+    def files(self, table: PictureTable) -> Mapping[str, str]:
         """The SHA-256 of the files that say what the pictures are, by name."""
         return {}
 
-    def mask_homes(self, table: Table, folder: Path) -> Sequence[Path]:
+    def mask_homes(self, table: PictureTable, folder: Path) -> Sequence[Path]:
         """The folders that the folder of masks may lie in."""
         return table.root, folder
 
@@ -127,7 +127,7 @@ class GroupedPictures(DatasetSpec, ABC):
             files=self.files(table),
         )
 
-    def with_masks(self, table: Table, folder: Path) -> Table:
+    def with_masks(self, table: PictureTable, folder: Path) -> PictureTable:
         """The table with the masks that lie in the folder of masks.
 
         Raises:
@@ -149,7 +149,7 @@ class GroupedPictures(DatasetSpec, ABC):
             )
         return replace(table, entries=tuple(found))
 
-    def _present(self, table: Table) -> Table:
+    def _present(self, table: PictureTable) -> PictureTable:
         """The table without the pictures that are missing."""
         missing = [entry for entry in table.entries if not entry.path.is_file()]
         lost = [entry for entry in table.entries if entry.mask is not None and not entry.mask.is_file()]
@@ -186,7 +186,7 @@ class PictureBank:
     entries: those that can be read, with a mask where theirs can; home: the folder of the banks
     """
 
-    def __init__(self, table: Table, size: int, fit: Fit, check: Check) -> None:
+    def __init__(self, table: PictureTable, size: int, fit: Fit, check: Check) -> None:
         """Read the entries of every split.
 
         Args:
@@ -262,14 +262,14 @@ class PictureBank:
         pictures, tiles = self._pictures.rows, self._tiles.rows
         has_tile = mask_row[mask_row >= 0]
         front = Foregrounds(
-            image=Pictures(pictures, tensor([self._row[i] for i in index])),
+            image=StoredPictures(pictures, tensor([self._row[i] for i in index])),
             mask=PackedMasks(self._masks.rows, mask_row.remainder(len(self._masks.rows)), self._size),
             label=label,
             source=tensor(list(index)),
             place=place,
         )
         rows = torch.cat([has_tile, tensor([len(tiles) - 1])])
-        back = Backgrounds(Pictures(tiles, rows), place[: len(has_tile)], self._places)
+        back = Backgrounds(StoredPictures(tiles, rows), place[: len(has_tile)], self._places)
         return Variant(front, back, torch.full((len(index),), OWN_BACKGROUND))
 
 
@@ -278,7 +278,7 @@ def tensor(numbers: Sequence[int]) -> Tensor:
     return torch.tensor(numbers, dtype=torch.int64)
 
 
-def check_classes(table: Table, entries: Sequence[Entry]) -> None:
+def check_classes(table: PictureTable, entries: Sequence[Entry]) -> None:
     """Check that there are pictures to train and to test on, of every class.
 
     Raises:

@@ -25,7 +25,7 @@ from bgbias.data.photographs.layout import (
     mixed_sources,
 )
 from bgbias.data.photographs.reader import PhotoSplit, Reader
-from bgbias.data.photographs.stored import Pictures
+from bgbias.data.photographs.stored import StoredPictures
 from bgbias.randomness import stream
 from bgbias.types import OWN_BACKGROUND
 
@@ -102,7 +102,7 @@ def mixed(reader: Reader, photos: PhotoSplit, index: dict[str, int], variant: st
             reader.faults.append(f"{variant} picture {key} has a background whose name several classes have")
         else:
             reader.faults.append(f"{variant} picture {key} is made of no known pictures")
-    pictures = Pictures(decoded.storage, decoded.rows(names))
+    pictures = StoredPictures(decoded.storage, decoded.rows(names))
     return Released(photos.fronts.at(torch.tensor(fronts)), photos.tiles, torch.tensor(backs), pictures)
 
 
@@ -122,5 +122,5 @@ def picture_by_picture(reader: Reader, photos: PhotoSplit, index: dict[str, int]
         f"test picture {name} has no readable {variant}" for name in photos.names if name not in decoded.row
     ]
     fronts = photos.fronts.at(torch.tensor([index[name] for name in names]))
-    pictures = Pictures(decoded.storage, decoded.rows(names))
+    pictures = StoredPictures(decoded.storage, decoded.rows(names))
     return Variant(replace(fronts, image=pictures), photos.tiles, own(len(names)))

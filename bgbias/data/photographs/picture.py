@@ -52,7 +52,7 @@ Edges = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Stored:
+class PictureHeader:
     """Size and orientation of a picture as it is stored.
 
     size: width and height in pixels
@@ -95,18 +95,18 @@ class Stored:
         return (left, top, right, bottom) if not self.is_on_side else (top, left, bottom, right)
 
 
-def stored(opened: Image.Image) -> Stored:
+def stored(opened: Image.Image) -> PictureHeader:
     """Read the stored size and orientation of an opened picture; a damaged EXIF note is ignored, as viewers do.
 
     TIFF counts as stored upright, since Pillow turns it itself.
     """
     if opened.format == "TIFF":
-        return Stored(opened.size, None)
+        return PictureHeader(opened.size, None)
     try:
         orientation = opened.getexif().get(ORIENTATION, 1)
     except UNREADABLE:
         orientation = 1
-    return Stored(opened.size, TURNS.get(orientation))
+    return PictureHeader(opened.size, TURNS.get(orientation))
 
 
 def upright(opened: Image.Image) -> Image.Image:

@@ -22,7 +22,7 @@ from bgbias.data.photographs.bank import (
     pack,
 )
 from bgbias.data.photographs.picture import read_picture
-from bgbias.data.photographs.stored import PIXEL, PackedMasks, Pictures
+from bgbias.data.photographs.stored import PIXEL, PackedMasks, StoredPictures
 from bgbias.data.photographs.table import faulty_pictures
 from bgbias.errors import DataError
 from bgbias.types import NO_BACKGROUND, Backgrounds, Foregrounds
@@ -67,11 +67,11 @@ class PhotoSplit:
     """
 
     names: tuple[str, ...]
-    image: Pictures
+    image: StoredPictures
     mask: PackedMasks
     label: Tensor
     source: Tensor
-    tile: Pictures
+    tile: StoredPictures
     places: int
 
     def __len__(self) -> int:
@@ -141,11 +141,11 @@ class Reader:
         black = torch.tensor([len(tiles.storage) - 1])
         return PhotoSplit(
             names=tuple(names),
-            image=Pictures(originals.storage, originals.rows(names)),
+            image=StoredPictures(originals.storage, originals.rows(names)),
             mask=PackedMasks(masks.storage, torch.cat([masks.rows(paired), whole]), self.size),
             label=originals.labels(names),
             source=self._numbers(names),
-            tile=Pictures(tiles.storage, torch.cat([tiles.rows(paired), black])),
+            tile=StoredPictures(tiles.storage, torch.cat([tiles.rows(paired), black])),
             places=len(self.classes),
         )
 

@@ -21,7 +21,7 @@ CHUNK = 256
 
 
 @dataclass(frozen=True)
-class Pictures:
+class StoredPictures:
     """Colour pictures.
 
     storage: [R, H, W, 4] uint8
@@ -48,13 +48,13 @@ class Pictures:
         """[B, H, W, 4] uint8 for int64 [B], on the device of the rows."""
         return _gather(self.storage, self.rows[index])
 
-    def at(self, index: Tensor) -> "Pictures":
+    def at(self, index: Tensor) -> "StoredPictures":
         """The pictures at `index`, still in place."""
-        return Pictures(self.storage, self.rows[index])
+        return StoredPictures(self.storage, self.rows[index])
 
-    def moved(self, to_device: ToDevice) -> "Pictures":
+    def moved(self, to_device: ToDevice) -> "StoredPictures":
         """The same pictures with every tensor passed through `to_device`."""
-        return Pictures(to_device.storage(self.storage), to_device(self.rows))
+        return StoredPictures(to_device.storage(self.storage), to_device(self.rows))
 
 
 @dataclass(frozen=True)

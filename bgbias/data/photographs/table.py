@@ -61,7 +61,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Table:
+class PictureTable:
     """The entries of a table of pictures.
 
     root: the folder that files are named from
@@ -74,7 +74,7 @@ class Table:
     entries: tuple[Entry, ...]
 
 
-def read_table(file: Path, columns: Columns, classes: Sequence[str], places: Sequence[str]) -> Table:
+def read_table(file: Path, columns: Columns, classes: Sequence[str], places: Sequence[str]) -> PictureTable:
     """Read a table.
 
     Args:
@@ -104,7 +104,7 @@ def read_table(file: Path, columns: Columns, classes: Sequence[str], places: Seq
         for row in rows
     )
     names = (tuple(classes or label), tuple(places or place) if where else (ANYWHERE,))
-    return Table(root, *names, entries)
+    return PictureTable(root, *names, entries)
 
 
 def read_rows(file: Path, wanted: Sequence[str]) -> list[dict[str, str]]:

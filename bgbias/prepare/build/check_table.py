@@ -9,7 +9,7 @@ from bgbias.data.photographs import listing
 from bgbias.data.photographs.grouped import SPLIT_NAMES, GroupedPictures, MaskShapeError, shown_mask
 from bgbias.data.photographs.layout import PICTURE_ENDINGS
 from bgbias.data.photographs.picture import UNREADABLE
-from bgbias.data.photographs.table import TEST, TRAIN, Entry, Table
+from bgbias.data.photographs.table import TEST, TRAIN, Entry, PictureTable
 from bgbias.files import sha256
 from bgbias.prepare.build.findings import CheckReport, Findings, check_checksums
 from bgbias.prepare.build.folder import CHECKSUMS
@@ -55,7 +55,7 @@ class TableChecker:
         is_whole: whether the table names every picture of its folder.
     """
 
-    def __init__(self, table: Table, *, is_whole: bool) -> None:
+    def __init__(self, table: PictureTable, *, is_whole: bool) -> None:
         self.table, self.is_whole = table, is_whole
         self.findings, self.remarks = Findings(), Findings()
 

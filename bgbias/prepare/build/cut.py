@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from bgbias.data.photographs.bank import centre
-from bgbias.data.photographs.picture import UNREADABLE, Edges, Stored, stored, to_rgb, upright
+from bgbias.data.photographs.picture import UNREADABLE, Edges, PictureHeader, stored, to_rgb, upright
 from bgbias.errors import DataError
 from bgbias.prepare.build.finding import Finder, by_grabcut
 from bgbias.prepare.build.masks import read_mask
@@ -142,7 +142,7 @@ def whole(source: Source, size: int) -> Image:
     return np.asarray(scaled(_read_picture(source.picture)[0], size, Pillow.Resampling.BICUBIC))
 
 
-def _read_mask(path: Path, picture: Stored, void: int | None) -> tuple[Mask, str | None]:
+def _read_mask(path: Path, picture: PictureHeader, void: int | None) -> tuple[Mask, str | None]:
     with _reading("its mask"):
         mask, odd = read_mask(path, picture, void)
     if not mask.any():
@@ -187,7 +187,7 @@ def box_in_crop(box: Edges, picture: tuple[int, int], size: int) -> tuple[Box, f
     return Box(near[0], near[1], far[0], far[1]), inside
 
 
-def _fitting(box: Edges, picture: Stored) -> Edges:
+def _fitting(box: Edges, picture: PictureHeader) -> Edges:
     """A box cut at the edges of the picture as it is shown; formats that count pixels from 1 reach one beyond them.
 
     A box that fits the picture as it is shown is taken so; one that fits only the stored picture is turned with it.
@@ -211,7 +211,7 @@ def _inside(box: Edges, size: tuple[int, int]) -> Edges | None:
     return kept if fits and kept[0] < kept[2] and kept[1] < kept[3] else None
 
 
-def _read_picture(path: Path) -> tuple[Pillow.Image, Stored]:
+def _read_picture(path: Path) -> tuple[Pillow.Image, PictureHeader]:
     """The picture as it is shown, and how it is stored."""
     with _reading("it"), Pillow.open(path) as opened:
         return to_rgb(upright(opened)), stored(opened)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from bgbias.data.photographs.picture import Array, Stored, upright
+from bgbias.data.photographs.picture import Array, PictureHeader, upright
 from bgbias.errors import DataError
 from bgbias.prepare.build.variants import Mask
 
@@ -21,7 +21,7 @@ INVERTED = "cover more than half of the picture's border: inverted?"
 SOFT = f"hold more than {MOST_SHADES} shades: soft? give masks of 0 and one other value"
 
 
-def read_mask(path: Path, picture: Stored, void: int | None) -> tuple[Mask, str | None]:
+def read_mask(path: Path, picture: PictureHeader, void: int | None) -> tuple[Mask, str | None]:
     """A mask file, .npy [H, W] or a picture, as its picture is shown: [H, W] bool; and what is odd about it.
 
     Raises:

@@ -9,7 +9,7 @@ import torch
 from bgbias.data import features
 from bgbias.data.checksums import checksum
 from bgbias.data.features import Encoder, delete_oldest
-from bgbias.data.photographs.stored import Pictures
+from bgbias.data.photographs.stored import StoredPictures
 from bgbias.errors import DataError
 
 INDEX = list(torch.arange(7).split(3))
@@ -113,7 +113,7 @@ def test_checksums_of_nested_tensors_depend_on_every_value():
     other[2500] = 1
     assert repr((one,)) == repr((other,))
     assert checksum((one, ("a", None))) != checksum((other, ("a", None)))
-    assert checksum(Pictures(one, one)) != checksum(Pictures(one, other))
+    assert checksum(StoredPictures(one, one)) != checksum(StoredPictures(one, other))
     assert checksum(((one,), other)) != checksum((one, (other,)))
     with pytest.raises(TypeError, match="plain values, not of list"):
         checksum([one])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bgbias.data.photographs.picture import TURNS, Stored, read_picture, stored, to_rgb
+from bgbias.data.photographs.picture import TURNS, PictureHeader, read_picture, stored, to_rgb
 
 GREY = np.array([[0, 40, 80], [120, 200, 255]], dtype=np.uint8)
 EXIF = 0x0112
@@ -109,7 +109,7 @@ def test_a_picture_is_turned_as_its_camera_noted(tmp_path, orientation):
 def test_a_box_of_the_stored_picture_is_turned_with_it(orientation):
     """The box around each stored pixel is the box around the place where the pixel is shown."""
     pixels = STORED[orientation]
-    found = Stored((pixels.shape[1], pixels.shape[0]), TURNS.get(orientation))
+    found = PictureHeader((pixels.shape[1], pixels.shape[0]), TURNS.get(orientation))
     for value in UPRIGHT.flat:
         (row,), (column,) = np.nonzero(pixels == value)
         (y,), (x,) = np.nonzero(value == UPRIGHT)
@@ -119,7 +119,7 @@ def test_a_box_of_the_stored_picture_is_turned_with_it(orientation):
 def test_a_mask_that_fits_both_ways_counts_as_drawn_on_the_picture_as_shown():
     square = np.array([[1, 0], [0, 0]], dtype=bool)
     for turn in (None, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270):
-        assert np.array_equal(Stored((2, 2), turn).mask_as_shown(square), square)
+        assert np.array_equal(PictureHeader((2, 2), turn).mask_as_shown(square), square)
 
 
 def test_an_unknown_orientation_is_passed_over(tmp_path):

@@ -2,13 +2,13 @@ import torch
 
 from bgbias.data.dataset import DeviceTransfer
 from bgbias.data.masks import dilate
-from bgbias.data.photographs.stored import PackedMasks, Pictures
+from bgbias.data.photographs.stored import PackedMasks, StoredPictures
 
 
 def two_pictures():
     """Three rows of 1 x 2 pixels; the pictures are the last row and the first."""
     storage = torch.arange(24, dtype=torch.uint8).reshape(3, 1, 2, 4)
-    return Pictures(storage, torch.tensor([2, 0]))
+    return StoredPictures(storage, torch.tensor([2, 0]))
 
 
 def test_pictures_are_addressed_through_their_rows():

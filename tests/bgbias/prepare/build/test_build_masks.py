@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bgbias.data.photographs.picture import Stored
+from bgbias.data.photographs.picture import PictureHeader
 from bgbias.errors import DataError
 from bgbias.prepare.build.masks import INVERTED, SOFT, oddities, read_mask
 
-PICTURE = Stored((5, 6), None)
+PICTURE = PictureHeader((5, 6), None)
 
 
 def read(path, void=None, picture=PICTURE):
@@ -47,7 +47,7 @@ def test_any_value_but_zero_is_object_in_every_kind_of_mask(tmp_path, mask):
 def test_alpha_is_object_where_it_is_half_opaque(tmp_path):
     alpha = np.array([[0, 127, 128, 255]], dtype=np.uint8)
     Image.fromarray(np.stack([alpha * 0, alpha], axis=-1)).save(tmp_path / "a.png")
-    assert read(tmp_path / "a.png", picture=Stored((4, 1), None)).tolist() == [[False, False, True, True]]
+    assert read(tmp_path / "a.png", picture=PictureHeader((4, 1), None)).tolist() == [[False, False, True, True]]
 
 
 def test_a_void_value_is_no_object(tmp_path, mask):
@@ -78,7 +78,7 @@ def test_a_mask_of_no_fitting_shape_is_refused(tmp_path):
 
 
 def test_inverted_and_soft_masks_are_odd(tmp_path):
-    shape, picture = (32, 32), Stored((32, 32), None)
+    shape, picture = (32, 32), PictureHeader((32, 32), None)
     disc = np.hypot(*(np.mgrid[:32, :32] - 16)) < 8
     soft = np.clip(255 * (1 - np.hypot(*(np.mgrid[:32, :32] - 16)) / 15), 0, 255).astype(np.uint8)
     assert disc.shape == soft.shape == shape

@@ -3,7 +3,7 @@ import math
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from study.search.grid import Grid
+from study.search.configurations import Configurations
 
 SPACE = {
     "form": CategoricalDistribution(["plain", "aggregated", None]),
@@ -13,18 +13,18 @@ SPACE = {
 
 
 def test_every_configuration_has_its_number():
-    grid = Grid(SPACE)
-    assert grid.size == 3 * 3 * 4
-    found = [grid.settings(number) for number in range(36)]
+    configurations = Configurations(SPACE)
+    assert configurations.size == 3 * 3 * 4
+    found = [configurations.settings(number) for number in range(36)]
     assert len({tuple(settings.values()) for settings in found}) == 36
-    assert [grid.number(settings) for settings in found] == list(range(36))
+    assert [configurations.number(settings) for settings in found] == list(range(36))
     assert found[0] == {"form": "plain", "dilation": 1, "p": 0.1}
 
 
 def test_rounding_does_not_make_another_configuration():
-    grid = Grid(SPACE)
+    configurations = Configurations(SPACE)
     same = {"form": None, "dilation": 3, "p": 0.30000000000000004}
-    assert grid.number(same) == grid.number({**same, "p": 0.3})
+    assert configurations.number(same) == configurations.number({**same, "p": 0.3})
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def test_rounding_does_not_make_another_configuration():
     ],
 )
 def test_only_intervals_are_without_end(distribution, size):
-    assert Grid({"x": distribution}).size == size
+    assert Configurations({"x": distribution}).size == size
 
 
 def test_an_unused_configuration_is_found_among_used_ones():
-    grid = Grid({"x": IntDistribution(0, 9)})
-    assert {grid.unused(set(range(10)) - {4}, seed)["x"] for seed in range(5)} == {4}
+    configurations = Configurations({"x": IntDistribution(0, 9)})
+    assert {configurations.unused(set(range(10)) - {4}, seed)["x"] for seed in range(5)} == {4}

@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from study.settings import Settings
 
 
-class Grid:
+class Configurations:
     """The configurations of a space, numbered from 0 if there are finitely many.
 
     size: the number of configurations; infinity if a setting is continuous
