@@ -2,7 +2,7 @@
 
 import ast
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -11,8 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from bgbias.data.dataset import ORIGINAL
 from bgbias.errors import SettingError
-from bgbias.metrics import LEARNED, TEST, TRAIN, VALIDATION, accuracy, at_best
-from study.display import in_percent, with_spread
+from bgbias.metrics import (
+    ACCURACY,
+    BACKWARD_PASSES,
+    BALANCED_ACCURACY,
+    FORWARD_PASSES,
+    LEARNED,
+    TEST,
+    VALIDATION,
+    WORST_CLASS_ACCURACY,
+    WORST_GROUP_ACCURACY,
+    accuracy,
+    at_best,
+    on_test,
+    train_loss,
+)
+from study.display import in_percent, progress_bar, with_spread
 from study.record.config import StudyConfig
 from study.record.epoch import EpochReport, Metrics
 from study.record.folder import CONFIRM, REPEAT, SEARCH
@@ -37,6 +51,8 @@ NOT_THERE = (
     "rebuilt from MLflow, which has no predictions (so no tests and no intervals over images), no tables of classes "
     "and places, no checksums of weights, and not the whole command"
 )
+READ = (ACCURACY, BALANCED_ACCURACY, WORST_CLASS_ACCURACY, WORST_GROUP_ACCURACY)
+"""Quantities of a variant that selection rules choose by."""
 PREFIX, SUFFIX = at_best(f"{VALIDATION}/"), ".accuracy"
 
 
@@ -113,14 +129,17 @@ def _trials_of(client: "MlflowClient", experiment: str) -> "list[Run]":
 
 def _report(client: "MlflowClient", experiment: str, parent: str, runs: "Sequence[Run]") -> Report | None:
     """One study; None where its runs have no metrics of epochs."""
+    own = _params(client, parent)
+    asked = [metric for metric in str(own.get("objectives", "")).split(", ") if metric]
+    read = {*asked, *map(on_test, asked)}
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        trials = [trial for trial in pool.map(partial(_trial, client), runs) if variants_of(trial.history)]
+        found = pool.map(partial(_trial, client, read), runs)
+        bar = progress_bar(found, f"reading trials of {experiment}", len(runs))
+        trials = [trial for trial in bar if variants_of(trial.history)]
     stages = {stage: [trial for trial in trials if trial.stage == stage] for stage in (SEARCH, CONFIRM, REPEAT)}
     if not stages[SEARCH]:
         return None
-    own = _params(client, parent)
     first = stages[SEARCH][0].config
-    asked = [metric for metric in str(own.get("objectives", "")).split(", ") if metric]
     config = StudyConfig(
         spaces=tuple(by_space(stages[SEARCH])),
         dataset=str(first["dataset/name"]),
@@ -145,9 +164,9 @@ def _params(client: "MlflowClient", run_id: str) -> dict[str, Any]:
         return {}
 
 
-def _trial(client: "MlflowClient", run: "Run") -> Trial:
-    """A trial with the metrics of its epochs that a report reads."""
-    tags, keys = run.data.tags, [key for key in run.data.metrics if is_read(key)]
+def _trial(client: "MlflowClient", read: Collection[str], run: "Run") -> Trial:
+    """A trial with the metrics of its epochs that a report reads, and those in `read`."""
+    tags, keys = run.data.tags, [key for key in run.data.metrics if key in read or is_read(key)]
     epochs: dict[int, Metrics] = {}
     for key in keys:
         for found in client.get_metric_history(run.info.run_id, key):
@@ -176,8 +195,11 @@ def _in_order(keys: Sequence[str], metrics: Metrics) -> Metrics:
 
 
 def is_read(metric: str) -> bool:
-    """Return True if a report needs the epochs of a metric; reading them takes one request for each trial."""
-    return metric.startswith((f"{VALIDATION}/", f"{TEST}/", f"{TRAIN}/", f"{LEARNED}/"))
+    """Whether a report draws or compares the epochs of a metric; each costs a request for each trial."""
+    first, _, rest = metric.partition("/")
+    if first in (VALIDATION, TEST):
+        return "/" not in rest or rest.rpartition("/")[2] in READ or "/accuracy_at/" in metric
+    return first == LEARNED or metric.startswith(train_loss("")) or metric in (FORWARD_PASSES, BACKWARD_PASSES)
 
 
 def typed(value: str) -> Any:

@@ -6,7 +6,7 @@ from mlflow import MlflowClient
 
 from bgbias.errors import SettingError
 from study.report import page, reading
-from study.report.experiments import Found, grids, reports, tables
+from study.report.experiments import Found, grids, is_read, reports, tables
 from study.report.tables import report_of
 
 
@@ -94,3 +94,13 @@ def test_a_study_is_rebuilt_from_mlflow_with_every_epoch_and_typed_settings(uri)
     keys = [section.key for section in page.sections(found)]
     assert {"ranking", "trade-off", "effects", "training", "line", "table-selection-rules"} <= set(keys)
     assert "no predictions" in reading.markdown([found])
+
+
+def test_only_what_a_report_shows_is_asked_for():
+    asked = {
+        "val/shuffled/accuracy": True, "test/shuffled/worst_group_accuracy": True, "val/bg_gap": True,
+        "test/shuffled/accuracy_at/16": True, "train/loss/cross_entropy": True, "train/forward_passes": True,
+        "learned/samples": True, "train/images_per_second": False, "test/shuffled/adjusted_accuracy": False,
+        "val/shuffled/loss": False, "best/val.shuffled.accuracy": False,
+    }  # fmt: skip
+    assert {metric: is_read(metric) for metric in asked} == asked
