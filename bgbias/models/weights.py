@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,9 +30,16 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         DataError: it is missing or holds something else.
     """
     try:
-        found = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch's, about a TorchScript file
+            found = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
     except (OSError, SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise DataError(f"weights {file} cannot be read ({error}): give a .safetensors or .pt file") from None
+        why = "it is damaged, or holds more than weights"  # torch's own message advises to unpickle it
+        if isinstance(error, OSError | SafetensorError):
+            why = getattr(error, "strerror", None) or str(error)
+        raise DataError(
+            f"weights {file} cannot be read ({why}): give a .safetensors or .pt file that holds a model's state_dict"
+        ) from None
     found = found.get("state_dict", found) if isinstance(found, dict) else {}
     if not found or not all(isinstance(value, Tensor) for value in found.values()):
         raise DataError(f"{file} holds no weights by name: give a file that holds a model's state_dict alone")

@@ -116,7 +116,7 @@ def corrected(entries: Sequence[Entry], errors: str) -> list[Entry]:
         return list(entries)
     if errors == "correct":
         return [replace(entry, label=0) if entry.name.startswith(MISTAKEN) else entry for entry in entries]
-    rows = read_rows(Path(errors), ["img_filename", "y"])
+    rows = read_rows(Path(errors), ["img_filename", "y"], "set dataset/label_errors to keep, correct or a CSV file")
     label = {row["img_filename"]: row["y"] for row in rows}
     unknown = sorted(label.keys() - {entry.name for entry in entries})
     if unknown:

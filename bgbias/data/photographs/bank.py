@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from bgbias.data.photographs import listing
-from bgbias.data.photographs.picture import UNREADABLE, read_picture, stored
+from bgbias.data.photographs.picture import UNREADABLE, read_picture, reason, stored
 from bgbias.errors import DataError
 from bgbias.progress import track
 
@@ -131,7 +131,7 @@ def _build(folder: Path, files: Sequence[File], decode: Decode, shape: tuple[int
         try:
             rows[row] = decode(files[row].path)
         except UNREADABLE as error:
-            faults[row] = str(error)
+            faults[row] = reason(error)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in track(pool.map(fill, range(len(files))), f"decoding {folder.name.rpartition('-')[0]}", len(files)):

@@ -217,7 +217,7 @@ class PictureBank:
             beside=mask_files,
         )
         faults = [f"picture {files[row].path} cannot be read ({why})" for row, why in self._pictures.faults.items()]
-        faults += [f"mask {mask_files[row].path} {why}" for row, why in self._masks.faults.items()]
+        faults += [f"mask {mask_files[row].path} cannot be used ({why})" for row, why in self._masks.faults.items()]
         check(table.root, sorted(faults))
         useful = parted(self._masks.rows, size)
         mask_row = {i: row for row, i in enumerate(masked) if row not in self._masks.faults and useful[row]}
@@ -379,7 +379,7 @@ def shown_mask(path: Path, picture: Path) -> Bits:
         kept = stored(opened)
     shown = kept.mask_as_shown(mask) if mask.ndim == 2 else None
     if shown is None:
-        raise MaskShapeError(f"has the shape {' x '.join(map(str, values.shape))}, but its picture is {kept.shown}")
+        raise MaskShapeError(f"it has the shape {' x '.join(map(str, values.shape))}, but its picture is {kept.shown}")
     return shown
 
 

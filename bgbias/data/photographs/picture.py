@@ -109,6 +109,11 @@ def stored(opened: Image.Image) -> PictureHeader:
     return PictureHeader(opened.size, TURNS.get(orientation))
 
 
+def reason(error: BaseException) -> str:
+    """Why a file cannot be read, without its name or the object that read it."""
+    return str(error).partition(" <")[0].partition(" '")[0]
+
+
 def upright(opened: Image.Image) -> Image.Image:
     """An opened picture turned as its EXIF orientation says; its mode stays."""
     turn = stored(opened).turn

@@ -26,6 +26,7 @@ SPLITS = {
 """What tables call the splits."""
 NAMED = 3
 """How many of many findings an error names."""
+MISSING_TABLE = "give the folder that holds the table, or set dataset/table_file"
 ANYWHERE = "anywhere"
 """The only place of a table without places."""
 NEAR_FILE_ENDINGS = (".png", ".npy", ".jpg", ".jpeg")
@@ -107,8 +108,11 @@ def read_table(file: Path, columns: Columns, classes: Sequence[str], places: Seq
     return PictureTable(root, *names, entries)
 
 
-def read_rows(file: Path, wanted: Sequence[str]) -> list[dict[str, str]]:
+def read_rows(file: Path, wanted: Sequence[str], missing: str = MISSING_TABLE) -> list[dict[str, str]]:
     """The rows of a CSV file with a header, blanks around values left out.
+
+    Args:
+        missing: what to do if there is no such file.
 
     Raises:
         DataError: it is missing, no UTF-8 text, without rows, cut short, or lacks a column that is wanted.
@@ -118,7 +122,7 @@ def read_rows(file: Path, wanted: Sequence[str]) -> list[dict[str, str]]:
             reader = csv.DictReader(opened, skipinitialspace=True)
             rows, header = list(reader), [name.strip() for name in reader.fieldnames or ()]
     except FileNotFoundError:
-        raise DataError(f"{file} is missing: give the folder that holds the table, or set dataset/table_file") from None
+        raise DataError(f"{file} is missing: {missing}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{file} cannot be read ({error}): give a CSV file in UTF-8") from None
     lacking = [name for name in wanted if name not in header]

@@ -8,13 +8,13 @@ from pathlib import Path
 from bgbias.data.photographs import listing
 from bgbias.data.photographs.grouped import SPLIT_NAMES, GroupedPictures, MaskShapeError, shown_mask
 from bgbias.data.photographs.layout import PICTURE_ENDINGS
-from bgbias.data.photographs.picture import UNREADABLE
+from bgbias.data.photographs.picture import UNREADABLE, reason
 from bgbias.data.photographs.table import TEST, TRAIN, Entry, PictureTable
 from bgbias.files import sha256
 from bgbias.prepare.build.findings import CheckReport, Findings, check_checksums
 from bgbias.prepare.build.folder import CHECKSUMS
 from bgbias.prepare.build.parallel import parallel
-from bgbias.prepare.build.scan import Seen, reason, see
+from bgbias.prepare.build.scan import Seen, see
 
 
 def check_table(spec: GroupedPictures, folder: Path, workers: int) -> CheckReport:
@@ -104,7 +104,7 @@ class TableChecker:
 
     def _check_mask(self, name: str, found: SeenMask) -> None:
         if not found.fits:
-            self.findings.add("is a mask of another shape than its picture", [f"{name} {found.fault}"])
+            self.findings.add("is a mask of another shape than its picture", [f"{name}: {found.fault}"])
         elif found.fault:
             self.findings.add(f"cannot be used ({found.fault})", [name])
         elif found.empty:

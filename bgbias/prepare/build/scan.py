@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from bgbias.data.photographs import layout, listing
-from bgbias.data.photographs.picture import UNREADABLE, read_picture, stored
+from bgbias.data.photographs.picture import UNREADABLE, read_picture, reason, stored
 from bgbias.prepare.build.variants import Image
 
 SAMPLED = 64
@@ -100,11 +100,6 @@ def see(path: Path) -> Seen:
     except UNREADABLE as error:
         return Seen(path, digest, fault=reason(error))
     return Seen(path, digest, shown.size, turned, is_plain(np.asarray(shown)))
-
-
-def reason(error: BaseException) -> str:
-    """Describe why a file cannot be read, without its name and the object that read it."""
-    return str(error).partition(" <")[0].partition(" '")[0]
 
 
 def is_plain(image: Image) -> bool:

@@ -180,7 +180,8 @@ def test_missing_and_broken_files_are_named_or_skipped(own):
 def test_a_mask_of_another_shape_is_named(own):
     file = own / "masks" / (rows(own)[1][1].replace(".jpg", ".png"))
     Image.fromarray(np.full((10, 20), 255, np.uint8)).save(file)
-    with pytest.raises(DataError, match=rf"mask .*{file.name} has the shape 10 x 20, but its picture is \(32, 32\)"):
+    told = rf"mask .*{file.name} cannot be used \(it has the shape 10 x 20, but its picture is \(32, 32\)"
+    with pytest.raises(DataError, match=told):
         pictures(own)
 
 

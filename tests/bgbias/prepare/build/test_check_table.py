@@ -59,7 +59,7 @@ def test_all_that_is_wrong_is_found_at_once(folder):
         "has the same bytes as another picture, in training and test": [f"{NAME.format('2_3')}: {NAME.format('0_3')}"],
         "has the same bytes as a picture of another class": [f"{NAME.format('1_3')}: {NAME.format('1_0')}"],
         "is a mask of another shape than its picture": [
-            f"{mask.format('0_2')} has the shape 7 x 9, but its picture is (32, 32)"
+            f"{mask.format('0_2')}: it has the shape 7 x 9, but its picture is (32, 32)"
         ],
     }
 
