@@ -38,8 +38,8 @@ from study.inspect.audit_model import OWN, Opened, open_model
 from study.inspect.audit_pictures import AuditPictures, pictures
 from study.inspect.audit_result import (
     Audit,
+    AuditedChallenge,
     BackgroundAlone,
-    ChallengeResult,
     Estimate,
     Look,
     VariantResult,
@@ -315,7 +315,7 @@ def challenged(
     return background_challenge.decided(challenge, trained, state, key)
 
 
-def challenge_result(verdict: Verdict, variant: Variant, trained: LoadedModel) -> ChallengeResult:
+def challenge_result(verdict: Verdict, variant: Variant, trained: LoadedModel) -> AuditedChallenge:
     """A verdict with names."""
     dataset = trained.dataset
     source = variant.foregrounds.source.tolist()
@@ -329,7 +329,7 @@ def challenge_result(verdict: Verdict, variant: Variant, trained: LoadedModel) -
         for i in (~verdict.robust).nonzero()[:, 0].tolist()
     ]
     robust = Estimate.of(int(verdict.robust.sum()), len(verdict.robust))
-    return ChallengeResult(robust, len(verdict.label), len(variant.backgrounds), fooled)
+    return AuditedChallenge(robust, len(verdict.label), len(variant.backgrounds), fooled)
 
 
 def background_names(variant: Variant, trained: LoadedModel) -> tuple[str, ...]:

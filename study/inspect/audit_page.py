@@ -14,7 +14,7 @@ from bgbias.files import atomically
 from study.display import finite
 from study.inspect.audit_advice import percent
 from study.inspect.audit_pictures import AuditPictures, Shown
-from study.inspect.audit_result import Audit, ChallengeResult, Estimate, Look
+from study.inspect.audit_result import Audit, AuditedChallenge, Estimate, Look
 from study.picture_grid import picture_of
 
 PAGE, RECORD = "audit.html", "audit.json"
@@ -269,7 +269,7 @@ def _looks(found: Mapping[str, Look]) -> str:
     return f'{lines}<p class="soft">A map without structure would put the share of the area there.</p>'
 
 
-def _challenge(found: ChallengeResult | None, fooled: Sequence[Shown]) -> str:
+def _challenge(found: AuditedChallenge | None, fooled: Sequence[Shown]) -> str:
     if found is None:
         return "<p>Not run: the same command with --challenge puts every object on every background.</p>"
     head = (

@@ -64,7 +64,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class ChallengeResult:
+class AuditedChallenge:
     """The Background Challenge: the share of objects that no background fools.
 
     fooled: object, background and prediction of every object that one fools
@@ -99,7 +99,7 @@ class Audit:
     counts: Table
     alone: BackgroundAlone
     looks: dict[str, Look]
-    challenge: ChallengeResult | None
+    challenge: AuditedChallenge | None
     advice: tuple[str, str, str]
 
     def to_json(self) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def bars(values: Mapping[str, float], colors: Sequence[str], text: str | None = 
 
 
 def noise(normality: Normality) -> go.Figure:
-    """How near the noise is to the normal distribution: of each dimension, its length, and the tests of dimensions."""
+    """Compare the noise with the normal distribution: each dimension, the squared length, and tests of dimensions."""
     figure, (pit, radius, tests) = panels(
         [
             "probability transform (PIT), density",

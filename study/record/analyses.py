@@ -37,13 +37,13 @@ class SaliencyResult(TypedDict):
 
 
 class FlowResult(TypedDict):
-    """What `study flow` computes (`bgbias.methods.flow.quality`).
+    """The result of `study flow` (`bgbias.methods.flow.quality`).
 
     samples: their number, chosen on validation data
-    base: how normal the noise of true moves is
-    classes: by background class, the tests of samples and true moves
-    accuracy: by test variant, the number of `images`, and of the frozen `backbone` and each vote the accuracy, of
-        votes by the number of samples
+    base: measures of how normal the noise of true moves is
+    classes: by background class, the tests of samples against true moves
+    accuracy: by test variant, the number of `images`, the accuracy of the frozen `backbone`, and that of each vote by
+        the number of samples
     """
 
     dataset: str
@@ -62,7 +62,7 @@ class FlowResult(TypedDict):
 
 
 class Results(TypedDict):
-    """What the three commands left beside one checkpoint; None where they did not run."""
+    """The stored results of the three commands for one checkpoint; None for a command that did not run."""
 
     challenge: ChallengeResult | None
     saliency: SaliencyResult | None
