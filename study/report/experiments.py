@@ -195,7 +195,7 @@ def _in_order(keys: Sequence[str], metrics: Metrics) -> Metrics:
 
 
 def is_read(metric: str) -> bool:
-    """Whether a report draws or compares the epochs of a metric; each costs a request for each trial."""
+    """Return True if a report needs the epochs of a metric; reading them takes one request for each trial."""
     first, _, rest = metric.partition("/")
     if first in (VALIDATION, TEST):
         return "/" not in rest or rest.rpartition("/")[2] in READ or "/accuracy_at/" in metric

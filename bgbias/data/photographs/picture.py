@@ -110,7 +110,7 @@ def stored(opened: Image.Image) -> PictureHeader:
 
 
 def reason(error: BaseException) -> str:
-    """Why a file cannot be read, without its name or the object that read it."""
+    """Describe why a file cannot be read, without its name and the object that read it."""
     return str(error).partition(" <")[0].partition(" '")[0]
 
 
