@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ray
 
-from bgbias.errors import SettingError
+from bgbias.errors import BgbiasError, SettingError
 from study import stopping
 from study.cluster.ray_internals import own_groups, quiet
 from study.record.config import StudyConfig
@@ -64,10 +64,14 @@ def start(address: str | None, folder: Path) -> None:
                 configure_logging=True,
                 _temp_dir=None if address else str(folder),
             )
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except BgbiasError:
+        raise
+    except Exception as error:  # Ray raises its bare Exception where a process does not start in time
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         if address is None:
-            raise SettingError(f"Ray could not be started here ({reason}): free memory or processes") from None
+            raise SettingError(
+                f"Ray could not be started here ({reason}): free memory or processes, then start again"
+            ) from None
         raise SettingError(f"no Ray cluster at '{address}' ({reason}): start one or leave --address out") from None
     stopping.handle()
 

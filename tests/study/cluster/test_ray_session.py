@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bgbias.errors import SettingError
-from study.cluster.ray_session import SHORT, SOCKET, SOCKET_BYTES, ray_place
+from study.cluster.ray_session import SHORT, SOCKET, SOCKET_BYTES, ray_place, start
 from study.scratch import PREFIX
 
 
@@ -27,3 +27,16 @@ def test_a_folder_for_ray_that_is_too_long_is_refused_with_the_way_out(monkeypat
         ray_place()
     monkeypatch.setenv("RAY_TMPDIR", "/short")
     assert ray_place() == Path("/short")
+
+
+def test_a_ray_that_does_not_start_in_time_is_told_in_one_line(monkeypatch, tmp_path):
+    def init(**options):  # noqa: ARG001
+        raise Exception("The current node timed out during startup.\nMore of it.")
+
+    monkeypatch.setattr("study.cluster.ray_session.ray.init", init)
+    with pytest.raises(SettingError) as refused:
+        start(None, tmp_path)
+    assert str(refused.value) == (
+        "Ray could not be started here (The current node timed out during startup.): free memory or processes, then "
+        "start again"
+    )
