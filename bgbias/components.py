@@ -20,7 +20,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from bgbias.errors import SettingError, UnknownNameError
 
 CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)
-"""How every component's dataclass is validated: unknown fields, inf and NaN are refused."""
+"""Validation of every component's dataclass: unknown fields, inf and NaN are refused."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 """A number in [0, 1]: a probability or a fraction."""

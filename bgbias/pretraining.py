@@ -21,7 +21,7 @@ from bgbias.training import Trainer
 
 Weights = Mapping[str, Tensor]
 CLASSIFIER = "classifier."
-"""What the names of a classifier's weights begin with in a checkpoint."""
+"""Prefix of the names of a classifier's weights in a checkpoint."""
 
 
 def pretrained_weights(config: RunConfig, dataset: Dataset, device: torch.device, stage: Stage) -> Weights:

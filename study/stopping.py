@@ -25,7 +25,7 @@ GRACE_SECONDS, LATE_SECONDS, REPEAT_SECONDS = 8.0, 5.0, 1.0
 signal ends it at once. Some programs send the same signal twice."""
 
 END_SECONDS = 1.0
-"""How long a killed process may take to end."""
+"""Time that a killed process may take to end."""
 
 PR_SET_CHILD_SUBREAPER = 36
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 PLAIN = (str, int, float, bool, type(None))
-"""What `repr` shows completely."""
+"""Types that `repr` shows completely."""
 
 
 def checksum(*items: object) -> str:

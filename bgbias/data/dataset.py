@@ -36,9 +36,9 @@ from bgbias.types import (
 
 ORIGINAL, SHUFFLED, REMOVED = "original", "shuffled", "removed"
 BATCH_SIZE, BATCH_PIXELS = 1000, 1 << 22
-"""How many pictures are answered at a time on a CPU, and how many pixels these may have together."""
+"""Number of pictures that are predicted at a time on a CPU, and the largest number of their pixels."""
 ACCELERATED = 4
-"""How many times as many on an accelerator, whose units a CPU's batches do not fill."""
+"""Factor for an accelerator, which batches of a CPU's size would leave partly idle."""
 BANK_SHARE = 0.6
 """Of a device's free memory, what decoded pictures may take; the rest is the model's and its batches'."""
 NOWHERE = "none"

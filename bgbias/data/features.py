@@ -19,7 +19,7 @@ from bgbias.errors import DataError
 from bgbias.progress import track
 
 KEPT_BYTES = 20 << 30
-"""How much of the disk the features of one dataset may take."""
+"""Disk space that the features of one dataset may take."""
 FOLDER, LOCK, ENDING = "features", "features.lock", ".npy"
 
 

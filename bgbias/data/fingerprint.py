@@ -7,9 +7,9 @@ import torch
 from bgbias.data.dataset import Dataset, Variant
 
 FILE, SHA256 = "file ", "sha256 "
-"""What the names of files, and their checksums, begin with among the parts."""
+"""Prefixes of the names of files, and of their checksums, among the parts."""
 SAMPLE = 64
-"""How many pictures of each variant are compared."""
+"""Number of pictures of each variant that are compared."""
 
 
 def fingerprint(dataset: Dataset) -> dict[str, str]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from bgbias.types import Masks
 
 PIXELS = 1 << 23
-"""How many pixels are widened at a time."""
+"""Number of pixels that are widened at a time."""
 
 
 def dilate(mask: Masks, radius: int) -> Masks:

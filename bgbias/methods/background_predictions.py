@@ -11,7 +11,7 @@ from bgbias.methods.method import Learner
 from bgbias.methods.passes import evaluating
 
 PROBES = 64
-"""How many backgrounds of each class are shown, with repetition."""
+"""Number of backgrounds of each class that are shown, with repetition."""
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from bgbias.table import Table
 from bgbias.types import Examples, Task
 
 DRAWS = 10
-"""How many training pictures of a class are shown at level 0; at level s, (s + 1) times as many."""
+"""Number of training pictures of a class that are shown at level 0; at level s, (s + 1) times as many."""
 FARTHEST = 5.0
 """The highest absolute logit."""
 AT_A_TIME = 256

@@ -18,9 +18,9 @@ from bgbias.errors import DataError
 COUNTER = "num_batches_tracked"
 """Batch normalisation's counter of batches, which older files lack and which changes no prediction."""
 NAMED = 3
-"""How many differing names an error lists."""
+"""Number of differing names that an error lists."""
 WRAPPERS = ("_orig_mod.", "module.")
-"""What torch.compile and data-parallel training put before the names."""
+"""Prefixes that torch.compile and data-parallel training add to the names."""
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:

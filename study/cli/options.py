@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from bgbias.errors import SettingError
 
 SAME_COMMAND = "the same command continues"
-"""What to do after a command that takes up its own work was stopped."""
+"""Advice after a stop, for a command that continues its own work."""
 
 Data = Annotated[Path | None, typer.Option("--data", help="folder of the dataset's source files")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]

@@ -16,9 +16,9 @@ from bgbias.models import models
 from bgbias.optimization import Training
 
 OPTIONS = ("seed", "data", "epochs", "dataset")
-"""What has an option of its own."""
+"""Settings that have an option of their own."""
 CHOSEN = {f"dataset/{NAME}": "--dataset", f"method/{NAME}": "the command's argument"}
-"""What is chosen elsewhere than by `--set`."""
+"""Settings that are not chosen by `--set`, and the option or argument that chooses them."""
 
 
 def parse_settings(given: Sequence[str]) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from study.scratch import PREFIX, scratch, sweep
 
 CONNECT_SECONDS = 5.0
 SHORT = Path("/tmp")
-"""Where Ray's folder goes when the one for temporary files has a path too long for Ray's sockets."""
+"""Parent of Ray's folder if the path of the folder for temporary files is too long for Ray's sockets."""
 SOCKET_BYTES = 107
-"""What a socket's path may have at most."""
+"""Largest number of bytes of a socket's path."""
 SOCKET = "session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
 """The longest path of a socket below Ray's folder."""
 

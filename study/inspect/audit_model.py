@@ -36,12 +36,12 @@ NORMALISATIONS: dict[str, Statistics | None] = {
     "imagenet9": IMAGENET9_STATISTICS,
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
-"""What a model expects of pictures in [0, 1]: (picture - mean) / std, or nothing."""
+"""Normalisations of pictures in [0, 1] that a model may expect: (picture - mean) / std, or none."""
 OWN = "own"
 """The normalisation that timm and torchvision name for an architecture; none for a function; else ImageNet's."""
 SCRIPTS = (".pt", ".pth", ".ts", ".torchscript")
 NAMES = "names"
-"""Where exporters write the classes' names among an ONNX file's metadata."""
+"""Keys under which exporters write the classes' names into an ONNX file's metadata."""
 NAMED = 3
 SIDE = 224
 

@@ -21,7 +21,7 @@ BINS = 20
 SMALLEST_P = 1e-16
 """Smaller p-values are drawn as this."""
 FLOW, OTHER, EXPECTED = color(0), color(4), color(7)
-"""What is the flow's, what is beside it, and what would be ideal or by chance."""
+"""Colours of the flow, of everything else, and of the ideal value or chance."""
 
 
 def flow_page(report: FlowReport) -> str:

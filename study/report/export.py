@@ -23,7 +23,7 @@ from study.record.selection import Row, Trial, each_ones_best, winners
 
 PARQUET, CSV = ".parquet", ".csv"
 SELECTED = "-selected"
-"""What the file of the configurations has in its name after the predictions' own."""
+"""Suffix of the name of the file of configurations, after the predictions' name."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ TAG_STUDY, TAG_TRIAL = "study_id", "trial_id"
 """The tags that runs are found by."""
 
 SERVERS = ("http:", "https:", "databricks")
-"""What the tracking URI of a server begins with; all others are of databases."""
+"""Beginnings of the tracking URIs of servers; all other URIs are those of databases."""
 
 EXPERIMENT_PLACE, RUN_PLACE = "{experiment}", "{run}"
-"""What stands in a tag for the ids that only MLflow knows."""
+"""Placeholders in a tag for the ids that only MLflow knows."""
 
 
 @json_record

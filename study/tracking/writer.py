@@ -41,7 +41,7 @@ VALUES_PER_CALL, VERSIONS = 1000, 10_000
 """MLflow takes, and gives, no more at a time."""
 
 ANSWER_SECONDS = 30
-"""How long a server may take to answer, unless `MLFLOW_HTTP_REQUEST_TIMEOUT` says otherwise."""
+"""Time that a server may take to answer, unless `MLFLOW_HTTP_REQUEST_TIMEOUT` is set."""
 
 TAG_PARENT = "mlflow.parentRunId"
 TAG_VALIDATION = "val_accuracy"
@@ -57,7 +57,7 @@ ALREADY_THERE = "RESOURCE_ALREADY_EXISTS"
 RETRYABLE = (401, 403, 408, 429)
 
 TWICE = re.compile(r"UNIQUE constraint failed|UniqueViolation|[Dd]uplicate (key|entry)")
-"""What SQLite, PostgreSQL, MySQL and SQL Server say to the later of two that write one row at the same moment."""
+"""Messages of SQLite, PostgreSQL, MySQL and SQL Server to the later of two writers of one row."""
 
 DELETED = "deleted"
 

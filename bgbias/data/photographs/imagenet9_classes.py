@@ -20,7 +20,7 @@ CLASSES = (
 
 IMAGENET_CLASSES = 1000
 NO_CLASS = -1
-"""What an ImageNet-1000 class that belongs to none of the nine is mapped to."""
+"""Number to which an ImageNet-1000 class is mapped that belongs to none of the nine."""
 
 _MEMBERS = (
     "151-170 173-268",

@@ -21,7 +21,7 @@ from PIL import Image
 from bgbias.data.photographs.colour_profile import SPACES, to_srgb
 
 UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
-"""What Pillow and numpy raise for files that are cut short, no pictures, or of a mode that cannot be shown."""
+"""Errors of Pillow and numpy for files that are cut short, no pictures, or of a mode that cannot be shown."""
 
 WHITE = (255, 255, 255, 255)
 LARGEST_16_BIT = 65_535
@@ -44,7 +44,7 @@ TURNS = {
 
 MIRRORED_X = (TURNS[2], TURNS[3], TURNS[7], TURNS[8])
 MIRRORED_Y = (TURNS[3], TURNS[4], TURNS[6], TURNS[7])
-"""What a turn mirrors from left to right, and from top to bottom, before it swaps rows and columns, if it does."""
+"""Turns that mirror left and right, and top and bottom, before they swap rows and columns, if they do."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Edges = tuple[float, float, float, float]

@@ -28,7 +28,7 @@ from bgbias.errors import DataError
 from bgbias.types import NO_BACKGROUND, Backgrounds, Foregrounds
 
 BLACK, WHOLE = 0, 255
-"""What fills the extra row of a bank: no picture, or a mask that is all foreground."""
+"""Values of the extra row of a bank: no picture, or a mask that is all foreground."""
 JPEG_NOISE = 12
 """Out of 255; an only_fg picture is darker than this beside its object."""
 MASK_ENDINGS = frozenset({".npy"})

@@ -17,7 +17,7 @@ CHANNELS = 3
 PIXEL = 4
 """Bytes of a stored pixel: red, green, blue and an empty one, so that a pixel is moved as one 32-bit word."""
 CHUNK = 256
-"""How many masks are unpacked at a time."""
+"""Number of masks that are unpacked at a time."""
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ SPLITS = {
     "2": TEST,
     "test": TEST,
 }
-"""What tables call the splits."""
+"""Names of the splits in tables."""
 NAMED = 3
-"""How many of many findings an error names."""
+"""Largest number of findings that an error names."""
 MISSING_TABLE = "give the folder that holds the table, or set dataset/table_file"
 ANYWHERE = "anywhere"
 """The only place of a table without places."""

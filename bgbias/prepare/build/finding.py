@@ -28,7 +28,7 @@ from bgbias.prepare.build.variants import Box, Image, Mask, bounding_box
 
 BOX, GRABCUT = "box", "grabcut"
 BY_BOX = (BOX, GRABCUT)
-"""What needs a box."""
+"""Ways to find objects that need a box."""
 ONNX = ".onnx"
 HALF = 0.5
 

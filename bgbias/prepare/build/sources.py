@@ -29,7 +29,7 @@ from bgbias.progress import track
 MASK_ENDINGS = (".png", ".npy")
 TITLES = ["name", "left", "top", "right", "bottom"]
 NAMED = 3
-"""How many examples an error names."""
+"""Number of examples that an error names."""
 
 
 @dataclass(frozen=True)

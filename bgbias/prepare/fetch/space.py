@@ -6,7 +6,7 @@ from pathlib import Path
 from bgbias.errors import DataError
 
 UNPACKED = 2
-"""How many times an archive's size is set aside for what it holds; pictures hardly shrink, masks do."""
+"""Disk space for the files of an archive, as a multiple of its size; pictures hardly shrink, masks do."""
 
 
 def free(folder: Path) -> int:
