@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from bgbias.data.dataset import ORIGINAL
 from bgbias.data.datasets import datasets
 from bgbias.errors import SettingError, UnknownNameError
-from bgbias.metrics import ACCURACY, TEST, VALIDATION, accuracy, variant_of
+from bgbias.metrics import ACCURACY, TEST, VALIDATION, WORST_GROUP_ACCURACY, accuracy, variant_metric, variant_of
 from study.record.config import StudyConfig
 
 
@@ -55,6 +55,21 @@ def is_plain(objectives: Sequence[str]) -> bool:
 
 
 def shifted_variant(dataset: str, objectives: Sequence[str] = ()) -> str:
-    """The variant to compare with `original`: the first other one among the objectives, or the dataset's own."""
+    """The variant that tells what a changed background does.
+
+    The first other than `original` among the objectives and the dataset's own; `original` where all are about it, and
+    its groups tell.
+    """
     metrics = map(metric_of, [*objectives, *datasets.find(dataset).objectives])
-    return next(variant for metric in metrics if (variant := variant_of(metric)) not in (None, ORIGINAL))
+    others = (variant for metric in metrics if (variant := variant_of(metric)) not in (None, ORIGINAL))
+    return next(others, ORIGINAL)
+
+
+def shifted_metric(split: str, variant: str) -> str:
+    """The metric of a shifted variant to compare with the accuracy on `original`: its accuracy, or the worst group's.
+
+    Args:
+        split: `val` or `test`.
+        variant: as `shifted_variant` has it.
+    """
+    return variant_metric(split, variant, WORST_GROUP_ACCURACY if variant == ORIGINAL else ACCURACY)

@@ -21,7 +21,7 @@ from bgbias.metrics import (
 from bgbias.table import Table
 from study.display import counted, points
 from study.record.config import StudyConfig
-from study.record.objectives import objectives_of, shifted_variant
+from study.record.objectives import objectives_of, shifted_metric, shifted_variant
 from study.record.rules import (
     ORACLE,
     WORST_CLASS,
@@ -69,10 +69,12 @@ def default_metrics(config: StudyConfig, trials: Sequence[Trial]) -> list[str]:
     Accuracy and worst-group accuracy on the shifted variant, and accuracy on `original`.
     """
     shifted = shifted_variant(config.dataset, objectives_of(config))
-    wanted = (
-        accuracy(TEST, shifted),
-        variant_metric(TEST, shifted, WORST_GROUP_ACCURACY),
-        accuracy(TEST, ORIGINAL),
+    wanted = dict.fromkeys(
+        (
+            shifted_metric(TEST, shifted),
+            variant_metric(TEST, shifted, WORST_GROUP_ACCURACY),
+            accuracy(TEST, ORIGINAL),
+        )
     )
     there = {name for trial in trials for metrics in trial.history for name in metrics}
     return [metric for metric in wanted if metric in there]

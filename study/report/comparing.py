@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import plotly.graph_objects as go
 
-from bgbias.metrics import label_of, on_test
+from bgbias.metrics import TEST, label_of, on_test
 from study.display import counted, in_percent, measured, points, with_spread
+from study.record.objectives import shifted_metric
 from study.report import analysis, fairness
 from study.report.analysis import Ranked, Trade
 from study.report.drawing import (
@@ -149,7 +150,7 @@ def _after(test: PairedTest) -> str:
 
 
 def on_the_line(report: Report) -> go.Figure | None:
-    """Dots: every trial's test accuracy on the shifted variant against that on `original`. None without any."""
+    """Dots: every trial's shifted test metric against its accuracy on `original`. None without any."""
     points = fairness.line(report)
     if not points:
         return None
@@ -169,7 +170,7 @@ def on_the_line(report: Report) -> go.Figure | None:
     if r is not None:
         figure.add_annotation(text=f"r = {r:.2f}", xref="paper", yref="paper", x=0, y=1, showarrow=False)
     figure.update_xaxes(title="original, test [%]")
-    figure.update_yaxes(title=f"{report.shifted}, test [%]")
+    figure.update_yaxes(title=f"{label_of(shifted_metric(TEST, report.shifted))}, test [%]")
     return finished(figure, height=460)
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bgbias.data.dataset import ORIGINAL
-from bgbias.metrics import BACKWARD_PASSES, FORWARD_PASSES, TEST, VALIDATION, accuracy
+from bgbias.metrics import BACKWARD_PASSES, FORWARD_PASSES, TEST, VALIDATION, accuracy, label_of
 from study.display import percent
+from study.record.objectives import shifted_metric
 from study.record.selection import Trial, best_epoch, by_space
 from study.report.tables import Report, searched_values
 
@@ -87,7 +88,8 @@ def _gate(report: Report) -> list[str]:
     if row is None or report.shifted not in rows:
         return []
     metrics = next(trial for trial in report.trials if trial.trial_id == row.trial).history[row.epoch - 1]
-    good, shifted = metrics[accuracy(TEST, ORIGINAL)], metrics.get(accuracy(TEST, report.shifted), math.nan)
+    compared = shifted_metric(TEST, report.shifted)
+    good, shifted = metrics[accuracy(TEST, ORIGINAL)], metrics.get(compared, math.nan)
     if good < GOOD:
         return [
             f"the baseline {row.space} reaches {percent(good)} on original, less than {percent(GOOD, 0)}: it is not "
@@ -96,7 +98,7 @@ def _gate(report: Report) -> list[str]:
     if good - shifted < BROKEN:
         return [
             f"the baseline {row.space} is not broken: it reaches {percent(good)} on original and {percent(shifted)} on "
-            f"{report.shifted}, less than {100 * BROKEN:.0f} points below: there is no bias to mitigate"
+            f"{label_of(compared)}, less than {100 * BROKEN:.0f} points below: there is no bias to mitigate"
         ]
     return []
 
@@ -113,7 +115,11 @@ def _unequal(found: list[Budget]) -> list[str]:
 
 @dataclass(frozen=True)
 class Point:
-    """A trial's test accuracies at its epoch with the highest validation accuracy on `original`, in [0, 1]."""
+    """A trial's test values at its epoch with the highest validation accuracy on `original`, in [0, 1].
+
+    original: accuracy on `original`
+    shifted: what `shifted_metric` names
+    """
 
     space: str
     trial: str
@@ -127,7 +133,7 @@ def line(report: Report) -> list[Point]:
     for trial in report.trials:
         epoch = best_epoch(trial.history, accuracy(VALIDATION, ORIGINAL))
         metrics = trial.history[epoch - 1] if epoch else {}
-        both = [metrics.get(accuracy(TEST, variant)) for variant in (ORIGINAL, report.shifted)]
+        both = [metrics.get(accuracy(TEST, ORIGINAL)), metrics.get(shifted_metric(TEST, report.shifted))]
         if both[0] is not None and both[1] is not None:
             found.append(Point(trial.space, trial.trial_id, both[0], both[1]))
     return found
@@ -146,7 +152,8 @@ def _on_the_line(report: Report) -> list[str]:
     r = correlation(found)
     if r is None or r < ON_THE_LINE:
         return []
+    name = label_of(shifted_metric(TEST, report.shifted))
     return [
-        f"over {len(found)} trials the accuracy on {report.shifted} follows that on original (r = {r:.2f}): this "
-        "comparison measures accuracy, not robustness"
+        f"over {len(found)} trials {name} follows the accuracy on original (r = {r:.2f}): this comparison measures "
+        "accuracy, not robustness"
     ]

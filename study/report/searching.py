@@ -6,7 +6,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from bgbias.metrics import VALIDATION, accuracy, is_share, label_of
+from bgbias.metrics import VALIDATION, is_share, label_of
+from study.record.objectives import shifted_metric
 from study.record.selection import best_epoch, best_value
 from study.report import analysis
 from study.report.drawing import (
@@ -39,7 +40,7 @@ def parallel_coordinates(report: Report, space: str) -> go.Figure | None:
     metrics = [metric for metric in report.metrics if all(best_epoch(t.history, metric) for t in trials)]
     if not names or not metrics:
         return None
-    shifted = accuracy(VALIDATION, report.shifted)
+    shifted = shifted_metric(VALIDATION, report.shifted)
     colored = shifted if shifted in metrics else metrics[0]
     found = {metric: scaled(metric, [best_value(t.history, metric) for t in trials]) for metric in metrics}
     lines = go.Parcoords(

@@ -15,7 +15,7 @@ from bgbias.metrics import TEST, VALIDATION, accuracy, gap, on_test
 from study.record.config import StudyConfig
 from study.record.divergence import divergence
 from study.record.folder import CONFIRM, SEARCH, StudyFolder
-from study.record.objectives import is_plain, objectives_of, shifted_variant
+from study.record.objectives import is_plain, objectives_of, shifted_metric, shifted_variant
 from study.record.selection import (
     NEEDS_EVERY,
     Candidate,
@@ -130,7 +130,7 @@ class Report:
 
     @property
     def shifted(self) -> str:
-        """The variant that is compared with `original`."""
+        """The variant that tells what a changed background does, as `shifted_variant` has it."""
         return shifted_variant(self.config.dataset, self.objectives)
 
     @property
@@ -138,7 +138,7 @@ class Report:
         """The metrics of a trade-off: the first two objectives, or accuracy on the shifted variant and `original`."""
         if len(self.objectives) > 1:
             return self.objectives[0], self.objectives[1]
-        return accuracy(VALIDATION, self.shifted), accuracy(VALIDATION, ORIGINAL)
+        return shifted_metric(VALIDATION, self.shifted), accuracy(VALIDATION, ORIGINAL)
 
     @property
     def metrics(self) -> list[str]:
