@@ -38,10 +38,20 @@ STUDIES = (
 """Files that start studies or servers, each of which fills the machine."""
 
 
+LONGEST = (
+    "contracts/test_method_contract.py", "study/tracking/test_tracking_outage.py", "study/tracking/test_refusals.py",
+    "study/tracking/test_tracking.py", "test_quality.py", "bgbias/methods/test_flow_embedding.py",
+    "study/record/test_storage.py", "study/tracking/test_relocate.py", "test_readme.py",
+    "study/tracking/test_server.py",
+)  # fmt: skip
+"""Other files that take more than twenty seconds, the longest first."""
+
+
 def pytest_collection_modifyitems(items):
-    """The longest start first: what starts studies, then the contracts of methods."""
-    assert all((TESTS / name).exists() for name in STUDIES)
-    items.sort(key=lambda item: (group_of(item.nodeid) != "studies", item.path.name != "test_method_contract.py"))
+    """The longest start first, so that no process is left with one of them when the others have ended."""
+    assert all((TESTS / name).exists() for name in (*STUDIES, *LONGEST))
+    order = {str(TESTS / name): at for at, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (group_of(item.nodeid) != "studies", order.get(str(item.path), len(order))))
 
 
 def pytest_xdist_make_scheduler(config, log):

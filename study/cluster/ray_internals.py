@@ -20,8 +20,10 @@ QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000",
 }
-"""Ray's environment variables; the last because a study's own folder is what it continues from."""
+"""Ray's environment variables: a study's own folder is what it continues from; and its search limits the trials under
+way itself, where Ray would start a worker only once the one before is ready."""
 
 UNLIMITED = -1
 """Failures after which a trial is tried again without end."""

@@ -1,9 +1,11 @@
 """The Ray cluster that a study runs on: started here or joined, and whether it has what the study needs."""
 
 import logging
+import math
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ from study.cluster.ray_internals import own_groups, quiet
 from study.record.config import StudyConfig
 from study.scratch import PREFIX, scratch, sweep
 
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS, LOOK_SECONDS = 5.0, 1.0
 SHORT = Path("/tmp")
 """Parent of Ray's folder if the path of the folder for temporary files is too long for Ray's sockets."""
 SOCKET_BYTES = 107
@@ -120,6 +122,22 @@ def _require_connection(address: str | None) -> None:
     host, colon, port = (address or "").rpartition(":")
     if colon and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+
+
+class Room:
+    """The number of trials that run at once on the cluster; looked up at most once a second, since nodes may join."""
+
+    def __init__(self, config: StudyConfig) -> None:
+        self._asked = {"CPU": config.cpus_per_trial, "GPU": config.gpus_per_trial}
+        self._found, self._looked = 1, -math.inf
+
+    def __call__(self) -> int:
+        """Give the number."""
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            there = ray.cluster_resources()
+            fits = [there.get(resource, 0.0) / asked for resource, asked in self._asked.items() if asked]
+            self._found, self._looked = max(1, int(min(fits, default=1.0))), time.monotonic()
+        return self._found
 
 
 def check_room(config: StudyConfig) -> None:

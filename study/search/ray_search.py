@@ -5,6 +5,7 @@ Ray stores nothing that a study needs: both start from the record in the study's
 
 import json
 import math
+from collections.abc import Callable
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -24,10 +25,19 @@ from study.settings import Settings
 class RecordedSearch(Searcher):  # type: ignore[misc]
     """Suggests the unfinished trials of the record, then new ones until the stage has all of its trials.
 
-    A trial is recorded before Ray starts it, so that none is lost when the driver is killed.
+    A trial is recorded before Ray starts it, so that none is lost when the driver is killed. One trial more than run at
+    once is suggested ahead, so that no worker waits for its next one.
     """
 
-    def __init__(self, folder: StudyFolder, stage: str, space: str, proposals: Proposals, fixed: Settings) -> None:
+    def __init__(
+        self,
+        folder: StudyFolder,
+        stage: str,
+        space: str,
+        proposals: Proposals,
+        fixed: Settings,
+        room: Callable[[], int],
+    ) -> None:
         """Read the stage's record.
 
         Args:
@@ -36,10 +46,11 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
             space: the space's label.
             proposals: gives the settings of new trials.
             fixed: flat settings that all trials share, in addition to the proposed ones.
+            room: gives the number of trials that run at once.
         """
         super().__init__(metric=SCORE, mode="max")
         self._folder, self._stage, self._space = folder, stage, space
-        self._proposals, self._fixed = proposals, fixed
+        self._proposals, self._fixed, self._room = proposals, fixed, room
         recorded = folder.trials(stage, space)
         proposals.recall(recorded)
         self._waiting = [trial for trial in recorded if not trial.finished]
@@ -49,8 +60,10 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, object]:
         return {}
 
-    def suggest(self, trial_id: str) -> dict[str, str] | str:
-        """Suggest the next trial; `trial_id` is Ray's own name for it."""
+    def suggest(self, trial_id: str) -> dict[str, str] | str | None:
+        """Suggest the next trial, None as long as enough are under way; `trial_id` is Ray's own name for it."""
+        if len(self._own) > self._room():
+            return None
         if self._waiting:
             trial = self._waiting.pop(0)
             name, settings = trial.trial_id, {**trial.config, DATA: self._fixed.get(DATA)}

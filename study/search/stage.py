@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from bgbias.config import DATA, RunConfig
 from study.cluster.ray_internals import UNLIMITED, own_interrupt
+from study.cluster.ray_session import Room
 from study.display import command_line, console, counted
 from study.errors import StudyInterruptedError, TrialsFailedError
 from study.record.config import StudyConfig
@@ -68,7 +69,7 @@ class SearchStage:
     def _fit(self, proposals: Proposals, fixed: Settings, scheduler: RecordedHalving | None = None) -> None:
         if len(self.folder.finished(self.name, self.space)) >= proposals.total:
             return
-        search = RecordedSearch(self.folder, self.name, self.space, proposals, fixed)
+        search = RecordedSearch(self.folder, self.name, self.space, proposals, fixed, Room(self.config))
         resources = {"cpu": self.config.cpus_per_trial, "gpu": self.config.gpus_per_trial}
         with scratch() as folder, warnings.catch_warnings(), own_interrupt():
             warnings.simplefilter("ignore")

@@ -64,7 +64,7 @@ def test_a_trial_that_goes_on_finds_the_data_where_they_are_now(tmp_path):
     folder.create(StudyConfig(spaces=("erm",)))
     folder.start_trial("aaaa", 1, "erm", SEARCH, {"method/name": "erm", "data": "/old", "seed": 0})
     fixed = {"method/name": "erm", "data": "/new", "seed": 0}
-    search = RecordedSearch(folder, SEARCH, "erm", Seeds([0]), fixed)
+    search = RecordedSearch(folder, SEARCH, "erm", Seeds([0]), fixed, lambda: 1)
     assert '"data": "/new"' in search.suggest("ray")["settings"]
     assert same_settings(folder.trial("aaaa").config, {**fixed, "seed": 5})
 

@@ -93,8 +93,8 @@ class Told(Seeds):
         self.observed.append((trial_id, "failed"))
 
 
-def stage(folder, seeds):
-    return RecordedSearch(folder, SEARCH, "erm", seeds, FIXED)
+def stage(folder, seeds, room=2):
+    return RecordedSearch(folder, SEARCH, "erm", seeds, FIXED, lambda: room)
 
 
 @pytest.fixture
@@ -115,6 +115,14 @@ def test_a_stage_has_so_many_trials_and_no_more(empty):
     search = stage(empty, Seeds([7, 8]))
     assert [json.loads(search.suggest(name)["settings"])["seed"] for name in ("ray-1", "ray-2")] == [7, 8]
     assert search.suggest("ray-3") == search.FINISHED
+
+
+def test_one_trial_more_than_run_at_once_is_suggested(empty):
+    search = stage(empty, Seeds(range(5)), room=2)
+    assert [search.suggest(f"ray-{n}") is None for n in range(4)] == [False, False, False, True]
+    search.on_trial_complete("ray-0")
+    assert json.loads(search.suggest("ray-4")["settings"])["seed"] == 3
+    assert search.suggest("ray-5") is None
 
 
 def test_unfinished_trials_come_first_and_finished_ones_not_again(empty):

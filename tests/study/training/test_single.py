@@ -43,7 +43,7 @@ BOTH = "has 3 (00_disc, 01_bar, 02_frame) and {} has 3 (01_bar, 02_frame, disc):
 
 @pytest.mark.parametrize("command", ["evaluate", "saliency", "flow"])
 def test_renamed_classes_are_refused_with_both_lists(study, trained, renamed, tmp_path, command):
-    out = () if command == "evaluate" else ("--out", tmp_path / "out")
+    out = () if command == "evaluate" else ("--out", tmp_path / "out.png")
     code, printed, told = study(command, trained, "--data", renamed, *out)
     assert (code, printed, told.count("\n")) == (2, "", 1)
     assert BOTH.format(renamed) in told
