@@ -7,7 +7,6 @@ beside the loop       optimizers, notes, predict
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar, TypeVar
@@ -18,7 +17,6 @@ from torch.optim import Optimizer
 
 from bgbias.components import Component
 from bgbias.data.dataset import Dataset, Variant
-from bgbias.models.convolution import TwiceDifferentiable
 from bgbias.models.model import Classifier
 from bgbias.optimization import Training
 from bgbias.table import Table
@@ -163,8 +161,7 @@ class Method(Component):
     def loss(self, learner: Learner, batch: Batch, rng: Generator) -> dict[str, Tensor]:
         """Each batch: named terms, each [B] or a scalar. The loop minimises the sum of their means."""
         image = batch.image.detach().requires_grad_(self.differentiates_input)
-        with TwiceDifferentiable() if self.differentiates_input else nullcontext():
-            output = learner.output(image)
+        output = learner.output(image)
         cross_entropy = F.nll_loss(output.log_probability, batch.label, reduction="none")
         return {CROSS_ENTROPY: cross_entropy, **self.penalties(learner, replace(batch, image=image), output, rng)}
 
