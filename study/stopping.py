@@ -1,7 +1,8 @@
 """Signals that stop a command: one line, exit code 128 + the signal's number, within 10 seconds, no process left.
 
-The first signal is raised as KeyboardInterrupt in the main thread, so that running code can clean up. A thread ends the
-process when that takes too long, or at a second signal. This module imports the standard library only: it is set up
+The first signal is raised as KeyboardInterrupt in the main thread, so that running code can clean up, and again where
+Python drops exceptions (a fork's callbacks, a finalizer). A thread ends the process when that takes too long, or at a
+second signal. This module imports the standard library only: it is set up
 before the imports that take seconds.
 """
 
@@ -24,6 +25,9 @@ GRACE_SECONDS, LATE_SECONDS, REPEAT_SECONDS = 8.0, 5.0, 1.0
 """After the first signal: when the process is ended, when it stops waiting for others, and from when on another
 signal ends it at once. Some programs send the same signal twice."""
 
+AGAIN_SECONDS = 0.01
+"""How long after a dropped KeyboardInterrupt the signal is sent again."""
+
 END_SECONDS = 1.0
 """Time that a killed process may take to end."""
 
@@ -33,6 +37,7 @@ PR_SET_CHILD_SUBREAPER = 36
 class _State:
     number: int | None = None
     since = 0.0
+    repeat_from = 0.0
     orderly = False
     raised = False
     printed = threading.Lock()
@@ -49,6 +54,7 @@ def install() -> None:
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reading,), name="signals", daemon=True).start()
     handle()
+    sys.unraisablehook = _unraisable
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -131,9 +137,23 @@ def _handle(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
 
+def _unraisable(dropped: "sys.UnraisableHookArgs") -> None:
+    """Send the signal again whose KeyboardInterrupt Python has dropped; report any other exception as usual."""
+    if not (received() and _State.raised and issubclass(dropped.exc_type, KeyboardInterrupt)):
+        sys.__unraisablehook__(dropped)
+        return
+    _State.raised, _State.repeat_from = False, time.monotonic() + REPEAT_SECONDS
+    again = threading.Timer(
+        AGAIN_SECONDS, signal.pthread_kill, (threading.main_thread().ident, _State.number or signal.SIGINT)
+    )
+    again.daemon = True
+    again.start()
+
+
 def _note(number: int) -> None:
     if _State.number is None:
         _State.since, _State.number = time.monotonic(), number
+        _State.repeat_from = _State.since + REPEAT_SECONDS
 
 
 def _watch(reading: int) -> None:
@@ -143,7 +163,7 @@ def _watch(reading: int) -> None:
     deadline = _State.since + (GRACE_SECONDS if _State.orderly else 0)
     while (left := deadline - time.monotonic()) > 0:
         ready, _, _ = select.select([reading], [], [], left)
-        if ready and os.read(reading, 1)[0] in SIGNALS and time.monotonic() - _State.since > REPEAT_SECONDS:
+        if ready and os.read(reading, 1)[0] in SIGNALS and time.monotonic() > _State.repeat_from:
             break
     _leave()
 

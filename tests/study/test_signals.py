@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from made_sources import write_sources
 from running import PATIENCE, STUDY, descendants, run, trial_of, wait_until
 
+from study import stopping
 from study.record.folder import StudyFolder
 from study.scratch import PREFIX, sweep
 
@@ -177,3 +179,41 @@ def test_what_a_killed_study_leaves_is_removed_by_the_next(tmp_path, temporary):
     wait_until(lambda: not any(map(alive, below)))
     sweep(temporary)
     assert not list(temporary.glob(f"{PREFIX}*"))
+
+
+DROPPED = {
+    "a fork's callback": "os.register_at_fork(after_in_parent=interrupt); os.fork() or os._exit(0)",
+    "a finalizer": "type('Owner', (), {'__del__': lambda self: interrupt()})()",
+    "a weak reference's callback": "owner = type('Owner', (), {})(); weakref.finalize(owner, interrupt); del owner",
+}
+AMID = """
+import os, signal, sys, time, weakref
+from study import stopping
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGTERM)
+    for _ in range(1000): pass
+
+stopping.install()
+stopping.orderly(True)
+try:
+    %s
+    time.sleep(60)
+except KeyboardInterrupt:
+    sys.exit(stopping.stopped())
+"""
+
+
+@pytest.mark.parametrize("where", DROPPED)
+def test_a_signal_stops_a_command_amid_what_drops_exceptions(where):
+    since = time.monotonic()
+    ended = subprocess.run([sys.executable, "-c", AMID % DROPPED[where]], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (143, "stopped by SIGTERM: nothing was begun\n")
+    assert time.monotonic() - since < stopping.GRACE_SECONDS
+
+
+def test_other_dropped_exceptions_are_reported():
+    code = "from study import stopping\nstopping.install()\nclass A:\n  def __del__(self): 1 / 0\nA()"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Exception ignored in" in ended.stderr
+    assert "ZeroDivisionError" in ended.stderr
