@@ -9,7 +9,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
-from ray._private import services
+from ray._private import services, utils
 from ray.air._internal import usage
 from ray.tune.experiment import Trial
 
@@ -42,18 +42,26 @@ def count_no_callbacks(_: object) -> bool:
 
 
 @contextmanager
-def own_groups() -> Iterator[None]:
-    """Start Ray's processes in process groups of their own.
+def own_signals() -> Iterator[None]:
+    """Start Ray without its handler of SIGTERM, and its processes in process groups of their own.
 
-    The signals that a batch system sends to this process's group do not reach them there. Ray starts each of them by
-    `services.ConsolePopen`.
+    Ray's handler raises SystemExit, or ends Ray's processes, amid Ray's start. Ray starts each process by
+    `services.ConsolePopen`; in a group of its own it is not reached by the signals that a batch system sends to this
+    process's group.
     """
     popen: Any = services.ConsolePopen
+    set_handler: Any = utils.set_sigterm_handler
     services.ConsolePopen = partial(popen, process_group=0)
+    utils.set_sigterm_handler = set_no_handler
     try:
         yield
     finally:
         services.ConsolePopen = popen
+        utils.set_sigterm_handler = set_handler
+
+
+def set_no_handler(handler: object) -> None:
+    """Stand in for Ray's registration of its handler of SIGTERM."""
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import ray
 
 from bgbias.errors import BgbiasError, SettingError
 from study import stopping
-from study.cluster.ray_internals import own_groups, quiet
+from study.cluster.ray_internals import own_signals, quiet
 from study.record.config import StudyConfig
 from study.scratch import PREFIX, scratch, sweep
 
@@ -57,7 +57,7 @@ def start(address: str | None, folder: Path) -> None:
     """
     try:
         _require_connection(address)
-        with chdir(folder), own_groups():
+        with chdir(folder), own_signals():
             ray.init(
                 address=address or "local",
                 include_dashboard=None if address else False,
@@ -75,7 +75,6 @@ def start(address: str | None, folder: Path) -> None:
                 f"Ray could not be started here ({reason}): free memory or processes, then start again"
             ) from None
         raise SettingError(f"no Ray cluster at '{address}' ({reason}): start one or leave --address out") from None
-    stopping.handle()
 
 
 def ray_place() -> Path:

@@ -5,14 +5,23 @@ import logging
 import os
 import signal
 
-from ray._private import services
+import pytest
+from ray._private import node, services, utils, worker
 from ray.air._internal import usage
 from ray.tune import tune
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
-from study.cluster.ray_internals import QUIET, count_no_callbacks, own_groups, own_interrupt, quiet, stand_in, try_again
+from study.cluster.ray_internals import (
+    QUIET,
+    count_no_callbacks,
+    own_interrupt,
+    own_signals,
+    quiet,
+    stand_in,
+    try_again,
+)
 
 
 def test_asha_reads_nothing_of_a_trial_but_its_name():
@@ -47,12 +56,22 @@ def test_tuning_replaces_the_interrupts_handler_which_is_put_back():
 
 def test_ray_starts_its_processes_by_one_class_which_may_take_a_group():
     assert "ConsolePopen(" in inspect.getsource(services.start_ray_process)
-    with own_groups():
+    with own_signals():
         process = services.ConsolePopen(["sleep", "60"])
         assert os.getpgid(process.pid) == process.pid != os.getpgid(0)
         process.kill()
         process.wait()
     assert isinstance(services.ConsolePopen, type)
+
+
+@pytest.mark.parametrize("starting", [node, worker])
+def test_ray_takes_the_handler_of_sigterm_by_one_function_which_is_left_out(starting):
+    assert "ray._private.utils.set_sigterm_handler(" in inspect.getsource(starting)
+    assert ".signal(signal.SIGTERM" not in inspect.getsource(starting)
+    before = signal.getsignal(signal.SIGTERM)
+    with own_signals():
+        utils.set_sigterm_handler(signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_what_the_environment_says_of_ray_stays(monkeypatch):
