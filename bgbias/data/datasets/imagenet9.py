@@ -24,6 +24,7 @@ from bgbias.data.photographs.augmentation import Augmentation
 from bgbias.data.photographs.bank import bank_home
 from bgbias.data.photographs.mixing import composed, original, released
 from bgbias.data.photographs.reader import PhotoSplit, Reader
+from bgbias.data.split import stratified
 from bgbias.errors import DataError
 from bgbias.randomness import stream
 
@@ -145,16 +146,12 @@ def hold_out(photos: PhotoSplit, share: float, seed: int) -> tuple[PhotoSplit, P
     Raises:
         DataError: a class would be empty on one side.
     """
-    from sklearn.model_selection import train_test_split
-
     try:
-        kept, held_out = train_test_split(
-            np.arange(photos.masked), test_size=share, stratify=photos.label[: photos.masked].numpy(), random_state=seed
-        )
-    except ValueError as error:
+        kept, held_out = stratified(photos.label[: photos.masked].numpy(), share, seed)
+    except DataError as error:
         raise DataError(
             f"a share of {share:g} of {photos.masked} pictures cannot be held out ({error}): "
             "set another dataset/validation_share"
         ) from None
     unmasked = np.arange(photos.masked, len(photos))
-    return photos.at(torch.from_numpy(np.sort([*kept, *unmasked]))), photos.at(torch.from_numpy(np.sort(held_out)))
+    return photos.at(torch.from_numpy(np.sort([*kept, *unmasked]))), photos.at(torch.from_numpy(held_out))

@@ -4,6 +4,7 @@ import gzip
 import math
 import zlib
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bgbias.data.split import stratified
 from bgbias.errors import DataError
 
 SIDE = 28
@@ -69,28 +71,24 @@ def embedded(split_seed: int) -> DigitSplits:
     1,197 for training, 300 for validation, 300 for test, stratified by class.
     Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI (its test part).
     """
-    from sklearn.datasets import load_digits
-
-    raw = load_digits()
-    small = torch.from_numpy(raw.images).float()[:, None] / 16 * 255
+    table = np.loadtxt(_embedded_file(), delimiter=",", dtype=np.int64)
+    small = torch.from_numpy(table[:, :-1]).float().reshape(-1, 1, 8, 8) / 16 * 255
     large = F.interpolate(small, size=(SIDE - 8, SIDE - 8), mode="bilinear", align_corners=False)
     image = F.pad(large, (4, 4, 4, 4)).round().to(torch.uint8)
-    everything = Digits(image, torch.from_numpy(raw.target).long(), torch.arange(len(image)))
+    everything = Digits(image, torch.from_numpy(table[:, -1]), torch.arange(len(image)))
     rest, test = _cut(everything, EMBEDDED_HELD_OUT, split_seed)
     train, validation = _cut(rest, EMBEDDED_HELD_OUT, split_seed)
     return DigitSplits(train, validation, test)
 
 
 def _cut(digits: Digits, held_out: int, split_seed: int) -> tuple[Digits, Digits]:
-    from sklearn.model_selection import train_test_split
+    kept, cut = stratified(digits.label.numpy(), held_out, split_seed)
+    return digits.at(torch.from_numpy(kept)), digits.at(torch.from_numpy(cut))
 
-    kept, cut = train_test_split(
-        np.arange(len(digits.label)),
-        test_size=held_out,
-        stratify=digits.label.numpy(),
-        random_state=split_seed,
-    )
-    return digits.at(torch.from_numpy(np.sort(kept))), digits.at(torch.from_numpy(np.sort(cut)))
+
+def _embedded_file() -> Path:
+    """scikit-learn's file of digits, found without importing scikit-learn, which takes two seconds in every process."""
+    return Path(str(distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")))
 
 
 def _mnist_folder(folder: Path | None) -> Path:

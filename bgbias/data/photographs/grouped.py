@@ -35,6 +35,7 @@ from bgbias.data.photographs.picture import read_picture, stored
 from bgbias.data.photographs.stored import PIXEL, PackedMasks, StoredPictures
 from bgbias.data.photographs.table import TEST, TRAIN, VALIDATION, Entry, PictureTable, faulty_pictures, mask_beside
 from bgbias.data.photographs.tiling import background_of
+from bgbias.data.split import stratified
 from bgbias.errors import DataError
 from bgbias.randomness import stream
 from bgbias.types import NO_BACKGROUND, OWN_BACKGROUND, Backgrounds, Foregrounds
@@ -164,20 +165,16 @@ class GroupedPictures(DatasetSpec, ABC):
 
     def _held_out(self, entries: Sequence[Entry], train: Sequence[int]) -> tuple[list[int], list[int]]:
         """Training pictures divided into training and validation, by group."""
-        from sklearn.model_selection import train_test_split
-
         group = [(entries[i].label, entries[i].place) for i in train]
-        number = [sorted(set(group)).index(item) for item in group]
+        number = np.array([sorted(set(group)).index(item) for item in group])
         try:
-            kept, held = train_test_split(
-                np.array(train), test_size=self.validation_share, stratify=number, random_state=self.split_seed
-            )
-        except ValueError as error:
+            kept, held = stratified(number, self.validation_share, self.split_seed)
+        except DataError as error:
             raise DataError(
                 f"a share of {self.validation_share:g} of {len(train)} training pictures cannot be held out ({error}): "
                 "set another dataset/validation_share, or name validation pictures in the table"
             ) from None
-        return sorted(kept.tolist()), sorted(held.tolist())
+        return np.array(train)[kept].tolist(), np.array(train)[held].tolist()
 
 
 class PictureBank:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 
 import optuna
@@ -126,13 +127,32 @@ def test_the_dashboard_answers_by_host_name_keeps_its_messages_and_leaves_no_pro
         found = [asked(port, host) for host in (socket.gethostname(), "127.0.0.1", "elsewhere.example")]
         below = descendants(process.pid)
         os.killpg(process.pid, signal.SIGINT)
-        _, told = process.communicate(timeout=PATIENCE)
+        told = check_stopped(process, folder, below, signal.SIGINT)
+    assert [line.partition(" ")[0] for line in told] == ["MLflow", "from", "stopped"]
     assert found == [200, 200, 403]
-    assert process.returncode == 130
-    assert told.splitlines()[-1] == f"stopped by SIGINT: `study ui {folder.root}` opens it again"
-    assert [line.partition(" ")[0] for line in told.splitlines()] == ["MLflow", "from", "stopped"]
+
+
+def check_stopped(process, folder, below, number):
+    _, told = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + number
+    assert told.splitlines()[-1] == f"stopped by {number.name}: `study ui {folder.root}` opens it again"
     assert below
     assert not [pid for pid in below if Path(f"/proc/{pid}").exists()]
+    return told.splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_dashboard_stops_by_any_signal(folder, send, number):
+    port = free_port()
+    with started("ui", folder.root, "--port", port, "--no-browser", start_new_session=True) as process:
+        wait_until(lambda: listens(port), process)
+        below = descendants(process.pid)
+        since = time.monotonic()
+        send(process.pid, number)
+        assert len(check_stopped(process, folder, below, number)) == 2
+    assert time.monotonic() - since < 10
 
 
 def read(file):
