@@ -1,15 +1,13 @@
 """One study with real Ray, Optuna and MLflow, run as its users run it and read back with each tool's own client."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import optuna
 import pytest
 from mlflow import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from running import run
 from safetensors.torch import load_file
 
 from bgbias.checkpoint import load
@@ -21,15 +19,16 @@ PLAIN = ("original", "shuffled", "removed")
 RIMS = ("original_rim", "shuffled_rim")
 
 
-def study(*arguments):
-    command = [str(Path(sys.executable).with_name("study")), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+@pytest.fixture
+def json_of(study):
+    """Runs a command in this process; returns what it prints with `--json`."""
 
+    def run(*arguments):
+        code, printed, errors = study(*arguments, "--json")
+        assert code == 0, errors
+        return json.loads(printed)
 
-def json_of(*arguments):
-    done = study(*arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +36,8 @@ def finished(tmp_path_factory):
     """A finished study's folder and what `study run --json` printed."""
     root = tmp_path_factory.mktemp("outputs") / "my-study"
     options = ["--trials", TRIALS, "--epochs", EPOCHS, "--confirm-seeds", SEEDS, "--output", root]
-    printed = json_of("run", *SPACES, "--set", "dilation=1", *options)
-    return StudyFolder(root), printed
+    printed = run("run", *SPACES, "--set", "dilation=1", *options, "--json")
+    return StudyFolder(root), json.loads(printed)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +122,7 @@ def test_winners_are_found_by_their_tag_and_the_parent_tells_where_to_look(finis
     assert f"#/experiments/{experiment.experiment_id}/runs?searchFilter=" in experiment.tags["mlflow.note.content"]
 
 
-def test_aliases_resolve_to_checkpoints_that_evaluate_to_the_recorded_accuracy(finished, client, tmp_path):
+def test_aliases_resolve_to_checkpoints_that_evaluate_to_the_recorded_accuracy(finished, client, tmp_path, json_of):
     _, printed = finished
     model = client.get_registered_model("colored-digits")
     assert set(model.aliases) == {*PLAIN, *RIMS}
@@ -161,7 +160,7 @@ def test_winners_are_confirmed_on_fresh_seeds(finished):
         assert row["mean"] == pytest.approx(sum(row["test_accuracies"]) / 2)
 
 
-def test_best_and_evaluate_agree_to_the_bit(finished):
+def test_best_and_evaluate_agree_to_the_bit(finished, json_of):
     folder, printed = finished
     for row in printed["rows"][-2:]:
         best = json_of("best", folder.root, "--variant", row["variant"])
@@ -180,7 +179,7 @@ def test_kept_checkpoints_are_the_winners_and_nothing_else(finished):
     assert not list((folder.root / "checkpoints").rglob("*.safetensors"))
 
 
-def test_fresh_seeds_are_compared_with_the_baseline_image_by_image(finished):
+def test_fresh_seeds_are_compared_with_the_baseline_image_by_image(finished, json_of):
     folder, _ = finished
     report = json_of("report", folder.root)
     mean = {(row["space"], row["variant"]): row["mean"] for row in report["confirmed"]}
@@ -208,7 +207,7 @@ def test_kept_predictions_give_the_recorded_accuracy(finished):
     assert (answers == label).double().mean().item() == row["test_accuracy"]
 
 
-def test_a_recorded_configuration_trains_to_the_same_numbers_outside_the_study(finished, tmp_path):
+def test_a_recorded_configuration_trains_to_the_same_numbers_outside_the_study(finished, tmp_path, json_of):
     _, printed = finished
     row = printed["rows"][-1]
     own = {key: value for key, value in row["config"].items() if key.split("/")[0] in ("method", "training", "model")}
@@ -233,9 +232,9 @@ def test_the_search_can_be_opened_in_optuna(finished):
     assert {trial.config["method/dilation"] for trial in recorded} == {1}
 
 
-def test_a_finished_study_resumes_to_the_same_report(finished):
+def test_a_finished_study_resumes_to_the_same_report(finished, json_of):
     folder, printed = finished
-    assert json_of("resume", folder.root) == printed
+    assert json.loads(run("resume", folder.root, "--json")) == printed
     assert json_of("report", folder.root) == printed
     assert len(folder.trials(SEARCH)) == len(SPACES) * TRIALS
 

@@ -26,15 +26,21 @@ KEYS = ("train/loss/cross_entropy", "val/original/accuracy", "test/original/accu
 TRIALS = ("a", "b", "c")
 
 
-@pytest.fixture
-def server(tmp_path):
-    started = MlflowServer(tmp_path).start()
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """One server, whose start takes ten seconds; each test has an experiment of its own."""
+    started = MlflowServer(tmp_path_factory.mktemp("server")).start()
     yield started
     started.kill()
 
 
-def begin(box):
-    reporter = Reporter(box, "outage", "s")
+@pytest.fixture
+def experiment(request):
+    return request.node.name
+
+
+def begin(box, experiment):
+    reporter = Reporter(box, experiment, "s")
     reporter.study("the study", {"trials": len(TRIALS)}, {})
     for name in TRIALS:
         reporter.trial(name, name, {"seed": 0}, {})
@@ -61,24 +67,26 @@ def wait_until(true, seconds=120):
         time.sleep(0.02)
 
 
-def steps_in_order_of_arrival(server):
+def steps_in_order_of_arrival(server, experiment):
     """By trial and metric."""
     query = (
         "SELECT tags.value, metrics.key, metrics.step FROM metrics JOIN tags USING (run_uuid)"
-        " WHERE tags.key = 'trial_id' ORDER BY metrics.rowid"
+        " JOIN runs USING (run_uuid) JOIN experiments USING (experiment_id)"
+        " WHERE tags.key = 'trial_id' AND experiments.name = ?"
+        " ORDER BY metrics.rowid"
     )
     found = {}
     with closing(sqlite3.connect(server.folder / "server.db")) as database:
-        for name, key, step in database.execute(query):
+        for name, key, step in database.execute(query, (experiment,)):
             found.setdefault((name, key), []).append(step)
     return found
 
 
-def check_all_there_once(server, epochs):
+def check_all_there_once(server, experiment, epochs):
     each = list(range(1, epochs + 1))
-    assert steps_in_order_of_arrival(server) == {(name, key): each for name in TRIALS for key in KEYS}
+    assert steps_in_order_of_arrival(server, experiment) == {(name, key): each for name in TRIALS for key in KEYS}
     client = MlflowClient(server.store)
-    runs = client.search_runs([client.get_experiment_by_name("outage").experiment_id])
+    runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
     assert sorted(run.info.run_name for run in runs) == ["a", "b", "c", "the study"]
     assert {run.info.status for run in runs} == {"FINISHED"}
     (study,) = [run for run in runs if run.info.run_name == "the study"]
@@ -90,9 +98,9 @@ def check_all_there_once(server, epochs):
             assert [(m.step, m.value) for m in history] == [(step, step / 7) for step in each]
 
 
-def test_a_server_killed_in_the_middle_and_back_later_gets_everything_once(server, tmp_path):
+def test_a_server_killed_in_the_middle_and_back_later_gets_everything_once(server, experiment, tmp_path):
     box = tmp_path / "box"
-    reporter, watched = begin(box), Outbox(box)
+    reporter, watched = begin(box, experiment), Outbox(box)
     put_epochs(reporter, range(1, 1001))
     sender = Sender(box, server.uri, tmp_path)
     sender.start()
@@ -106,7 +114,7 @@ def test_a_server_killed_in_the_middle_and_back_later_gets_everything_once(serve
     server.start()
     assert sender.finish() == 0
     watched.close()
-    check_all_there_once(server, 1100)
+    check_all_there_once(server, experiment, 1100)
 
 
 LOSABLE = {
@@ -121,7 +129,7 @@ LOSABLE = {
 """How many answers get lost, by path."""
 
 
-def test_requests_carried_out_whose_answers_are_lost_change_nothing_twice(server, tmp_path, monkeypatch):
+def test_requests_carried_out_whose_answers_are_lost_change_nothing_twice(server, experiment, tmp_path, monkeypatch):
     monkeypatch.setattr("study.tracking.sender.PATIENCE_SECONDS", 200)
     box, checkpoint, left = tmp_path / "box", tmp_path / "checkpoint", Counter(LOSABLE)
     checkpoint.mkdir()
@@ -133,7 +141,7 @@ def test_requests_carried_out_whose_answers_are_lost_change_nothing_twice(server
         left[key] += 1 if artifact else -1
         return artifact or left[key] >= 0
 
-    reporter = begin(box)
+    reporter = begin(box, experiment)
     put_epochs(reporter, range(1, 6))
     reporter.trial_artifacts("b", checkpoint, "best/original")
     row = winning_row([trial("b", [epoch(original=(0.5, 0.4))], **{"dataset/name": "made"})], "original")
@@ -147,15 +155,16 @@ def test_requests_carried_out_whose_answers_are_lost_change_nothing_twice(server
     assert all(left[path] <= 0 for path in LOSABLE), "every answer was lost as often as was meant"
     made = ("experiments/create", "runs/create", "model-versions/create")
     assert all(left[f"/api/2.0/mlflow/{path}"] == 0 for path in made), "what was made is found, not made again"
-    check_all_there_once(server, 5)
+    check_all_there_once(server, experiment, 5)
     client = MlflowClient(server.store)
     (version,) = client.search_model_versions("name = 'made'")
     assert client.get_model_version_by_alias("made", "original").version == version.version
-    found = [path.relative_to(tmp_path / "artifacts").parts[2:] for path in (tmp_path / "artifacts").rglob("weights")]
+    kept = server.folder / "artifacts"
+    found = [path.relative_to(kept).parts[2:] for path in kept.rglob("weights")]
     assert found == [("artifacts", "best", "original", "weights")]
 
 
-def test_a_sender_killed_in_its_calls_sends_the_rest_and_nothing_twice(server, tmp_path, monkeypatch):
+def test_a_sender_killed_in_its_calls_sends_the_rest_and_nothing_twice(server, experiment, tmp_path, monkeypatch):
     monkeypatch.setattr("study.tracking.sender.PATIENCE_SECONDS", 200)
     box, killed = tmp_path / "box", Counter()
 
@@ -167,7 +176,7 @@ def test_a_sender_killed_in_its_calls_sends_the_rest_and_nothing_twice(server, t
         os.kill(sender._process.pid, signal.SIGKILL)
         return True
 
-    reporter = begin(box)
+    reporter = begin(box, experiment)
     put_epochs(reporter, range(1, 401))
     end(reporter)
     with Proxy(server, kill_sender) as proxy:
@@ -175,14 +184,14 @@ def test_a_sender_killed_in_its_calls_sends_the_rest_and_nothing_twice(server, t
         sender.start()
         assert sender.finish() == 0
     assert killed["/api/2.0/mlflow/runs/log-batch"] > 2
-    check_all_there_once(server, 400)
+    check_all_there_once(server, experiment, 400)
 
 
-def test_a_server_gone_for_good_keeps_the_messages_for_later(server, tmp_path, monkeypatch):
+def test_a_server_gone_for_good_keeps_the_messages_for_later(server, experiment, tmp_path, monkeypatch):
     monkeypatch.setattr("study.tracking.sender.PATIENCE_SECONDS", 2)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     box = tmp_path / "box"
-    reporter = begin(box)
+    reporter = begin(box, experiment)
     put_epochs(reporter, range(1, 4))
     end(reporter)
     put = 1 + 3 + 9 + 4
@@ -194,32 +203,32 @@ def test_a_server_gone_for_good_keeps_the_messages_for_later(server, tmp_path, m
     sender = Sender(box, server.uri, tmp_path)
     sender.start()
     assert sender.finish() == 0
-    check_all_there_once(server, 3)
+    check_all_there_once(server, experiment, 3)
 
 
-def test_a_run_made_by_a_request_that_nobody_waited_for_goes_away(server, tmp_path):
+def test_a_run_made_by_a_request_that_nobody_waited_for_goes_away(server, experiment, tmp_path):
     box, client = tmp_path / "box", MlflowClient(server.store)
-    reporter = begin(box)
+    reporter = begin(box, experiment)
     put_epochs(reporter, range(1, 3))
     sender = Sender(box, server.uri, tmp_path)
     sender.start()
     assert sender.finish() == 0
-    experiment = client.get_experiment_by_name("outage").experiment_id
-    (real,) = client.search_runs([experiment], "tags.trial_id = 'b'")
+    number = client.get_experiment_by_name(experiment).experiment_id
+    (real,) = client.search_runs([number], "tags.trial_id = 'b'")
     tags = {name: real.data.tags[name] for name in ("trial_id", "mlflow.parentRunId")}
     for _ in range(5):  # some sort before the real one, some after
-        client.create_run(experiment, start_time=0, run_name="late", tags=tags)
+        client.create_run(number, start_time=0, run_name="late", tags=tags)
     put_epochs(reporter, range(3, 5))
     end(reporter)
     sender = Sender(box, server.uri, tmp_path)
     sender.start()
     assert sender.finish() == 0
-    check_all_there_once(server, 4)
+    check_all_there_once(server, experiment, 4)
 
 
-def test_a_sending_process_that_could_not_be_started_is_started_later(server, tmp_path, monkeypatch):
+def test_a_sending_process_that_could_not_be_started_is_started_later(server, experiment, tmp_path, monkeypatch):
     box = tmp_path / "box"
-    reporter = begin(box)
+    reporter = begin(box, experiment)
     put_epochs(reporter, range(1, 4))
     end(reporter)
     sender = Sender(box, server.uri, tmp_path)
@@ -229,12 +238,12 @@ def test_a_sending_process_that_could_not_be_started_is_started_later(server, tm
         wait_until(lambda: sender.problem is not None)
         assert sender.problem.startswith("the sending process did not start: ")
     assert sender.finish() == 0
-    check_all_there_once(server, 3)
+    check_all_there_once(server, experiment, 3)
 
 
 def test_a_sending_process_whose_study_died_ends(tmp_path):
     order = Order(str(tmp_path / "box"), "http://127.0.0.1:9", str(tmp_path), experiment=None, beside_trials=False)
-    begin(tmp_path / "box").close()
+    begin(tmp_path / "box", "any").close()
     command = [sys.executable, "-P", "-m", "study.tracking.delivery"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         process.stdin.write(order.to_json() + "\n")
