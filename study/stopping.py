@@ -26,7 +26,7 @@ GRACE_SECONDS, LATE_SECONDS, REPEAT_SECONDS = 8.0, 5.0, 1.0
 signal ends it at once. Some programs send the same signal twice."""
 
 AGAIN_SECONDS = 0.01
-"""How long after a dropped KeyboardInterrupt the signal is sent again."""
+"""Time from a dropped KeyboardInterrupt to the signal that is sent again."""
 
 END_SECONDS = 1.0
 """Time that a killed process may take to end."""
@@ -53,13 +53,18 @@ def install() -> None:
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reading,), name="signals", daemon=True).start()
-    for number in SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _handle)
+    handle()
     sys.unraisablehook = _unraisable
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def handle() -> None:
+    """Take the signals' handlers, which Ray's native code replaces."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _handle)
 
 
 def orderly(on: bool) -> None:

@@ -48,7 +48,7 @@ def stratified(label: Numbers, held_out: int | float, seed: int) -> tuple[Number
 
 
 def _shares(sizes: Numbers, total: int, random: RandomState) -> Numbers:
-    """How many of `total` draws each class gets: by its size, rounded by largest remainder, ties at random."""
+    """Number of `total` draws that each class gets, by its size, rounded by largest remainder, ties at random."""
     exact = sizes / sizes.sum() * total
     shares = np.floor(exact)
     remainder = exact - shares

@@ -75,6 +75,7 @@ def start(address: str | None, folder: Path) -> None:
                 f"Ray could not be started here ({reason}): free memory or processes, then start again"
             ) from None
         raise SettingError(f"no Ray cluster at '{address}' ({reason}): start one or leave --address out") from None
+    stopping.handle()
 
 
 def ray_place() -> Path:

@@ -177,7 +177,13 @@ class Sender:
 
 
 def _write(process: "subprocess.Popen[str]", text: str) -> None:
-    if process.stdin is not None:
-        with contextlib.suppress(BrokenPipeError):  # the process has died and is started again
-            process.stdin.write(text)
-            process.stdin.flush()
+    """Write to a process, unless it has died: it is started again."""
+    stream = process.stdin
+    if stream is None or stream.closed:
+        return
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        with contextlib.suppress(BrokenPipeError):
+            stream.close()  # drops the text, which `Popen` would try to write once more

@@ -20,7 +20,7 @@ from study.record.selection import winning_row
 from study.tracking.outbox import Outbox
 from study.tracking.protocol import Order
 from study.tracking.reporter import Reporter
-from study.tracking.sender import Sender
+from study.tracking.sender import Sender, _write
 
 KEYS = ("train/loss/cross_entropy", "val/original/accuracy", "test/original/accuracy")
 TRIALS = ("a", "b", "c")
@@ -238,6 +238,30 @@ def test_a_sending_process_that_could_not_be_started_is_started_later(server, ex
         wait_until(lambda: sender.problem is not None)
         assert sender.problem.startswith("the sending process did not start: ")
     assert sender.finish() == 0
+    check_all_there_once(server, experiment, 3)
+
+
+def test_a_sending_process_that_dies_before_it_reads_is_started_again(server, experiment, tmp_path, monkeypatch):
+    launch, dead = Sender._launch, []
+
+    def die(sender):
+        if dead:
+            return launch(sender)
+        process = subprocess.Popen(["false"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        dead.append(process.wait())
+        for text in ("an order", "to the end"):
+            _write(process, text)
+        return process
+
+    monkeypatch.setattr(Sender, "_launch", die)
+    box = tmp_path / "box"
+    reporter = begin(box, experiment)
+    put_epochs(reporter, range(1, 4))
+    end(reporter)
+    sender = Sender(box, server.uri, tmp_path)
+    sender.start()
+    assert sender.finish() == 0
+    assert dead == [1]
     check_all_there_once(server, experiment, 3)
 
 
