@@ -2,6 +2,7 @@
 
 import functools
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,9 @@ LONGEST = (
 )  # fmt: skip
 """Other files that take more than twenty seconds, the longest first."""
 
+BEGUN = pytest.StashKey[str]()
+"""The first test of this process."""
+
 
 def pytest_collection_modifyitems(items):
     """The longest start first, so that no process is left with one of them when the others have ended."""
@@ -64,6 +68,19 @@ def pytest_xdist_make_scheduler(config, log):
             return group_of(nodeid)
 
     return Grouped(config, log)
+
+
+def pytest_xdist_auto_num_workers():
+    """One more than there are cores, since a study mostly waits for its processes to start."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_runtest_setup(item):
+    """Lower the priority of the processes that do not begin with the studies: these take the longest, and Ray's workers
+    have a low one (15) themselves."""
+    begun = item.config.stash.setdefault(BEGUN, item.nodeid)
+    if begun is item.nodeid and "PYTEST_XDIST_WORKER" in os.environ and group_of(begun) != "studies":
+        os.nice(19)
 
 
 def group_of(nodeid):

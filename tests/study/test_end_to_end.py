@@ -1,4 +1,7 @@
-"""One study with real Ray, Optuna and MLflow, run as its users run it and read back with each tool's own client."""
+"""One study with real Ray, Optuna and MLflow, run as its users run it and read back with each tool's own client.
+
+Its driver is killed amid the search and the study is resumed, so that all that is found holds for such a study too.
+"""
 
 import json
 
@@ -7,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from running import run
+from running import run, started, wait_until
 from safetensors.torch import load_file
 
 from bgbias.checkpoint import load
@@ -33,11 +36,13 @@ def json_of(study):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A finished study's folder and what `study run --json` printed."""
-    root = tmp_path_factory.mktemp("outputs") / "my-study"
-    options = ["--trials", TRIALS, "--epochs", EPOCHS, "--confirm-seeds", SEEDS, "--output", root]
-    printed = run("run", *SPACES, "--set", "dilation=1", *options, "--json")
-    return StudyFolder(root), json.loads(printed)
+    """The folder of a study that was killed and resumed, and what `study resume --json` printed."""
+    folder = StudyFolder(tmp_path_factory.mktemp("outputs") / "my-study")
+    options = ["--trials", TRIALS, "--epochs", EPOCHS, "--confirm-seeds", SEEDS, "--output", folder.root]
+    with started("run", *SPACES, "--set", "dilation=1", *options) as process:
+        wait_until(lambda: any(trial.history for trial in folder.trials(SEARCH)), process)
+        process.kill()
+    return folder, json.loads(run("resume", folder.root, "--json"))
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,7 @@ def test_a_trial_whose_worker_is_killed_goes_on_from_its_last_epoch(tmp_path, un
     check(folder, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_study_whose_driver_is_killed_goes_on_even_from_a_checkpoint_that_was_cut_short(tmp_path, undisturbed):
     folder = StudyFolder(tmp_path / "study")
     with started("run", *OPTIONS, "--output", folder.root) as process:
