@@ -119,11 +119,13 @@ class Method(Component):
     needs_pixels: whether it reads or changes pixels or masks itself, beside composing and classifying examples. Other
         methods have features in the place of pictures where the body is frozen
     needs_masks: whether it has no meaning for pictures without masks
+    analyses: names of the analyses that a checkpoint of it has beside those of every method
     """
 
     differentiates_input: ClassVar[bool] = False
     needs_pixels: ClassVar[bool] = False
     needs_masks: ClassVar[bool] = False
+    analyses: ClassVar[tuple[str, ...]] = ()
 
     def prepare(self, dataset: Dataset, rng: Generator) -> Dataset:
         """Once, before training: the dataset to train and evaluate on."""

@@ -10,6 +10,8 @@ from statistics import fmean, stdev
 
 from bgbias.data.dataset import ORIGINAL
 from bgbias.evaluation.challenge import CHALLENGE as CHALLENGE_VARIANT
+from bgbias.methods import methods
+from bgbias.methods.combined import SEPARATOR
 from bgbias.metrics import TEST, accuracy
 from study.display import command_line, counted, in_percent, with_spread
 from study.record.analyses import ChallengeResult, FlowResult, Results, SaliencyResult, SharesResult, left
@@ -17,7 +19,7 @@ from study.record.folder import CONFIRM, SEARCH, StudyFolder
 from study.record.selection import Row, Trial, each_ones_best
 from study.report.layout import Grid
 
-FLOW_METHOD = "flow_embedding"
+FLOW = "flow"
 MASKS = "dataset/masks"
 MISSING = "-"
 
@@ -180,5 +182,6 @@ def has_masks(one: Inspected) -> bool:
 
 
 def has_flow(one: Inspected) -> bool:
-    """Return True if its method has a flow."""
-    return FLOW_METHOD in one.method.split("+")
+    """Return True if a part of its method declares the analysis of a flow; a method that is not here declares none."""
+    known = [methods[part] for part in one.method.split(SEPARATOR) if part in methods]
+    return any(FLOW in method.analyses for method in known)

@@ -72,6 +72,7 @@ class FlowEmbedding(Method):
 
     needs_pixels: ClassVar[bool] = True
     needs_masks: ClassVar[bool] = True
+    analyses: ClassVar[tuple[str, ...]] = ("flow",)
 
     backbone: str | None = "dynamic_replacement"
     backbone_epochs: Count = 10

@@ -13,7 +13,7 @@ from study.record import analyses
 from study.record.folder import StudyFolder
 from study.record.selection import each_ones_best, winners
 from study.report import page, reading
-from study.report.inspected import inspected, missing
+from study.report.inspected import Inspected, has_flow, inspected, missing
 
 MAPS = {"input_gradient": 0.4, "integrated_gradients": 0.5}
 
@@ -71,6 +71,13 @@ def test_where_nothing_was_left_the_report_says_the_command(study):
     assert f" --against {paths['erm']} " in commands["saliency"][1]
     assert commands["flow"] == [f"study flow {paths['flow']} --out {paths['flow'] / 'flow'}"]
     assert f"not measured yet: `{commands['flow'][0]}`" in part(made(), "Flow")[1]
+
+
+@pytest.mark.parametrize(
+    ("method", "has"), [("flow_embedding", True), ("erm", False), ("erm+flow_embedding", True), ("elsewhere", False)]
+)
+def test_what_declares_a_flow_has_one(method, has):
+    assert has_flow(Inspected("space", method, "search", "t", 1, Path("k"), has_masks=True)) == has
 
 
 def test_the_challenge_is_shown_with_its_interval_and_over_seeds(study):
