@@ -171,7 +171,7 @@ def study_loop(trials: int, scratch: Path) -> None:
     folder.create(config)
     stage.TrialTrainable = Nothing  # type: ignore[misc]
     with sending(config, folder), reporting(config, folder):
-        stage.Stage(config, folder, SEARCH, "erm", OBJECTIVES).search(SPACE.pinned({}, config.dataset))
+        stage.SearchStage(config, folder, SEARCH, "erm", OBJECTIVES).search(SPACE.pinned({}, config.dataset))
     assert len(folder.finished(SEARCH)) == trials
 
 
