@@ -26,15 +26,15 @@ def stratified(label: Numbers, held_out: int | float, seed: int) -> tuple[Number
         Positions of the kept and of the held-out pictures, each in ascending order.
 
     Raises:
-        DataError: a class has a single picture, or one side has fewer pictures than there are classes.
+        DataError: a class or group has a single picture, or one side has fewer pictures than there are of them.
     """
     count = math.ceil(held_out * len(label)) if isinstance(held_out, float) else held_out
     classes, sizes = np.unique(label, return_counts=True)
     if sizes.min() < 2:
-        raise DataError(f"class {classes[sizes.argmin()]} has a single picture, and each side needs one")
+        raise DataError("a class or group has a single picture, and each side needs one")
     if min(count, len(label) - count) < len(classes):
         raise DataError(
-            f"{len(label) - count} and {count} pictures are too few for {len(classes)} classes on each side"
+            f"{len(label) - count} and {count} pictures are too few for {len(classes)} classes or groups on each side"
         )
     random = RandomState(seed)
     kept_sizes = _shares(sizes, len(label) - count, random)

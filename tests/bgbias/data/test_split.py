@@ -23,9 +23,9 @@ def test_it_is_the_split_of_scikit_learn(held_out, classes, seed):
 @pytest.mark.parametrize(
     ("label", "held_out", "why"),
     [
-        ([0, 0, 1], 1, "class 1 has a single picture, and each side needs one"),
-        ([0, 0, 0, 1, 1, 1], 0.1, "5 and 1 pictures are too few for 2 classes on each side"),
-        ([0, 0, 0, 1, 1, 1], 5, "1 and 5 pictures are too few for 2 classes on each side"),
+        ([0, 0, 1], 1, "a class or group has a single picture, and each side needs one"),
+        ([0, 0, 0, 1, 1, 1], 0.1, "5 and 1 pictures are too few for 2 classes or groups on each side"),
+        ([0, 0, 0, 1, 1, 1], 5, "1 and 5 pictures are too few for 2 classes or groups on each side"),
     ],
 )
 def test_what_cannot_be_split_is_refused(label, held_out, why):
