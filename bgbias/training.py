@@ -65,13 +65,19 @@ class Trainer:
             pretrained: returns the classifier's weights after a stage that another method trains.
 
         Raises:
-            DataError: the dataset has nothing to train on.
+            DataError: the dataset has nothing to train on, or the method leaves nothing to choose checkpoints on.
             SettingError: the method's stages do not fit the epochs.
         """
         self.method, self.training, self.seed, self.device = method, training, seed, device
         self.dataset = method.prepare(dataset, stream(seed, "prepare")).to(device)
         if not len(self.dataset.train):
             raise DataError(f"{dataset.name} has no training pictures here: it can only be evaluated on")
+        for name, variant in self.dataset.validation.items():
+            if not len(variant):
+                raise DataError(
+                    f"{method.name()} takes all validation pictures of variant '{name}', and none is left to choose "
+                    "checkpoints on: give it a smaller share of them, or more validation pictures"
+                )
         check_masks(method, dataset)
         self._model, self._pretrained = model, pretrained
         self.learner = training.place(make_learner(method, model, dataset, seed, pretrained=True), device)

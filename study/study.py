@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -282,6 +282,8 @@ def known_metrics(space: SearchSpace, run: RunConfig, sample: Dataset) -> list[s
     for example in space.examples():
         checked = space.check({**run.to_flat(), **example})
         prepared = checked.method.prepare(sample, stream(run.seed, "prepare"))
+        kept = {name: each if len(each) else sample.validation[name] for name, each in prepared.validation.items()}
+        prepared = replace(prepared, validation=kept)
         found |= dict.fromkeys(evaluate(Erm(), linear, prepared, checked.evaluation.chosen(), [VALIDATION]).metrics)
     return list(found)
 

@@ -74,5 +74,6 @@ def test_no_secret_is_written_down():
 
 def test_images_end_as_an_ordinary_user():
     users = re.findall(r"^(FROM .* AS \w+|USER \w+)", (DOCKER / "Dockerfile").read_text(), flags=re.MULTILINE)
-    stages = " ".join(users).split("FROM ")[1:]
-    assert [stage.split("USER ")[-1].strip() for stage in stages] == ["study", "study"]
+    stages = {stage.split(" AS ")[1].split()[0]: stage for stage in " ".join(users).split("FROM ")[1:]}
+    assert list(stages) == ["dependencies", "library", "study"]
+    assert [stages[name].split("USER ")[-1].strip() for name in ("library", "study")] == ["study", "study"]

@@ -55,15 +55,17 @@ def planned(monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_command_is_a_study_with_seeds_and_every_figure_is_one_of_its_results(name, planned, folder_of):
     study = STUDIES[name]
-    folder = folder_of({"mnist": "colored-mnist", "photographs": "imagenet9"}.get(study["data"], study["data"]))
+    data = study.get("data", "colored-digits")
+    folder = folder_of({"mnist": "colored-mnist", "photographs": "imagenet9", "groups": "pictures"}.get(data, data))
     scratch = ["--set", "model/weights=none"] if "model/weights=imagenet" in study["arguments"] else []  # no download
-    plan, config = planned([*study["arguments"], *scratch, "--data", str(folder)])
+    where = ["--data", str(folder)] if folder else []
+    plan, config = planned([*study["arguments"], *scratch, *where])
     assert config.confirm_seeds >= 3
     variants = set(plan.dataset.load(folder).test)
     for figure in study["figures"]:
         assert figure["space"] in {label(space) for space in config.spaces}
         assert figure["variant"].removesuffix("_rim") in variants
-        assert {"study", "readme", "field"} & figure.keys()
+        assert {"study", "field"} & figure.keys()
 
 
 @pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if "quick" in study])
@@ -92,15 +94,15 @@ REPORT = {
 
 def test_ours_stands_beside_each_published_figure_in_percent(reproduce):
     figures = [
-        {"space": "erm", "variant": "shuffled", "study": 11.0, "readme": 32.34},
-        {"space": "erm", "variant": "original", "readme": 99.0},
+        {"space": "erm", "variant": "shuffled", "study": 11.0, "field": 32.34},
+        {"space": "erm", "variant": "original", "field": 99.0},
     ]
     first, second, third = reproduce.compare({"name": "x", "figures": figures}, REPORT)
     assert (first.source, first.published, first.verdict) == ("2022 study", 11.0, "below")
-    assert (second.source, second.published, second.verdict) == ("README", 32.34, "within")
+    assert (second.source, second.published, second.verdict) == ("later work", 32.34, "within")
     assert (third.seeds, third.verdict) == (1, "unknown")
     text = reproduce.table([first, second, third], quick=False)
-    assert "| x | erm | shuffled | 30.00 | 20.00 to 40.00 | 3 | 32.34 | README | within |" in text
+    assert "| x | erm | shuffled | 30.00 | 20.00 to 40.00 | 3 | 32.34 | later work | within |" in text
     assert text.endswith("1 of 3 published figures lie within our intervals.\n")
 
 
@@ -125,7 +127,7 @@ def test_a_finished_study_is_not_run_again(reproduce, tmp_path, monkeypatch):
 
 
 def test_a_name_that_is_no_study_is_refused(reproduce):
-    with pytest.raises(DataError, match="--only nothing is none of colored-mnist"):
+    with pytest.raises(DataError, match="--only nothing is none of digits"):
         reproduce.chosen(MANIFEST["studies"], ["nothing"], quick=False)
 
 

@@ -167,3 +167,9 @@ def test_a_variant_that_only_a_middle_choice_adds_is_known(monkeypatch, load):
     known = known_metrics(space, run, load("colored-digits").head(1))
     assert {"val/in_the_middle/accuracy", "val/at_the_end/accuracy", "val/original/accuracy"} <= set(known)
     assert not any(name.startswith("test/") for name in known)
+
+
+def test_metrics_are_known_even_if_a_method_takes_the_few_validation_pictures_that_are_looked_at(load):
+    space = SearchSpace(method=methods.find("dfr"), params={}, fixed={"method/held_out": 0.667})
+    run = RunConfig.from_flat({"dataset/name": "colored-digits", "method/name": "dfr"})
+    assert "val/shuffled/accuracy" in known_metrics(space, run, load("colored-digits").head(1))

@@ -3,7 +3,7 @@ import torch
 
 from bgbias.config import RunConfig
 from bgbias.data.dataset import held_out
-from bgbias.errors import SettingError
+from bgbias.errors import DataError, SettingError
 from bgbias.methods import methods
 from bgbias.methods.cb_last_layer import CbLastLayer
 from bgbias.methods.frozen import with_features
@@ -48,6 +48,11 @@ def test_the_body_is_a_stage_of_another_method_that_does_not_see_what_is_held_ou
     ]
     assert CbLastLayer(backbone_epochs=7).stages(5) == [Stage(7, by="erm"), Stage(5)]
     assert CbLastLayer(backbone=None).stages(5) == [Stage(5)]
+
+
+def test_a_variant_of_which_no_validation_picture_is_left_is_refused(digits):
+    with pytest.raises(DataError, match="takes all validation pictures of variant 'original', and none is left"):
+        trainer(digits.head(1), held_out=0.9)
 
 
 def test_what_fits_the_head_is_taken_out_of_every_validation_variant(digits):
