@@ -9,7 +9,7 @@ from bgbias.metrics import is_share, label_of
 from study.display import percent, rounded
 from study.record.selection import Row, Trial
 from study.report.tables import Report
-from study.settings import Settings
+from study.settings import Settings, short
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f", "#b5a000", "#117733")
 """Told apart with any colour vision: the first six are of M. Okabe and K. Ito, "Color Universal Design", 2008."""
@@ -96,11 +96,6 @@ def scaled(metric: str, values: Sequence[float]) -> list[float]:
 def with_unit(metric: str) -> str:
     """A metric's short name with its unit, such as `shuffled [%]`."""
     return f"{label_of(metric)} [%]" if is_share(metric) else label_of(metric)
-
-
-def short(name: str) -> str:
-    """A setting without what it belongs to: `method/weight` is `weight`."""
-    return name.rpartition("/")[2]
 
 
 def settings_text(config: Settings) -> str:

@@ -115,6 +115,7 @@ def parts(report: Report) -> list[tuple[str, list[Grid], list[str]]]:
     found = [
         ("Results", [text.main_table(report), *seeds, *spread], [*report.notes, *text.divergence_lines(report)]),
         ("Differences", compared, units(report.comparisons) if compared else []),
+        ("Settings", text.choice_tables(report), []),
         ("Selection rules", text.rule_tables(report.rule_rows), report.rule_remarks),
         ("Fairness", [budget_table(report)], [*fairness.warnings(report), *passes_line(report)]),
         *_inspected(report),

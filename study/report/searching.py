@@ -18,11 +18,11 @@ from study.report.drawing import (
     percents,
     scaled,
     settings_text,
-    short,
     trials_of,
     with_unit,
 )
 from study.report.tables import Report, searched_values, spans_decades
+from study.settings import short
 
 LONGEST = 12
 """Letters of a category's name at most."""

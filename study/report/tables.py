@@ -36,6 +36,9 @@ from study.report.significance import student
 from study.report.statistics import Comparison, compare
 from study.settings import Settings
 
+MOST_CHOICES = 8
+"""A searched setting with more different values is not listed value by value."""
+
 
 @dataclass(frozen=True)
 class SeedRow:
@@ -310,6 +313,21 @@ def searched_values(trials: Sequence[Trial]) -> list[str]:
     """The settings that differ between trials of a space, sorted; not those that an older version's trials lack."""
     names = {name for trial in trials for name in trial.config if all(name in other.config for other in trials)}
     return sorted(name for name in names if len({str(trial.config[name]) for trial in trials}) > 1)
+
+
+def by_choice(trials: Sequence[Trial]) -> dict[tuple[str, str], list[Trial]]:
+    """The trials with each value of each searched setting, values in the order of their size or name.
+
+    A setting with more than `MOST_CHOICES` values, or whose values all differ, is left out.
+    """
+    found: dict[tuple[str, str], list[Trial]] = {}
+    for name in searched_values(trials):
+        values = {str(trial.config[name]): trial.config[name] for trial in trials}
+        numbers = all(isinstance(value, int | float) for value in values.values())
+        if len(values) <= min(MOST_CHOICES, len(trials) - 1):
+            for shown in sorted(values, key=values.__getitem__ if numbers else str):
+                found[name, shown] = [trial for trial in trials if str(trial.config[name]) == shown]
+    return found
 
 
 def spans_decades(values: Sequence[Any]) -> bool:

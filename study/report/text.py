@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from bgbias.metrics import is_share, label_of, on_test
+from bgbias.metrics import TEST, VALIDATION, accuracy, is_share, label_of, on_test
 from study.display import counted, in_percent, measured, points, with_spread
-from study.record.selection import Candidate
+from study.record.selection import Candidate, Trial, best_epoch, best_metrics, by_space
 from study.report.choosing import RuleRow
 from study.report.layout import Grid
 from study.report.statistics import Comparison
-from study.report.tables import QuantityRow, Report, SeedRow
+from study.report.tables import QuantityRow, Report, SeedRow, by_choice
+from study.settings import short
 
 MISSING = "-"
 """Text of a table's cell without a value."""
@@ -113,6 +114,29 @@ def spread_table(report: Report) -> Grid:
         title += f" | over {counted(len(report.seed_rows[0].seeds), 'fresh seed')} of the first one's winner"
     spaces = dict.fromkeys(row.space for row in report.tuning_rows)
     return Grid(title, report.variants, {space: [cell(space, v) for v in report.variants] for space in spaces})
+
+
+def choice_tables(report: Report) -> list[Grid]:
+    """A table of each space: values of its searched settings x variants, mean and spread of the trials that have them.
+
+    Each trial counts with its checkpoint that is best on the variant's validation data.
+    """
+    tables = []
+    for space, trials in by_space(report.trials).items():
+        rows = {}
+        for (name, value), having in by_choice(trials).items():
+            reached = [_reached(having, variant) for variant in report.variants]
+            rows[f"{short(name)} = {value}"] = [str(len(having)), *reached]
+        title = f"{space}: test accuracy [%] of the trials with each value, mean ± standard deviation"
+        tables.append(Grid(title, ["trials", *report.variants], rows, "setting", "variant"))
+    return [table for table in tables if table.rows]
+
+
+def _reached(trials: Sequence[Trial], variant: str) -> str:
+    asked, told = accuracy(VALIDATION, variant), accuracy(TEST, variant)
+    found = [best_metrics(trial.history, asked).get(told) for trial in trials if best_epoch(trial.history, asked)]
+    values = [value for value in found if value is not None]
+    return with_spread(fmean(values), stdev(values) if len(values) > 1 else None) if values else MISSING
 
 
 def comparison_table(report: Report) -> Grid:

@@ -9,8 +9,9 @@ from bgbias.table import Table
 from study.record.analyses import FlowResult
 from study.record.selection import Row, Trial
 from study.report import analysis
-from study.report.drawing import BOTTOM, TOP, color, finished, mark, panels, percents, short, spaces, winner_text
+from study.report.drawing import BOTTOM, TOP, color, finished, mark, panels, percents, spaces, winner_text
 from study.report.tables import Report
+from study.settings import short
 
 
 def learning_curves(report: Report) -> go.Figure:

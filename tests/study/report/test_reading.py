@@ -39,6 +39,21 @@ def test_markdown_holds_every_part_that_has_something_to_say():
     assert "[bold]" not in text
 
 
+def test_each_value_of_a_setting_has_the_mean_of_its_trials_at_their_best_validation_epochs():
+    def made(name, form, *epochs):
+        return trial(name, [epoch(shuffled=each) for each in epochs], **{"method/form": form})
+
+    trials = [
+        made("a", "plain", (0.9, 0.80), (0.1, 0.99)),
+        made("b", "plain", (0.9, 0.84)),
+        made("c", "rrr", (0.5, 0.50)),
+    ]
+    text = reading.markdown([report(trials)])
+    assert "### Settings\n\nerm: test accuracy [%] of the trials with each value, mean ± standard deviation:" in text
+    assert "| setting | trials | original | shuffled |" in text
+    assert "| form = plain | 2 | - | 82.00 ± 2.83 |\n| form = rrr | 1 | - | 50.00 |" in text
+
+
 def test_studies_merge_into_one_table_with_seeds_where_there_are_any():
     grid = reading.merged([found()])
     assert dict(grid.rows) == {

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from made import epoch, trial
 
-from study.report.tables import quantity_rows, searched_values, seed_rows, spans_decades
+from study.report.tables import by_choice, quantity_rows, searched_values, seed_rows, spans_decades
 
 SHUFFLED, LOSS = "val/shuffled/accuracy", "val/shuffled/loss"
 
@@ -31,6 +31,18 @@ def test_searched_values_are_those_that_differ():
         trial("b", [], **{"method/weight": 0.2, "method/form": "aggregated", "training/epochs": 3, "new": 1}),
     ]
     assert searched_values(trials) == ["method/form", "method/weight"]
+
+
+def test_trials_are_listed_by_the_values_of_settings_that_have_few():
+    def made(name, form, radius, rate):
+        return trial(name, [], **{"method/form": form, "method/radius": radius, "training/learning_rate": rate})
+
+    trials = [made("a", "plain", 10, 0.1), made("b", "rrr", 9, 0.2), made("c", "plain", 9, 0.3)]
+    found = {key: [each.trial_id for each in having] for key, having in by_choice(trials).items()}
+    assert list(found.items()) == [
+        (("method/form", "plain"), ["a", "c"]), (("method/form", "rrr"), ["b"]),
+        (("method/radius", "9"), ["b", "c"]), (("method/radius", "10"), ["a"]),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
