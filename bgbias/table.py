@@ -1,5 +1,6 @@
 """A table of named numbers. Needs no torch, so that a process that only passes tables on starts quickly."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -44,5 +45,6 @@ class Table:
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Self:
-        """The table that `to_json` gave."""
-        return cls.of(found["values"], found["rows"], found["columns"])
+        """The table that `to_json` gave; a value that is missing is NaN."""
+        values = [[math.nan if value is None else value for value in row] for row in found["values"]]
+        return cls.of(values, found["rows"], found["columns"])

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bgbias.errors import SettingError
+from study.display import finite
 from study.record.folder import StudyFolder
 from study.report import page, reading
 from study.report.layout import Grid
@@ -41,7 +42,7 @@ def draw_report(report: Report, out: Path, pictures: Mapping[str, bytes] | None 
         pictures: as for `draw_reports`.
     """
     draw_reports([report], out, pictures=pictures)
-    (out / "report.json").write_text(json.dumps(report.to_json(), indent=1))
+    (out / "report.json").write_text(json.dumps(finite(report.to_json()), indent=1, allow_nan=False))
 
 
 def draw_reports(

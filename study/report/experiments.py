@@ -1,13 +1,18 @@
 """Experiments that MLflow alone holds, such as another machine's: rebuilt from its runs' tags, params and metrics."""
 
 import ast
+import json
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from statistics import fmean, stdev
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
 
 from bgbias.data.dataset import ORIGINAL
 from bgbias.errors import SettingError
@@ -26,12 +31,14 @@ from bgbias.metrics import (
     on_test,
     train_loss,
 )
+from bgbias.table import Table
 from study.display import in_percent, progress_bar, with_spread
 from study.record.config import StudyConfig
 from study.record.epoch import EpochReport, Metrics
 from study.record.folder import CONFIRM, REPEAT, SEARCH
 from study.record.selection import Trial, by_space, further_searches, variants_of
 from study.report.layout import Grid
+from study.report.statistics import Comparison
 from study.report.tables import Report, report_of
 from study.report.text import MISSING
 from study.tracking.messages import TAG_TRIAL
@@ -48,9 +55,15 @@ CONNECTIONS = 8
 """Requests at a time."""
 OF_EVERY_STUDY = ("dataset/name", "training/epochs")
 NOT_THERE = (
-    "rebuilt from MLflow, which has no predictions (so no tests and no intervals over images), no tables of classes "
-    "and places, no checksums of weights, and not the whole command"
+    "rebuilt from MLflow, which lacks the report of this study: no tests and no intervals over images, no tables of "
+    "classes and places, no checksums of weights, and not the whole command"
 )
+KEPT = (
+    "rebuilt from MLflow; tests, tables of classes and places and checksums of weights are those of the report that "
+    "the study wrote when it last ended"
+)
+REPORT_FILE = "report/report.json"
+"""A study's artifact that holds its report."""
 READ = (ACCURACY, BALANCED_ACCURACY, WORST_CLASS_ACCURACY, WORST_GROUP_ACCURACY)
 """Quantities of a variant that selection rules choose by."""
 PREFIX, SUFFIX = at_best(f"{VALIDATION}/"), ".accuracy"
@@ -98,6 +111,7 @@ def _client_and_id(experiment: str, tracking_uri: str | None) -> "tuple[MlflowCl
             f"no study at {experiment}, and no MLflow to look for an experiment of that name: give the --output folder "
             "of a `study run`, or --tracking-uri"
         )
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
@@ -139,19 +153,52 @@ def _report(client: "MlflowClient", experiment: str, parent: str, runs: "Sequenc
     stages = {stage: [trial for trial in trials if trial.stage == stage] for stage in (SEARCH, CONFIRM, REPEAT)}
     if not stages[SEARCH]:
         return None
-    first = stages[SEARCH][0].config
-    config = StudyConfig(
-        spaces=tuple(by_space(stages[SEARCH])),
+    name = f"{runs[0].data.tags.get('study', experiment)} (MLflow)"
+    again = further_searches(stages[REPEAT])
+    kept = _kept(client, parent)
+    if kept is None:
+        config = _guessed(own, experiment, asked, stages[SEARCH])
+        return report_of(name, config, stages[SEARCH], stages[CONFIRM], again, [NOT_THERE])
+    config = TypeAdapter(StudyConfig).validate_python({**kept["config"], "experiment": experiment})
+    searched = [_with_tables(trial, kept["tables"].get(trial.trial_id, {})) for trial in stages[SEARCH]]
+    rebuilt = report_of(name, config, searched, stages[CONFIRM], again, [KEPT])
+    comparisons = [Comparison.from_json(row) for row in kept["comparisons"]]
+    return replace(rebuilt, comparisons=comparisons, weights=kept["weights"])
+
+
+def _kept(client: "MlflowClient", parent: str) -> dict[str, Any] | None:
+    """The report that a study attached to its run; None where there is none, or one of an older version."""
+    from mlflow.exceptions import MlflowException
+
+    with TemporaryDirectory() as scratch:
+        try:
+            found: dict[str, Any] = json.loads(
+                Path(client.download_artifacts(parent, REPORT_FILE, scratch)).read_text()
+            )
+        except (MlflowException, OSError):
+            return None
+    return found if {"config", "tables"} <= found.keys() else None
+
+
+def _guessed(own: dict[str, Any], experiment: str, asked: Sequence[str], trials: Sequence[Trial]) -> StudyConfig:
+    """A study's options, as far as its params and its trials tell them."""
+    first = trials[0].config
+    return StudyConfig(
+        spaces=tuple(by_space(trials)),
         dataset=str(first["dataset/name"]),
         experiment=experiment,
-        epochs=int(first.get("training/epochs", max(len(trial.history) for trial in stages[SEARCH]))),
-        trials=max(map(len, by_space(stages[SEARCH]).values())),
+        epochs=int(first.get("training/epochs", max(len(trial.history) for trial in trials))),
+        trials=max(map(len, by_space(trials).values())),
         seed=int(first.get("seed", 0)),
-        objectives=tuple(metric for metric in asked if any(metric in t.history[-1] for t in stages[SEARCH])),
+        objectives=tuple(metric for metric in asked if any(metric in trial.history[-1] for trial in trials)),
         settings={name: value for name, value in own.items() if "/" in name and name not in OF_EVERY_STUDY},
     )
-    name = f"{runs[0].data.tags.get('study', experiment)} (MLflow)"
-    return report_of(name, config, stages[SEARCH], stages[CONFIRM], further_searches(stages[REPEAT]), [NOT_THERE])
+
+
+def _with_tables(trial: Trial, by_epoch: Mapping[str, dict[str, Any]]) -> Trial:
+    """The trial with tables of some epochs."""
+    tables = {int(at): {name: Table.from_json(one) for name, one in found.items()} for at, found in by_epoch.items()}
+    return replace(trial, epochs=[replace(each, tables=tables.get(each.epoch, {})) for each in trial.epochs])
 
 
 def _params(client: "MlflowClient", run_id: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from study.record.config import StudyConfig
 from study.report import fairness, inspected, published, text
 from study.report.layout import Grid
 from study.report.statistics import units
-from study.report.tables import Report
+from study.report.tables import OF_THE_MACHINE, Report
 
 CONFIRMED = ("confirm_seeds", "confirm_top")
 TAGS = ("commit", "version/bgbias", "version/torch", "version/ray", "version/optuna", "version/mlflow")
@@ -30,7 +30,7 @@ def question(report: Report) -> str:
 
 def command_of(config: StudyConfig) -> str:
     """The command that asks for the same study, without where it ran and what it wrote."""
-    left_out = {"study_id", "spaces", "settings", "classes", "address", "storage", "tracking_uri", "data", "device"}
+    left_out = {"spaces", "settings", "classes", *OF_THE_MACHINE}
     words: list[object] = ["run", *config.spaces]
     for item in fields(config):
         value = getattr(config, item.name)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -78,6 +78,13 @@ class Comparison:
     effect: float
     standardised: float | None
     declared: bool = True
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Self:
+        """Make the comparison whose fields, as plain values, are given."""
+        intervals = {name: found[name] and Interval(**found[name]) for name in ("both", "over_seeds", "over_images")}
+        tests = {name: PairedTest(**found[name]) for name in ("by_seeds", "by_images")}
+        return cls(**{**found, **intervals, **tests})
 
     @property
     def low(self) -> float:

@@ -1,17 +1,19 @@
 """Tables of a report, computed. Nothing is drawn here."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from bgbias.checkpoint import MODEL
 from bgbias.data.dataset import ORIGINAL
 from bgbias.data.datasets import datasets
 from bgbias.files import CHECKSUMS
 from bgbias.metrics import TEST, VALIDATION, accuracy, gap, on_test
+from bgbias.table import Table
 from study.record.config import StudyConfig
 from study.record.divergence import divergence
 from study.record.folder import CONFIRM, SEARCH, StudyFolder
@@ -36,6 +38,8 @@ from study.report.significance import student
 from study.report.statistics import Comparison, compare
 from study.settings import Settings
 
+OF_THE_MACHINE = ("study_id", "address", "storage", "tracking_uri", "data", "device")
+"""Options of a study that say where it ran and not what it asked."""
 MOST_CHOICES = 8
 """A searched setting with more different values is not listed value by value."""
 
@@ -151,11 +155,14 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """Return plain values by name.
 
-        Study, experiment, rows, oracle, objectives, front, confirmed, tuning, quantities, comparisons, diverged.
+        Study, experiment, config, rows, oracle, objectives, front, confirmed, rules, weights, tuning, quantities,
+        comparisons, tables, diverged.
         """
+        options = TypeAdapter(StudyConfig).dump_python(self.config, mode="json")
         return {
             "study": self.name,
             "experiment": self.config.mlflow_experiment,
+            "config": {name: value for name, value in options.items() if name not in OF_THE_MACHINE},
             "rows": [asdict(row) for row in self.rows],
             "oracle": NEEDS_EVERY if any(row.oracle_test_accuracy is None for row in self.rows) else "complete",
             "objectives": list(self.objectives),
@@ -166,12 +173,24 @@ class Report:
             "tuning": [asdict(row) for row in self.tuning_rows],
             "quantities": [asdict(row) for row in self.quantity_rows],
             "comparisons": [asdict(row) for row in self.comparisons],
+            "tables": {trial: {at: _plain(tables)} for trial, at, tables in self._shifted_tables()},
             "diverged": self.diverged(),
         }
+
+    def _shifted_tables(self) -> Iterator[tuple[str, int, Mapping[str, Table]]]:
+        """Yield for each winner on the shifted variant its trial, its epoch and that epoch's tables."""
+        trials = {trial.trial_id: trial for trial in self.trials}
+        for row in self.rows:
+            if row.variant == self.shifted:
+                yield row.trial, row.epoch, trials[row.trial].epochs[row.epoch - 1].tables
 
     def diverged(self) -> dict[str, str]:
         """The reason of each trial of the search that diverged, by its id."""
         return {trial.trial_id: why for trial in self.trials if (why := divergence(trial.history))}
+
+
+def _plain(tables: Mapping[str, Table]) -> dict[str, Any]:
+    return {name: table.to_json() for name, table in tables.items()}
 
 
 def make_report(folder: StudyFolder) -> Report:

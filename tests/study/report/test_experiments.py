@@ -1,13 +1,24 @@
 """Tables of what MLflow alone holds."""
 
+import math
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from made import epoch, trial
 from mlflow import MlflowClient
 
 from bgbias.errors import SettingError
-from study.report import page, reading
+from bgbias.table import Table
+from study.record.config import StudyConfig
+from study.report import draw_report, page, reading
 from study.report.experiments import Found, grids, is_read, reports, tables
+from study.report.statistics import compared
 from study.report.tables import report_of
+from study.report.training import group_maps
+
+COUNTS = {"count": 8.0, "correct": 6.0}
+RIGHT = {seed: np.arange(20) < seed for seed in range(1, 7)}
 
 
 def test_winners_are_chosen_on_validation_and_seeds_are_averaged():
@@ -93,7 +104,45 @@ def test_a_study_is_rebuilt_from_mlflow_with_every_epoch_and_typed_settings(uri)
     assert (found.rule_rows, found.front) == (expected.rule_rows, expected.front)
     keys = [section.key for section in page.sections(found)]
     assert {"ranking", "trade-off", "effects", "training", "line", "table-selection-rules"} <= set(keys)
-    assert "no predictions" in reading.markdown([found])
+    assert "lacks the report of this study: no tests" in reading.markdown([found])
+
+
+def test_tests_tables_and_the_whole_command_are_those_of_the_report_that_the_study_attached(uri, tmp_path):
+    counts = {f"test/shuffled/{what}": Table(((n, 0.0),), ("0",), ("a", "b")) for what, n in COUNTS.items()}
+    counts["learned/p"] = Table(((0.5, math.nan),), ("0",), ("a", "b"))
+    settings = {"dataset/name": "colored-digits", "training/epochs": 2}
+    trials = [
+        trial(name, [epoch(shuffled=(0.5, 0.4)), epoch(shuffled=(0.9, 0.8))], space=name, **settings)
+        for name in ("erm", "mine")
+    ]
+    theirs = [replace(each, epochs=[*each.epochs[:1], replace(each.epochs[1], tables=counts)]) for each in trials]
+    config = StudyConfig(
+        spaces=("erm", "mine"), epochs=2, trials=1, experiment="attached", confirm_seeds=6, family=("mine:*",),
+        data=tmp_path / "secret", objectives=("val/shuffled/accuracy",), early_stopping=False,
+    )  # fmt: skip
+    right = {("erm", "shuffled"): RIGHT, ("mine", "shuffled"): {seed: ~kept for seed, kept in RIGHT.items()}}
+    comparisons = compared(right, "erm", config.family)
+    original = replace(
+        report_of("one", config, theirs, []), comparisons=comparisons, weights={"erm on shuffled": "0123"}
+    )
+    draw_report(original, tmp_path / "report")
+
+    client = MlflowClient(uri)
+    experiment = client.create_experiment("attached", (tmp_path / "artifacts").as_uri())
+    parent = client.create_run(experiment, tags={"stage": "study", "study": "one"}).info.run_id
+    client.log_artifacts(parent, tmp_path / "report", "report")
+    for one in trials:
+        logged(client, experiment, parent, one)
+    (found,) = reports("attached", uri)
+    assert found.comparisons == comparisons
+    assert found.weights == {"erm on shuffled": "0123"}
+    assert [(space, figure.data[0].z) for space, figure in group_maps(found)] == [("erm", ([75],)), ("mine", ([75],))]
+    assert math.isnan(found.trials[0].epochs[1].tables["learned/p"].values[0][1])
+    assert "secret" not in (tmp_path / "report" / "report.json").read_text()
+    assert reading.command_of(found.config) == reading.command_of(config)
+    text = reading.markdown([found])
+    assert "when it last ended" in text
+    assert "### Differences" in text
 
 
 def test_only_what_a_report_shows_is_asked_for():
