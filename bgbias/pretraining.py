@@ -13,6 +13,7 @@ from bgbias.config import RunConfig
 from bgbias.data.dataset import Dataset, held_out
 from bgbias.errors import CheckpointError, SettingError
 from bgbias.methods import methods
+from bgbias.methods.combined import SEPARATOR
 from bgbias.methods.method import Method, Stage
 from bgbias.models.model import Model
 from bgbias.optimization import Training
@@ -32,9 +33,10 @@ def pretrained_weights(config: RunConfig, dataset: Dataset, device: torch.device
     """
     check_stage(config, stage, dataset.classes)
     source = str(stage.by)
-    if source in methods:
+    method = method_named(source)
+    if method is not None:
         training = training_of(config, stage)
-        return trained(methods[source](), config.model, dataset, stage.held_out, training, config.seed, device)
+        return trained(method(), config.model, dataset, stage.held_out, training, config.seed, device)
     weights = stored(Path(source), config, dataset.classes)
     with torch.device("meta"):
         expected = config.model.build(dataset.task).state_dict()
@@ -61,21 +63,31 @@ def check(config: RunConfig, classes: Sequence[str]) -> None:
             check_stage(config, stage, classes)
 
 
+def method_named(source: str) -> type[Method] | None:
+    """The method or combination of methods of this name; None if it names none.
+
+    Raises:
+        SettingError: the methods cannot be combined.
+    """
+    return methods.find(source) if all(part in methods for part in source.split(SEPARATOR)) else None
+
+
 def check_stage(config: RunConfig, stage: Stage, classes: Sequence[str]) -> None:
     """`check` of one stage that something else trains."""
     source = str(stage.by)
-    if source in methods:
-        if any(inner.by is not None for inner in methods[source]().stages(stage.epochs)):
+    method = method_named(source)
+    if method is not None:
+        if any(inner.by is not None for inner in method().stages(stage.epochs)):
             raise SettingError(
                 f"a backbone must be trained by a method that trains all its stages itself, but got '{source}': "
-                "give erm"
+                "choose a method that has no backbone"
             )
     elif Path(source).is_dir():
         stored(Path(source), config, classes)
     else:
         raise SettingError(
             f"a backbone must be none, the folder of a checkpoint, or one of the methods {', '.join(methods)}, "
-            f"but got '{source}'"
+            f"or several of them with '{SEPARATOR}' between, but got '{source}'"
         )
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from itertools import combinations
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from pydantic import ValidationError
 from torch import Generator, Tensor, nn
@@ -23,6 +23,7 @@ from bgbias.models.model import Classifier
 from bgbias.optimization import Training
 from bgbias.types import Batch, Examples, Task
 
+M = TypeVar("M", bound=Method)
 SEPARATOR = "+"
 EXCLUSIVE = ("stages", "assign", "loss", "optimizers", "predict")
 """Hooks that only one of the methods may override."""
@@ -125,6 +126,15 @@ def share_of(learner: Learner, method: Method) -> Learner:
     return Learner(learner.classifier, learner.own.get_submodule(method.name()))
 
 
+def part_of(method: Method, learner: Learner, kind: type[M]) -> tuple[M, Learner] | None:
+    """A method, or the one of a combination, that is of this kind, and the learner as that one sees it; or None."""
+    if isinstance(method, kind):
+        return method, learner
+    if isinstance(method, Combined):
+        return next(((own, share_of(learner, own)) for own in method.methods if isinstance(own, kind)), None)
+    return None
+
+
 def overrides(kind: type[Method], hook: str) -> bool:
     """Return True if a method overrides a hook."""
     return getattr(kind, hook) is not getattr(Method, hook)
@@ -147,6 +157,7 @@ def combined(kinds: tuple[type[Method], ...]) -> type[Combined]:
             body[field.name] = field.default
     for trait in ("differentiates_input", "needs_pixels", "needs_masks"):
         body[trait] = any(getattr(kind, trait) for kind in kinds)
+    body["analyses"] = tuple(name for kind in kinds for name in kind.analyses)
     return component(type("Combined", (Combined,), body))
 
 

@@ -22,8 +22,8 @@ from bgbias.types import Batch, Task
 class LastLayer(Method, ABC):
     """A last layer trained on frozen features, by examples that the body was not trained on.
 
-    backbone: what trains the body: the name of a method; the folder of a checkpoint, which is not kept from the
-        pictures that are held out; or `none`, which takes the weights that the model begins with
+    backbone: what trains the body: the name of a method, or several with `+` between; the folder of a checkpoint, which
+        is not kept from the pictures that are held out; or `none`, which takes the weights that the model begins with
     backbone_epochs: >= 1, where a method trains it
     data: `train`: the head learns from training pictures that the body was not trained on. `validation`: from
         validation pictures, of the variant that has the most groups (the first of several); those are then taken out

@@ -9,6 +9,7 @@ from rich.table import Table
 from bgbias.components import make
 from bgbias.errors import CheckpointError, SettingError
 from bgbias.evaluation.statistics import rejected
+from bgbias.methods.combined import SEPARATOR, part_of
 from bgbias.methods.flow.method import FlowEmbedding, flow_of
 from bgbias.methods.flow.quality import Curve, FlowQuality, measure, sampling_curve
 from bgbias.progress import tracked_by
@@ -51,7 +52,8 @@ def find_checkpoint(folder: Path) -> Path:
         return folder
     config = study.read_config()
     objectives = objectives_of(config)
-    flows = [trial for trial in study.finished(SEARCH) if trial.config["method/name"] == FlowEmbedding.name()]
+    own = FlowEmbedding.name()
+    flows = [trial for trial in study.finished(SEARCH) if own in trial.config["method/name"].split(SEPARATOR)]
     candidates = front(flows, objectives)
     if not candidates:
         raise SettingError(
@@ -64,7 +66,7 @@ def find_checkpoint(folder: Path) -> Path:
 def analyse(
     checkpoint: Path, trained: LoadedModel, samples: int, count: int, temperature: float | None = None
 ) -> FlowReport:
-    """Judge a checkpoint's flow on at most `count` images of each test variant, with progress.
+    """Measure a checkpoint's flow on at most `count` images of each test variant, with progress.
 
     Args:
         samples: of the largest vote, a power of two.
@@ -74,17 +76,17 @@ def analyse(
         CheckpointError: the checkpoint has no flow.
         SettingError: `samples` is no power of two, or the temperature not positive.
     """
-    method = trained.config.method
-    if not isinstance(method, FlowEmbedding):
+    found = part_of(trained.config.method, trained.learner.eval(), FlowEmbedding)
+    if found is None:
         raise CheckpointError(
-            f"a flow's quality needs a checkpoint of {FlowEmbedding.name()}, but {checkpoint} is of {method.name()}: "
-            "give another"
+            f"a flow's quality needs a checkpoint of {FlowEmbedding.name()}, but {checkpoint} is of "
+            f"{trained.config.method.name()}: give another"
         )
+    method, learner = found
     if samples < 1 or samples & (samples - 1):
         raise SettingError(f"--samples must be a power of two, 1 or more, but got {samples}")
     if temperature is not None:
         method = make(FlowEmbedding, {**vars(method), "temperature": temperature}, "method")
-    learner = trained.learner.eval()
     variants = {name: variant.spread(count) for name, variant in trained.dataset.test.items()}
     bar = progress_bar(variants.items(), "votes over samples", len(variants))
     curves = {name: sampling_curve(method, learner, variant, samples) for name, variant in bar}

@@ -141,3 +141,12 @@ def test_a_backbone_that_is_nothing_is_answered_with_what_there_is():
         check(config(method__backbone="emr"), DIGITS)
     with pytest.raises(SettingError, match="by a method that trains all its stages itself, but got 'flow_embedding'"):
         check(config(method__backbone="flow_embedding"), DIGITS)
+
+
+def test_a_combination_trains_a_backbone_as_a_run_of_it_would(digits):
+    weights = weights_of(config(method__backbone="dynamic_replacement+gradient_penalty"), digits)
+    alone = weights_of(config(method__backbone="dynamic_replacement"), digits)
+    assert weights.keys() == alone.keys()
+    assert any(not torch.equal(weights[name], alone[name]) for name in weights)
+    with pytest.raises(SettingError, match="'erm' is named twice"):
+        check(config(method__backbone="erm+erm"), DIGITS)

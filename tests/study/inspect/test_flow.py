@@ -5,6 +5,8 @@ import json
 import pytest
 from running import run
 
+from bgbias.methods import methods
+
 FLOW = (
     "flow_embedding",
     "--set",
@@ -16,17 +18,18 @@ FLOW = (
     "--set",
     "backbone_epochs=2",
 )
+COMBINED = "static_replacement+flow_embedding"
 
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory):
-    """One of flow_embedding and one of ERM, each after two epochs."""
+    """One of flow_embedding, one of a combination with it, and one of ERM, each after two epochs."""
     from bgbias.config import RunConfig
     from study.training import single
 
     made = {}
     fields = {"method/width": 4, "method/swaps": 2, "method/max_samples": 4, "method/backbone_epochs": 2}
-    for method, settings in (("flow_embedding", fields), ("erm", {})):
+    for method, settings in (("flow_embedding", fields), (COMBINED, fields), ("erm", {})):
         config = RunConfig.from_flat(
             {"dataset/name": "colored-digits", "method/name": method, "training/epochs": 2, **settings}
         )
@@ -50,6 +53,14 @@ def test_a_checkpoints_flow_is_told_in_numbers_and_a_picture(study, checkpoints,
     assert code == 0, told
     assert "frozen backbone" in printed
     assert "bits per dimension, gaussian" in printed
+
+
+def test_the_flow_of_a_combination_is_measured_too(study, checkpoints, tmp_path):
+    arguments = ("flow", checkpoints[COMBINED], "--out", tmp_path, "--samples", 2, "--count", 50)
+    code, printed, told = study(*arguments, "--json")
+    assert code == 0, told
+    assert set(json.loads(printed)["accuracy"]["shuffled"]["majority"]) == {"0", "1", "2"}
+    assert methods.find(COMBINED).analyses == methods["flow_embedding"].analyses
 
 
 def test_a_cold_vote_is_one_answer_for_each_class(study, checkpoints, tmp_path):
