@@ -34,8 +34,6 @@ LABEL, PLACE = "label", "place"
 FORMAT = 2
 """Counts the changes of what the files hold. Checkpoints without a number have format 1."""
 CLASSES, SOURCES, WEIGHTS = "classes", "sha256", "weights"
-RENAMED_WEIGHTS = {"own.answers": "own.predictions"}
-"""Names of weights in older checkpoints, and today's."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,6 @@ def load(folder: Path) -> Checkpoint:
         config = RunConfig.from_flat(described["config"])
     except BgbiasError as error:
         raise CheckpointError(f"{folder / CONFIG} does not fit this version ({error})") from None
-    weights = {RENAMED_WEIGHTS.get(name, name): tensor for name, tensor in weights.items()}
     return Checkpoint(
         config=config,
         classes=tuple(described[CLASSES]),

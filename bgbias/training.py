@@ -279,7 +279,7 @@ def check_masks(method: Method, dataset: Dataset) -> None:
     if method.needs_masks and not dataset.has_masks:
         raise SettingError(
             f"{method.name()} needs the masks of the objects, but {dataset.name} has none: set dataset/masks to a "
-            "folder of masks, or choose a method that needs none, such as erm, group_dro or dfr"
+            "folder of masks, or choose a method that needs none"
         )
 
 

@@ -12,7 +12,7 @@ from bgbias.components import NonNegative, component
 from bgbias.data.dataset import Dataset
 from bgbias.methods.frozen import with_features
 from bgbias.methods.last_layer import LastLayer, features_of
-from bgbias.methods.method import Learner, Output
+from bgbias.methods.method import Learner, Output, own_of
 from bgbias.models.model import Classifier
 from bgbias.types import Batch, Task
 
@@ -75,7 +75,7 @@ class Afr(LastLayer):
 
     @torch.no_grad()
     def enter(self, stage: int, learner: Learner, dataset: Dataset, rng: Generator) -> None:
-        before, train = before_of(learner), with_features(learner.classifier, dataset).train
+        before, train = own_of(learner, Before), with_features(learner.classifier, dataset).train
         before.head.load_state_dict(learner.classifier.head.state_dict())
         before.count.copy_(torch.bincount(train.foregrounds.label, minlength=len(before.count)))
         features = features_of(train).to(before.count.device)
@@ -83,21 +83,10 @@ class Afr(LastLayer):
 
     @torch.no_grad()
     def weigh(self, learner: Learner, batch: Batch, terms: Mapping[str, Tensor]) -> Tensor:
-        before = before_of(learner)
+        before = own_of(learner, Before)
         return before.weight(learner.classifier.features(batch.image), batch.label, self.gamma) / before.mean
 
     def penalties(self, learner: Learner, batch: Batch, output: Output, rng: Generator) -> dict[str, Tensor]:
-        pairs = zip(learner.classifier.head.parameters(), before_of(learner).head.parameters(), strict=True)
+        pairs = zip(learner.classifier.head.parameters(), own_of(learner, Before).head.parameters(), strict=True)
         squares = [(now - was).square().sum() for now, was in pairs]
         return {"distance": self.anchor * torch.stack(squares).sum()}
-
-
-def before_of(learner: Learner) -> Before:
-    """Get the module that `Afr.build` made for a learner.
-
-    Raises:
-        TypeError: another method made it.
-    """
-    if not isinstance(learner.own, Before):
-        raise TypeError(f"afr needs the module that it builds, but got {type(learner.own).__name__}")
-    return learner.own

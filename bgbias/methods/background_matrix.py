@@ -1,7 +1,7 @@
 """A matrix of classes and background classes: how often each class is shown on each background."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -39,6 +39,12 @@ class Cells(nn.Module):
         self.register_buffer("count", torch.zeros(shape))
         self.register_buffer("available", torch.ones(shape[1], dtype=torch.bool))
         self.register_buffer("predictions", torch.zeros(shape[1], shape[0]))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *more: Any) -> None:
+        """Load weights; in those of earlier versions the predictions are called answers."""
+        if f"{prefix}answers" in state_dict:
+            state_dict[f"{prefix}predictions"] = state_dict.pop(f"{prefix}answers")
+        super()._load_from_state_dict(state_dict, prefix, *more)
 
     @property
     def uniform(self) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 from bgbias.components import NonNegative, Positive, component
 from bgbias.data.dataset import Dataset, Variant
 from bgbias.errors import SettingError
-from bgbias.methods.method import CROSS_ENTROPY, Learner, Method, Notes
+from bgbias.methods.method import CROSS_ENTROPY, Learner, Method, Notes, own_of
 from bgbias.methods.per_example import PerExample
 from bgbias.models.model import Classifier
 from bgbias.table import Table
@@ -60,13 +60,13 @@ class GroupDro(Method):
         return GroupWeights(task)
 
     def enter(self, stage: int, learner: Learner, dataset: Dataset, rng: Generator) -> None:
-        own = group_weights(learner)
+        own = own_of(learner, GroupWeights)
         own.group.value = dataset.train.group
         own.count.copy_(torch.bincount(own.group.value, minlength=len(own.count)))
         own.q.copy_((own.count > 0) / (own.count > 0).sum())
 
     def weigh(self, learner: Learner, batch: Batch, terms: Mapping[str, Tensor]) -> Tensor:
-        own, loss = group_weights(learner), terms[CROSS_ENTROPY].detach().float()
+        own, loss = own_of(learner, GroupWeights), terms[CROSS_ENTROPY].detach().float()
         if loss.ndim == 0:
             raise SettingError(
                 "group_dro needs the cross-entropy of each example, but the method it is combined with gives their "
@@ -79,7 +79,7 @@ class GroupDro(Method):
         return (own.q / present)[group] * len(batch)
 
     def notes(self, learner: Learner, validation: Mapping[str, Variant]) -> Notes:
-        own = group_weights(learner)
+        own = own_of(learner, GroupWeights)
         return Notes(tables={"q": Table.of(own.q.view(len(own.classes), -1), own.classes, own.places)})
 
 
@@ -92,14 +92,3 @@ def raised(q: Tensor, loss: Tensor, count: Tensor, step: float, adjustment: floa
         count: [G] int64, the groups' sizes.
     """
     return (q.log() + step * (loss + adjustment / count.clamp(min=1).sqrt())).softmax(dim=0)
-
-
-def group_weights(learner: Learner) -> GroupWeights:
-    """Get the module that `GroupDro.build` made for a learner.
-
-    Raises:
-        TypeError: another method made it.
-    """
-    if not isinstance(learner.own, GroupWeights):
-        raise TypeError(f"group_dro needs the module that it builds, but got {type(learner.own).__name__}")
-    return learner.own

@@ -42,15 +42,17 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Search every method's hyper-parameters and show which wins on each variant."""
-    from study import study as tuner  # Ray and torch take seconds to import, which other commands need not wait for
+    # Ray and torch take seconds to import, which other commands need not wait for
+    from study.study import plan as plan_of
+    from study.study import run as run_plan
 
     chosen = {"spaces": tuple(spaces)} if spaces else {}
     config = make(StudyConfig, {**given, **chosen, "settings": parse_settings(settings or [])}, "study")
-    plan = tuner.plan(config)
+    plan = plan_of(config)
     config = dataclasses.replace(config, classes=plan.classes, objectives=plan.objectives)
     folder = StudyFolder(output or new_folder(config.dataset))
     with folder.begun(config), _study_output(folder, as_json):
-        tuner.run(plan, config, folder)
+        run_plan(plan, config, folder)
 
 
 @options_of(StudyConfig, *CHANGEABLE, required=False)
@@ -92,18 +94,20 @@ def confirm(
 
 def _go_on(study: StudyFolder, changed: dict[str, Any], as_json: bool) -> None:
     """Bring a study to its end with some options changed."""
-    from study import study as tuner
+    from study.study import plan as plan_of
+    from study.study import run as run_plan
+    from study.study import say_changes
 
     config = make(StudyConfig, {**vars_of(study.read_config()), **changed}, "study")
     with study.locked():
         study.check_trials(config)
         recorded = study.spaces()
-        plan = tuner.plan(config, recorded)
+        plan = plan_of(config, recorded)
         study.check_data(plan.data)
-        tuner.say_changes(config, recorded)
+        say_changes(config, recorded)
         with _study_output(study, as_json):
             study.write_config(config)
-            tuner.run(plan, study.settled(config), study)
+            run_plan(plan, study.settled(config), study)
 
 
 def vars_of(config: StudyConfig) -> dict[str, Any]:
@@ -148,7 +152,7 @@ def report(
     """Show a study's tables and figures, or put several into one report.
 
     Writes overview.html (one file that works offline), report.md and report.csv. A name that is not a folder is an
-    experiment in MLflow; the report shows the tables and figures that its metrics and params allow.
+    experiment in MLflow: its studies are rebuilt from their runs and from the reports that they attached.
     """
     from study.report import draw_reports, finished_report, write_pngs
 
@@ -181,11 +185,11 @@ def _report_one(study: StudyFolder, out: Path | None, pictures: bool, png: bool,
     from study.report import draw_report, finished_report, write_pngs
 
     if send:
-        from study import study as tuner
+        from study.study import send as send_again
 
         config = study.read_config()
         with study.locked(), _study_output(study, as_json):
-            tuner.send(study.settled(config), study)
+            send_again(study.settled(config), study)
         return
     found = finished_report(study)
     try:

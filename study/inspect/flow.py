@@ -10,8 +10,10 @@ from bgbias.components import make
 from bgbias.errors import CheckpointError, SettingError
 from bgbias.evaluation.statistics import rejected
 from bgbias.methods.combined import SEPARATOR, part_of
-from bgbias.methods.flow.method import FlowEmbedding, flow_of
+from bgbias.methods.flow.method import FlowEmbedding
+from bgbias.methods.flow.module import FlowModule
 from bgbias.methods.flow.quality import Curve, FlowQuality, measure, sampling_curve
+from bgbias.methods.method import own_of
 from bgbias.progress import tracked_by
 from study.display import percent, progress_bar
 from study.record.analyses import FlowResult
@@ -93,7 +95,7 @@ def analyse(
     with tracked_by(progress_bar):
         quality = measure(learner, trained.dataset, method.swaps, count, FLOW_SEED)
     return FlowReport(
-        method, trained.dataset.name, trained.dataset.classes, int(flow_of(learner).samples), quality, curves
+        method, trained.dataset.name, trained.dataset.classes, int(own_of(learner, FlowModule).samples), quality, curves
     )
 
 

@@ -7,6 +7,7 @@ budget, not from the method.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bgbias.metrics import TEST, WORST_GROUP_ACCURACY, accuracy, variant_metric
 from study.report.tables import Report, SeedRow
 
 NOT_STATED = "not stated"
@@ -20,10 +21,10 @@ LAD = "LAD, 2020 (arXiv 2011.11486)"
 
 SCRATCH, IMAGENET, IN9L = "from scratch", "ImageNet weights", "an IN-9L model, at most 10 epochs of fine-tuning"
 RESNET, SMALL = "resnet50", "small_cnn"
-ORIGINAL, MIXED_RAND = "test/original/accuracy", "test/mixed_rand/accuracy"
-ONLY_FG, MIXED_SAME = "test/only_fg/accuracy", "test/mixed_same/accuracy"
-SHUFFLED, WORST_GROUP = "test/shuffled/accuracy", "test/original/worst_group_accuracy"
-CHALLENGE = "test/challenge/accuracy"
+ORIGINAL, MIXED_RAND, ONLY_FG, MIXED_SAME, SHUFFLED, CHALLENGE = (
+    accuracy(TEST, variant) for variant in ("original", "mixed_rand", "only_fg", "mixed_same", "shuffled", "challenge")
+)
+WORST_GROUP = variant_metric(TEST, "original", WORST_GROUP_ACCURACY)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,10 @@ from torch import nn
 
 from bgbias.data.datasets.imagenet9 import Imagenet9
 from bgbias.methods.flow.families import flow_families
-from bgbias.methods.flow.method import FlowEmbedding, features_of, flow_of, sampling_classes, sampling_noise
+from bgbias.methods.flow.method import FlowEmbedding, features_of, sampling_classes, sampling_noise
+from bgbias.methods.flow.module import FlowModule
 from bgbias.methods.flow.votes import Tally
-from bgbias.methods.method import Learner, build_learner
+from bgbias.methods.method import Learner, build_learner, own_of
 from bgbias.models.model import Classifier
 from bgbias.models.torchvision_classifier import TorchvisionClassifier
 from bgbias.optimization import Training
@@ -85,7 +86,7 @@ def built(family: str) -> tuple[FlowEmbedding, Learner]:
 def compare_curve() -> None:
     """The accuracy at every number of samples, against a vote over the largest number alone."""
     method, learner = built("affine_coupling")
-    module = flow_of(learner)
+    module = own_of(learner, FlowModule)
     features = torch.randn(IMAGES, WIDTH)
     noise, classes = sampling_noise(SAMPLES, WIDTH), sampling_classes(SAMPLES, CLASSES)
 
@@ -115,7 +116,7 @@ def show_families() -> None:
     print(f"{SAMPLES} samples x {IMAGES} images x {WIDTH} dimensions, one core")
     for family in flow_families:
         method, learner = built(family)
-        module = flow_of(learner)
+        module = own_of(learner, FlowModule)
         start = module.embed(torch.randn(IMAGES, WIDTH))
         noise, classes = sampling_noise(SAMPLES, WIDTH), sampling_classes(SAMPLES, CLASSES)
 

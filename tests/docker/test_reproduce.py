@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import study.study
 from bgbias.errors import DataError
-from study import study as tuner
 from study.cli import main as cli
 from study.space import label, load_space
 
@@ -42,7 +42,7 @@ def planned(monkeypatch, tmp_path):
     def stop(plan, config, folder):  # noqa: ARG001
         raise PlannedError(plan, config)
 
-    monkeypatch.setattr(tuner, "run", stop)
+    monkeypatch.setattr(study.study, "run", stop)
 
     def plan(arguments):
         with pytest.raises(PlannedError) as found:

@@ -24,7 +24,7 @@ from bgbias.methods.flow.families import build_flow, flow_families
 from bgbias.methods.flow.module import FlowModule
 from bgbias.methods.flow.votes import Tally, Vote
 from bgbias.methods.frozen import encoder_of
-from bgbias.methods.method import CROSS_ENTROPY, Learner, Method, Notes, SampledLogits, Stage
+from bgbias.methods.method import CROSS_ENTROPY, Learner, Method, Notes, SampledLogits, Stage, own_of
 from bgbias.models.model import Classifier
 from bgbias.randomness import stream
 from bgbias.types import Batch, Task
@@ -119,14 +119,14 @@ class FlowEmbedding(Method):
         return FlowModule(features, len(task.classes), places, self.width, self.hidden, flow)
 
     def enter(self, stage: int, learner: Learner, dataset: Dataset, rng: Generator) -> None:
-        flow_of(learner).embedding_frozen.fill_(stage > int(self.backbone is not None))
+        own_of(learner, FlowModule).embedding_frozen.fill_(stage > int(self.backbone is not None))
 
     @torch.no_grad()
     def view(self, stage: int, learner: Learner, dataset: Dataset, rng: Generator) -> Dataset:
         return encoded_dataset(dataset, self.swaps, encoder_of(learner.classifier, dataset), rng)
 
     def loss(self, learner: Learner, batch: Batch, rng: Generator) -> dict[str, Tensor]:
-        own = flow_of(learner)
+        own = own_of(learner, FlowModule)
         copies = batch.image.shape[1]
         embedding = own.embed(batch.image.flatten(0, 1))
         start = embedding.unflatten(0, (-1, copies))
@@ -161,7 +161,7 @@ class FlowEmbedding(Method):
         return F.nll_loss(log_probability.logsumexp(dim=1) - math.log(module.places), label)
 
     def predict(self, learner: Learner, image: Tensor) -> SampledLogits:
-        own, features = flow_of(learner), features_of(learner, image)
+        own, features = own_of(learner, FlowModule), features_of(learner, image)
         found = {0: own.logits(own.embed(features)).double()}
         tallies, samples = self.tallies(own, features, self.max_samples), int(own.samples)
         while samples not in found:
@@ -198,7 +198,7 @@ class FlowEmbedding(Method):
 
     @torch.no_grad()
     def notes(self, learner: Learner, validation: Mapping[str, Variant]) -> Notes:
-        own = flow_of(learner.eval())
+        own = own_of(learner.eval(), FlowModule)
         pasted = [variant for variant in validation.values() if (variant.assignment >= 0).any()]
         accuracy: dict[int, float] = {0: 0.0}
         for variant in pasted:
@@ -223,13 +223,6 @@ def weighted_cross_entropy(logits: Tensor, label: Tensor, own_weight: float) -> 
     copies = len(logits) // len(label)
     loss = F.cross_entropy(logits, label.repeat_interleave(copies), reduction="none").view(-1, copies)
     return own_weight * loss[:, 0].mean() + (1 - own_weight) * loss[:, 1:].mean()
-
-
-def flow_of(learner: Learner) -> FlowModule:
-    """Return the module that `FlowEmbedding.build` made for a learner."""
-    if not isinstance(learner.own, FlowModule):
-        raise TypeError(f"flow_embedding needs the module that it builds, but got {type(learner.own).__name__}")
-    return learner.own
 
 
 def features_of(learner: Learner, image: Tensor) -> Tensor:

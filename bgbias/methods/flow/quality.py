@@ -15,7 +15,7 @@ from torch import Tensor
 from bgbias.data.dataset import ORIGINAL, Dataset, Variant, batches
 from bgbias.data.encoded import EncodedCopies, encoded_copies
 from bgbias.data.features import Encoder
-from bgbias.methods.flow.method import FlowEmbedding, features_of, flow_of
+from bgbias.methods.flow.method import FlowEmbedding, features_of
 from bgbias.methods.flow.module import FlowModule
 from bgbias.methods.flow.two_sample import (
     ClassifierTest,
@@ -25,7 +25,7 @@ from bgbias.methods.flow.two_sample import (
     kernel_test,
 )
 from bgbias.methods.flow.votes import VOTES, Vote
-from bgbias.methods.method import Learner
+from bgbias.methods.method import Learner, own_of
 from bgbias.progress import track
 from bgbias.randomness import stream
 
@@ -113,7 +113,7 @@ def measure(learner: Learner, dataset: Dataset, swaps: int, count: int, seed: in
         count: >= 1, the largest number of training and of test examples.
         seed: of the backgrounds and the samples.
     """
-    module = flow_of(learner)
+    module = own_of(learner, FlowModule)
     known = moves(learner, dataset.train.spread(count), swaps, stream(seed, "known moves"))
     held_out = moves(learner, dataset.test[ORIGINAL].spread(count), 1, stream(seed, "held-out moves"))
     noise = torch.randn(held_out.own.shape, generator=stream(seed, "samples")).to(held_out.own)
@@ -142,7 +142,7 @@ def moves(learner: Learner, variant: Variant, swaps: int, generator: torch.Gener
     """
     copies: EncodedCopies = encoded_copies(variant, 1 + swaps, Encoder(partial(features_of, learner)), generator)
     batch = copies.batch(torch.arange(len(variant), device=variant.assignment.device))
-    embedding = flow_of(learner).embed(batch.image.flatten(0, 1)).unflatten(0, (len(variant), -1))
+    embedding = own_of(learner, FlowModule).embed(batch.image.flatten(0, 1)).unflatten(0, (len(variant), -1))
     return Moves(
         own=embedding[:, 1:-1].flatten(0, 1),
         moved=embedding[:, 2:].flatten(0, 1),
@@ -218,7 +218,7 @@ def sampling_curve(method: FlowEmbedding, learner: Learner, variant: Variant, sa
     """Compute the accuracy of every vote at 0, 1, 2, 4, ... up to `samples` (a power of two), in one pass."""
     right: dict[tuple[Vote, int], int] = {}
     backbone = 0
-    own, label = flow_of(learner), variant.foregrounds.label
+    own, label = own_of(learner, FlowModule), variant.foregrounds.label
 
     def count(key: tuple[Vote, int], logits: Tensor, wanted: Tensor) -> None:
         right[key] = right.get(key, 0) + int((logits.argmax(dim=1) == wanted).sum())

@@ -14,13 +14,13 @@ from bgbias.methods.flow import method as flow_embedding
 from bgbias.methods.flow.method import (
     FlowEmbedding,
     features_of,
-    flow_of,
     sampling_classes,
     sampling_noise,
     weighted_cross_entropy,
 )
+from bgbias.methods.flow.module import FlowModule
 from bgbias.methods.flow.votes import VOTES, Tally
-from bgbias.methods.method import Stage, build_learner, logits_of
+from bgbias.methods.method import Stage, build_learner, logits_of, own_of
 from bgbias.models.compact_cnn import CompactCnn
 from bgbias.models.torchvision_classifier import TorchvisionClassifier
 from bgbias.optimization import Training
@@ -292,8 +292,8 @@ def test_moves_are_computed_in_full_precision_beside_bfloat16(digits):
 
 
 def test_another_learner_is_refused():
-    with pytest.raises(TypeError, match="flow_embedding needs the module that it builds, but got Module"):
-        flow_of(learner_of(nn.Linear(2, 2)))
+    with pytest.raises(TypeError, match="the method needs the FlowModule that it builds, but got Module"):
+        own_of(learner_of(nn.Linear(2, 2)), FlowModule)
 
 
 def test_gradients_of_predictions_reach_the_image(digits):

@@ -89,7 +89,7 @@ def test_a_mean_cross_entropy_is_refused(digits):
 
 def test_another_methods_learner_is_refused():
     learner = learner_of(nn.Linear(2, 2))
-    with pytest.raises(TypeError, match="group_dro needs the module that it builds, but got Module"):
+    with pytest.raises(TypeError, match="the method needs the GroupWeights that it builds, but got Module"):
         GroupDro().notes(learner, {})
     learner.own = GroupWeights(task_of(classes=2))
     torch.testing.assert_close(learner.own.q, torch.full((6,), 1 / 6))

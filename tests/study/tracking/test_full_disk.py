@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 from ray.tune import TuneError
 
-from study import study as tuner
+import study.study
 from study.errors import OutboxError
 from study.record.folder import SEARCH, StudyFolder
 from study.tracking import outbox, sender
@@ -27,9 +27,9 @@ def test_what_ray_wraps_is_told_as_what_it_is():
         raise TuneError("something else")
 
     with pytest.raises(OutboxError, match="no room"):
-        tuner.attempt(wrapped)
+        study.study.attempt(wrapped)
     with pytest.raises(TuneError, match="something else"):
-        tuner.attempt(other)
+        study.study.attempt(other)
 
 
 @pytest.mark.slow

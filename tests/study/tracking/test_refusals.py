@@ -8,8 +8,8 @@ import pytest
 from made import recorded
 from mlflow import MlflowClient
 
+import study.study
 from bgbias.errors import SettingError
-from study import study as tuner
 from study.errors import ReportsMissingError
 from study.record.epoch import EpochReport
 from study.tracking import sender
@@ -53,7 +53,7 @@ def nothing_found():
 
 
 def send(folder):
-    tuner.send(folder.read_config(), folder)
+    study.study.send(folder.read_config(), folder)
 
 
 def histories(client, experiment="colored-digits"):

@@ -10,13 +10,13 @@ import pytest
 from made import recorded
 from mlflow import MlflowClient
 
-from study import study as tuner
+import study.study
 from study.record.folder import StudyFolder
 from study.tracking.relocate import is_elsewhere, readable
 
 
 def send(folder):
-    tuner.send(folder.settled(folder.read_config()), folder)
+    study.study.send(folder.settled(folder.read_config()), folder)
 
 
 def files(folder):
