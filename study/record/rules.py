@@ -23,7 +23,9 @@ from statistics import fmean
 from bgbias.data.dataset import ORIGINAL
 from bgbias.errors import SettingError, UnknownNameError
 from bgbias.metrics import (
+    ADJUSTED_ACCURACY,
     BALANCED_ACCURACY,
+    MEAN_GROUP_ACCURACY,
     TEST,
     VALIDATION,
     WORST_CLASS_ACCURACY,
@@ -150,7 +152,7 @@ def rule_named(name: str, variants: Sequence[str], objectives: Sequence[str]) ->
             LABELS,
             ties=(accuracy(VALIDATION, ORIGINAL),),
         ),
-        LAST: Rule(LAST, tuple(objectives[:1]), MOVED, last=True),
+        LAST: Rule(LAST, tuple(objectives[:1]), _needed(objectives[0]), last=True),
     }
     if variants:
         accuracies = tuple(accuracy(VALIDATION, variant) for variant in variants)
@@ -162,6 +164,13 @@ def rule_named(name: str, variants: Sequence[str], objectives: Sequence[str]) ->
     if name not in own:
         raise UnknownNameError("rule", name, [*own, f"{ORACLE}<metric>"])
     return own[name]
+
+
+def _needed(metric: str) -> str:
+    """The knowledge that a validation metric needs."""
+    if metric.rpartition("/")[2] in (WORST_GROUP_ACCURACY, MEAN_GROUP_ACCURACY, ADJUSTED_ACCURACY):
+        return GROUPS
+    return LABELS if variant_of(metric) == ORIGINAL else MOVED
 
 
 def _worst_group(variant: str) -> str:

@@ -6,6 +6,7 @@ from statistics import fmean
 
 from bgbias.data.dataset import ORIGINAL
 from bgbias.data.datasets import datasets
+from bgbias.errors import UnknownNameError
 from bgbias.metrics import (
     COUNT,
     TEST,
@@ -96,7 +97,7 @@ def rule_rows(
         metrics: of test data, or variants for their accuracy; `default_metrics` if empty.
 
     Raises:
-        SettingError, UnknownNameError: a name is no rule's.
+        SettingError, UnknownNameError: a name is no rule's, or no test metric that some epoch has.
     """
     shown = [metric_on_test(name) for name in metrics] or default_metrics(config, trials)
     variants = shared_variants(trials, datasets.find(config.dataset).objectless)
@@ -106,6 +107,10 @@ def rule_rows(
     else:
         rules = rules_of(variants, objectives, shown)
     oracles = {metric: rule_named(f"{ORACLE}{metric}", variants, objectives) for metric in shown}
+    there = dict.fromkeys(name for trial in trials for found in trial.history for name in found if on_test_data(name))
+    for metric in [*shown, *(metric for rule in rules if rule.oracle for metric in rule.metrics)]:
+        if metric not in there:
+            raise UnknownNameError("test metric", metric, there)
     seeds = by_space(confirmed)
     return [
         _row(space, rule, choose(mine, rule), shown, best, seeds.get(space, []))
@@ -113,6 +118,11 @@ def rule_rows(
         for best in [{metric: _value(choose(mine, oracle), metric) for metric, oracle in oracles.items()}]
         for rule in rules
     ]
+
+
+def on_test_data(metric: str) -> bool:
+    """Return True if a metric is of test data."""
+    return metric.startswith(f"{TEST}/")
 
 
 def _row(

@@ -18,8 +18,9 @@ from bgbias.errors import SettingError
 from bgbias.files import CHECKSUMS
 from bgbias.metrics import COUNT, TEST, VALIDATION
 from bgbias.types import NO_BACKGROUND
-from study.record.folder import CONFIRM, SEARCH, StudyFolder
-from study.record.selection import Row, Trial, each_ones_best, winners
+from study.record.folder import CONFIRM, REPEAT, SEARCH, StudyFolder
+from study.record.objectives import objectives_of
+from study.record.selection import Kept, Trial, winners, worth_keeping
 
 PARQUET, CSV = ".parquet", ".csv"
 SELECTED = "-selected"
@@ -38,11 +39,11 @@ class Exported:
 
 @dataclass(frozen=True)
 class KeptCheckpoint:
-    """A kept checkpoint: its trial's epoch, and the variants whose validation accuracy chose it."""
+    """A kept checkpoint: its trial's epoch, and the variants and objectives whose validation values chose it."""
 
     trial: Trial
-    row: Row
-    variants: tuple[str, ...]
+    epoch: int
+    chosen_by: tuple[str, ...]
     path: Path
 
 
@@ -50,15 +51,16 @@ def export(folder: StudyFolder, out: Path) -> Exported:
     """Write one row for each image, variant and kept checkpoint into `out`, and beside it one row for each checkpoint.
 
     The columns of the first: study, space, method, stage, trial, seed, epoch, selected, split, variant, image, label,
-    prediction, correct, place, group. `selected` names the variants whose validation accuracy chose the checkpoint;
-    `image` is the position in the variant, from 0; `place` is the class of the background, or `none`; `group` is
-    `<label> on <place>`.
+    prediction, correct, place, group. `selected` names the variants whose validation accuracy chose the checkpoint, or
+    the objectives where no variant did; `image` is the position in the variant, from 0; `place` is the class of the
+    background, or `none`; `group` is `<label> on <place>`.
 
     Raises:
-        SettingError: the file's name ends neither in .parquet nor in .csv, or no trial has finished.
+        SettingError: the file's name ends neither in .parquet nor in .csv, it is a folder, or no trial has finished.
     """
-    if out.suffix not in (PARQUET, CSV):
-        raise SettingError(f"an export's file must end in {PARQUET} or {CSV}, but got '{out.name}': rename it")
+    if out.suffix not in (PARQUET, CSV) or out.is_dir():
+        what = "a folder" if out.is_dir() else f"'{out.name}'"
+        raise SettingError(f"an export must be a file that ends in {PARQUET} or {CSV}, but got {what}: rename it")
     found = kept_checkpoints(folder)
     if not found:
         raise SettingError(f"no trial of {folder.root} has finished: continue with `study resume`")
@@ -71,19 +73,22 @@ def export(folder: StudyFolder, out: Path) -> Exported:
 
 
 def kept_checkpoints(folder: StudyFolder) -> list[KeptCheckpoint]:
-    """The winners of the search on every variant, and every fresh seed's best epochs, each checkpoint once."""
-    found: dict[tuple[str, int], list[Row]] = {}
-    trials: dict[str, Trial] = {}
-    for stage, chosen in ((SEARCH, winners), (CONFIRM, each_ones_best)):
-        mine = folder.finished(stage)
-        trials |= {trial.trial_id: trial for trial in mine}
-        for row in chosen(mine):
-            found.setdefault((row.trial, row.epoch), []).append(row)
-    return [
-        KeptCheckpoint(trial, rows[0], tuple(row.variant for row in rows), folder.checkpoint(rows[0], trial.stage))
-        for (name, _), rows in found.items()
-        for trial in [trials[name]]
-    ]
+    """Every checkpoint that the study keeps, once.
+
+    The best of each search on every variant and objective, its front, and the same of each fresh seed.
+    """
+    objectives = objectives_of(folder.read_config())
+    found = []
+    for stage in (SEARCH, REPEAT, CONFIRM):
+        trials = folder.finished(stage)
+        for rivals in [[trial] for trial in trials] if stage == CONFIRM else [trials]:
+            by_id = {trial.trial_id: trial for trial in rivals}
+            chosen = [(Kept(row.space, row.trial, row.epoch), row.variant) for row in winners(rivals)]
+            for kept in sorted(worth_keeping(rivals, objectives), key=lambda kept: (by_id[kept.trial].number, kept)):
+                variants = [variant for own, variant in chosen if own == kept]
+                path = folder.keeper(stage).path(*kept)
+                found.append(KeptCheckpoint(by_id[kept.trial], kept.epoch, tuple(variants or objectives), path))
+    return found
 
 
 def prediction_tables(study: str, kept: KeptCheckpoint) -> Iterator[pa.Table]:
@@ -131,13 +136,13 @@ def _named(positions: "np.ndarray[Any, np.dtype[np.int64]]", names: Sequence[str
 def _about(study: str, kept: KeptCheckpoint) -> dict[str, Any]:
     return {
         "study": study,
-        "space": kept.row.space,
-        "method": kept.row.method,
+        "space": kept.trial.space,
+        "method": kept.trial.config["method/name"],
         "stage": kept.trial.stage,
-        "trial": kept.row.trial,
+        "trial": kept.trial.trial_id,
         "seed": kept.trial.config["seed"],
-        "epoch": kept.row.epoch,
-        "selected": ";".join(kept.variants),
+        "epoch": kept.epoch,
+        "selected": ";".join(kept.chosen_by),
     }
 
 
@@ -147,7 +152,7 @@ def selected_table(study: str, found: Sequence[KeptCheckpoint]) -> pa.Table:
         _about(study, kept)
         | {"checkpoint": str(kept.path), "weights_sha256": weights_hash(kept.path)}
         | {name: _plain(value) for name, value in kept.trial.config.items() if name != "seed"}
-        | kept.trial.history[kept.row.epoch - 1]
+        | kept.trial.history[kept.epoch - 1]
         for kept in found
     ]
     names = list(dict.fromkeys(name for row in rows for name in row))

@@ -83,7 +83,7 @@ def warnings(report: Report) -> list[str]:
 
 
 def _gate(report: Report) -> list[str]:
-    rows = {row.variant: row for row in report.rows if row.space == report.config.baseline}
+    rows = {row.variant: row for row in report.rows if row.space == report.baseline}
     row = rows.get(ORIGINAL)
     if row is None or report.shifted not in rows:
         return []

@@ -4,11 +4,11 @@ Each row says what it rests on: most differences between papers come from the st
 budget, not from the method.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bgbias.metrics import TEST, WORST_GROUP_ACCURACY, accuracy, variant_metric
-from study.report.tables import Report, SeedRow
+from study.report.tables import QuantityRow, Report, SeedRow
 
 NOT_STATED = "not stated"
 STUDY_2022 = "prokotg/RobOptWUST, 2022"
@@ -25,6 +25,10 @@ ORIGINAL, MIXED_RAND, ONLY_FG, MIXED_SAME, SHUFFLED, CHALLENGE = (
     accuracy(TEST, variant) for variant in ("original", "mixed_rand", "only_fg", "mixed_same", "shuffled", "challenge")
 )
 WORST_GROUP = variant_metric(TEST, "original", WORST_GROUP_ACCURACY)
+
+
+CLASSES = {"imagenet9": 9, "waterbirds": 2}
+"""How many classes the published data have; a folder in the same layout with others is another dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +65,12 @@ def _rows(
     ]
 
 
-def _with_spread(source: str, found: dict[str, tuple[float, float]], **more: object) -> list[Published]:
-    """Rows of worst-group accuracies on Waterbirds with their spread, in percent."""
+def _with_spread(source: str, found: dict[str, tuple[float, float | None]], **more: object) -> list[Published]:
+    """Rows of worst-group accuracies on Waterbirds with their spread where it is stated, in percent."""
     return [
         Published(
-            dataset="waterbirds", method=method, metric=WORST_GROUP, value=value / 100, spread=spread / 100,
-            source=source, start=IMAGENET, **more,  # type: ignore[arg-type]
+            dataset="waterbirds", method=method, metric=WORST_GROUP, value=value / 100,
+            spread=None if spread is None else spread / 100, source=source, start=IMAGENET, **more,  # type: ignore[arg-type]
         )
         for method, (value, spread) in found.items()
     ]  # fmt: skip
@@ -156,10 +160,44 @@ PUBLISHED: tuple[Published, ...] = (
     ),
     *_with_spread("DFR, 2022 (arXiv 2204.02937)", {"erm": (74.9, 2.4), "dfr": (92.9, 0.2)}, seeds=5),
     *_with_spread(
+        "Sagawa et al., 2019 (arXiv 1911.08731)",
+        {"erm": (60.0, None), "group_dro": (91.4, 1.1)},
+        seeds=None,
+        rule="ERM by average accuracy, Group DRO by the worst group of the validation data",
+    ),
+    *_with_spread(
+        "JTT, 2021 (arXiv 2107.09044)",
+        {"erm": (72.6, None), "jtt": (86.7, None)},
+        seeds=None,
+        rule="worst group of the validation data",
+    ),
+    *_with_spread("MEDRO", {"erm": (23.5, 3.8), "group_dro": (84.1, 2.4)}, seeds=None, rule="strong L2 penalty"),
+    *_with_spread(
+        "MaskTune, 2022 (arXiv 2210.00055)",
+        {"erm": (80.8, 1.3), "group_dro": (89.3, 3.1)},
+        seeds=None,
+        rule="on a corrected copy of the dataset",
+    ),
+    *_with_spread(
+        CRAYON,
+        {
+            "erm": (28.4, None),
+            "jtt": (46.9, None),
+            "rrr": (54.0, None),
+            "grad_mask": (58.4, None),
+            "act_diff": (64.6, None),
+            "crayon": (72.3, None),
+        },
+        seeds=None,
+        rule="all fine-tuned for at most 10 epochs from the ERM model of 28.4",
+    ),
+    *_with_spread(
         "AFR, 2023 (arXiv 2306.11074)", {"afr": (90.4, 1.1)}, seeds=None, rule="worst group of the validation data"
     ),
     *_with_spread(
-        "LaBonte et al., 2023 (arXiv 2309.08534)", {"cb_last_layer": (92.6, 0.8), "dfr": (92.4, 0.9)}, seeds=None
+        "LaBonte et al., 2023 (arXiv 2309.08534)",
+        {"cb_last_layer": (92.6, 0.8), "self": (93.0, 0.3), "dfr": (92.4, 0.9)},
+        seeds=None,
     ),
 )
 """Every number with its protocol. Percentages are the sources'."""
@@ -178,12 +216,14 @@ def beside(report: Report, rows: Sequence[Published] = PUBLISHED) -> list[Beside
     """The published rows whose dataset and metric a study has, with our figures.
 
     Ours are means of fresh seeds where there are any, or else the winners' own. The dataset is the study's, or its
-    experiment's name, such as `waterbirds` for a folder that was built as such.
+    experiment's name, such as `waterbirds` for a folder that was built as such; with other classes it is another.
     """
     names = {report.config.dataset, report.config.mlflow_experiment}
+    classes = report.config.classes
     found = []
     for row in rows:
-        ours = _ours(report, row.metric) if row.dataset in names else {}
+        same = row.dataset in names and (classes is None or len(classes) == CLASSES.get(row.dataset, len(classes)))
+        ours = _ours(report, row.metric) if same else {}
         if ours:
             found.append(Beside(row, ours, _differences(report, row)))
     return found
@@ -192,15 +232,20 @@ def beside(report: Report, rows: Sequence[Published] = PUBLISHED) -> list[Beside
 def _ours(report: Report, metric: str) -> dict[str, float]:
     """Our value of a test metric, of every space, at the epoch that was chosen on the metric's variant."""
     variant = metric.split("/")[1]
-    seeds: dict[str, SeedRow] = {row.space: row for row in report.seed_rows if row.variant == variant}
+    seeds = _means(report, metric)
     trials = {trial.trial_id: trial for trial in report.trials}
     found = {}
     for row in report.rows:
         value = trials[row.trial].history[row.epoch - 1].get(metric) if row.variant == variant else None
         if value is not None:
-            mean = seeds[row.space].mean if row.space in seeds and metric.endswith("/accuracy") else value
-            found[row.space] = mean
+            found[row.space] = seeds[row.space].mean if row.space in seeds else value
     return found
+
+
+def _means(report: Report, metric: str) -> Mapping[str, SeedRow | QuantityRow]:
+    """By space what fresh seeds gave of a test metric; nothing of a metric that the study did not select on."""
+    plain = {row.space: row for row in report.seed_rows if accuracy(TEST, row.variant) == metric}
+    return plain or {row.space: row for row in report.quantity_rows if row.metric == metric}
 
 
 def _differences(report: Report, row: Published) -> str:
@@ -208,10 +253,12 @@ def _differences(report: Report, row: Published) -> str:
     models = sorted({str(c.get("model/architecture") or c.get("model/name")) for c in configs})
     pretrained = {str(c.get("model/weights")) not in ("None", "none", "") for c in configs}
     start = " and ".join(IMAGENET if found else SCRATCH for found in sorted(pretrained))
-    seeds = max((len(found.seeds) for found in report.seed_rows), default=1)
+    seeds = max((len(found.seeds) for found in _means(report, row.metric).values()), default=1)
+    frozen = all(c.get("training/body_rate") == 0 for c in configs)
     said = [
         *([f"model {row.model}, ours {', '.join(models)}"] if models != [row.model] else []),
         *([f"start {row.start}, ours {start}"] if row.start != start else []),
+        *(["ours a head on a frozen body"] if frozen else []),
         *([f"{row.seeds or 'unstated'} runs, ours {seeds}"] if row.seeds != seeds else []),
         f"chosen: {row.rule}; ours by validation-{row.metric.split('/')[1]}",
     ]

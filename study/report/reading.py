@@ -6,9 +6,11 @@ from dataclasses import MISSING, fields
 from io import StringIO
 from typing import Any
 
+from bgbias.data.dataset import ORIGINAL
 from bgbias.metrics import label_of
 from study.display import command_line, in_percent, with_spread
 from study.record.config import StudyConfig
+from study.record.objectives import is_plain
 from study.report import fairness, inspected, published, text
 from study.report.layout import Grid
 from study.report.statistics import units
@@ -20,10 +22,16 @@ TAGS = ("commit", "version/bgbias", "version/torch", "version/ray", "version/opt
 
 def question(report: Report) -> str:
     """Write the study's question in a sentence or two."""
-    spaces = list(dict.fromkeys(row.space for row in report.rows))
+    spaces, dataset = ", ".join(dict.fromkeys(row.space for row in report.rows)), report.config.dataset
+    if report.shifted == ORIGINAL:
+        asked = f"Which of {spaces} is best on the worst group of {dataset}, and what does it cost on average?"
+    else:
+        asked = (
+            f"Which of {spaces} keeps its accuracy on {dataset} when the background changes ({report.shifted}), and "
+            "what does it cost on original?"
+        )
     return (
-        f"Which of {', '.join(spaces)} keeps its accuracy on {report.config.dataset} when the background changes "
-        f"({report.shifted}), and what does it cost on original? {len(report.trials)} trials finished, at most "
+        f"{asked} {len(report.trials)} trials finished, at most "
         f"{report.config.epochs} epochs each, seed {report.config.seed}."
     )
 
@@ -64,7 +72,7 @@ def provenance(report: Report) -> Grid:
 def budget_table(report: Report) -> Grid:
     """Spaces x what each was given."""
     found = fairness.budgets(report)
-    costs = fairness.epoch_costs(found, report.config.baseline)
+    costs = fairness.epoch_costs(found, report.baseline)
     rows = {
         row.space: [
             f"{row.trials:,}", f"{row.stopped:,}", f"{row.epochs:,}", _count(row.seconds), _count(row.forward),
@@ -74,7 +82,7 @@ def budget_table(report: Report) -> Grid:
     }  # fmt: skip
     columns = [
         "trials", "stopped early", "epochs in all", "seconds in all", "forward passes", "backward passes",
-        f"cost of an epoch, of {report.config.baseline}'s", "searched settings",
+        f"cost of an epoch, of {report.baseline}'s", "searched settings",
     ]  # fmt: skip
     return Grid("what each search was given", columns, rows, across="budget")
 
@@ -85,7 +93,7 @@ def _count(value: float | None) -> str:
 
 def passes_line(report: Report) -> list[str]:
     """Explain the passes in the table of budgets, if any were counted."""
-    if not any(row.cost for row in fairness.budgets(report)):
+    if not any(row.cost is not None for row in fairness.budgets(report)):
         return []
     return [
         "passes: examples through the network's body in the steps of training, counted one by one; an input gradient "
@@ -109,12 +117,15 @@ def parts(report: Report) -> list[tuple[str, list[Grid], list[str]]]:
     """Every heading with its tables and its lines, as far as there is something to say."""
     seeds = [text.seed_table(report)] if report.seed_rows else []
     spread = [text.spread_table(report)] if report.tuning_rows else []
-    compared = [text.comparison_table(report)] if report.comparisons else []
+    compared = [text.comparison_table(report), text.test_table(report)] if report.comparisons else []
+    quantities = [text.quantity_table(report)] if report.quantity_tests else []
+    fronts = [] if is_plain(report.objectives) else [text.front_table(report)]
     weights = {name: [value[:16]] for name, value in report.weights.items()}
     commands = [command_of(report.config)]
+    notes = [*report.notes, *text.divergence_lines(report)]
     found = [
-        ("Results", [text.main_table(report), *seeds, *spread], [*report.notes, *text.divergence_lines(report)]),
-        ("Differences", compared, units(report.comparisons) if compared else []),
+        ("Results", [text.main_table(report), *fronts, *seeds, *spread], notes),
+        ("Differences", [*compared, *quantities], units(report.comparisons) if compared else []),
         ("Settings", text.choice_tables(report), []),
         ("Selection rules", text.rule_tables(report.rule_rows), report.rule_remarks),
         ("Fairness", [budget_table(report)], [*fairness.warnings(report), *passes_line(report)]),
@@ -134,7 +145,7 @@ CHALLENGE, SALIENCY, FLOW = "Background Challenge", "Saliency", "Flow"
 
 def _inspected(report: Report) -> list[tuple[str, list[Grid], list[str]]]:
     """Lay out the results of analyses of the winners' checkpoints; for missing results, the commands."""
-    found, baseline = report.inspected, report.config.baseline
+    found, baseline = report.inspected, report.baseline
     commands = inspected.missing(found, baseline)
     unmade = {kind: [f"not measured yet: `{line}`" for line in lines] for kind, lines in commands.items()}
     return [

@@ -1,5 +1,6 @@
 """Tests of differences between methods, from the predictions kept for every image and seed."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ from study.report.significance import (
     wilcoxon,
 )
 
+NUMBERED = re.compile(r"-\d{4,}$")
+"""The end of a name of one trial of a space, such as `erm-0004`."""
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Right = Mapping[int, Bools]
 """By seed, which of N images one configuration predicted correctly: [N]."""
@@ -97,6 +100,49 @@ class Comparison:
         return self.both.high
 
 
+@dataclass(frozen=True)
+class QuantityTest:
+    """A space's winner against the baseline's on one quantity that is no variant's accuracy, over seeds that both have.
+
+    seeds: how many pairs of networks
+    difference: of the means
+    interval: its 95 % interval over seeds by Student's t; None of a single seed
+    by_seeds: exact paired Wilcoxon test, None below `FEWEST_SEEDS`; corrected over all quantity tests of the study
+    effect: as `Comparison` has it
+    """
+
+    metric: str
+    space: str
+    baseline: str
+    seeds: int
+    difference: float
+    interval: Interval | None
+    by_seeds: PairedTest
+    effect: float
+
+
+def quantity_tests(values: Mapping[tuple[str, str], Mapping[int, float]], baseline: str) -> list[QuantityTest]:
+    """Test every (metric, space) against the baseline's value of each seed; empty without a baseline.
+
+    Args:
+        values: by metric and space the value of each seed.
+    """
+    found = []
+    for (metric, space), mine in values.items():
+        bases = [own for own in values if own[0] == metric and baseline in (own[1], label_of_space(own[1]))]
+        if not bases or bases[0][1] == space:
+            continue
+        theirs = values[bases[0]]
+        each = [mine[seed] - theirs[seed] for seed in sorted(mine.keys() & theirs.keys())]
+        if each:
+            p = wilcoxon(each) if len(each) >= FEWEST_SEEDS else None
+            mean, effect = float(np.mean(each)), rank_biserial(each)
+            test = QuantityTest(metric, space, bases[0][1], len(each), mean, student(each), PairedTest(p), effect)
+            found.append(test)
+    after = adjusted([row.by_seeds for row in found])
+    return [replace(row, by_seeds=test) for row, test in zip(found, after, strict=True)]
+
+
 def compare(folder: StudyFolder, trials: Sequence[Trial], baseline: str, family: Sequence[str]) -> list[Comparison]:
     """Every space against the baseline, or where that is missing against the first, on every variant that both have.
 
@@ -104,7 +150,8 @@ def compare(folder: StudyFolder, trials: Sequence[Trial], baseline: str, family:
 
     Args:
         trials: on fresh seeds.
-        family: patterns of the comparisons whose p values are corrected together.
+        family: patterns of the comparisons whose p values are corrected together. Runners-up beside their space's
+            winner are none of them, as the search decides which there are.
     """
     return compared(right_predictions(folder, trials), baseline, family)
 
@@ -114,16 +161,26 @@ def compared(right: Mapping[tuple[str, str], Right], baseline: str, family: Sequ
     spaces = list(dict.fromkeys(space for space, _ in right))
     if len(spaces) < 2:
         return []
-    own = [space for space in spaces if baseline in (space, space.rpartition("-")[0])]
+    own = [space for space in spaces if baseline in (space, label_of_space(space))]
     base = next(iter([*own, *spaces]))
+
+    def declared(space: str, variant: str) -> bool:
+        label = label_of_space(space)
+        return member(family, label, variant) and (space == label or label not in spaces)
+
     found = [
-        against(variant, space, base, right[space, variant], right[base, variant], member(family, space, variant))
+        against(variant, space, base, right[space, variant], right[base, variant], declared(space, variant))
         for variant in dict.fromkeys(variant for _, variant in right)
         for space in spaces
         if space != base and {(space, variant), (base, variant)} <= right.keys()
         if right[space, variant].keys() & right[base, variant].keys()
     ]
     return corrected(found)
+
+
+def label_of_space(name: str) -> str:
+    """The label of the space that a trained trial belongs to: `erm` of `erm` and of `erm-0004`."""
+    return NUMBERED.sub("", name)
 
 
 def right_predictions(folder: StudyFolder, trials: Sequence[Trial]) -> dict[tuple[str, str], dict[int, Bools]]:
@@ -180,14 +237,15 @@ def units(rows: Sequence[Comparison]) -> list[str]:
     seeds = min((row.seeds for row in declared), default=0)
     of = f"Holm over the declared family of {counted(len(declared), 'comparison')}"
     lines = []
-    if any(row.by_seeds.p is not None for row in declared):
+    reachable = bool(declared) and smallest_p(seeds) * len(declared) < SIGNIFICANT
+    if reachable or any(row.by_seeds.significant for row in declared):
         lines.append(f"* p < {SIGNIFICANT} over seeds (exact paired Wilcoxon, {of})")
     if declared and seeds < FEWEST_SEEDS:
         lines.append(
             f"{counted(seeds, 'fresh seed')}: no test over seeds can reach {SIGNIFICANT} (the smallest p of {seeds} is "
             f"{smallest_p(seeds):.2g}); {FEWEST_SEEDS} can, and {seeds_needed(len(declared))} after {of}"
         )
-    elif declared and smallest_p(seeds) * len(declared) >= SIGNIFICANT:
+    elif declared and not reachable:
         lines.append(
             f"{seeds} fresh seeds: the smallest p after {of} is {min(1.0, smallest_p(seeds) * len(declared)):.2g}; "
             f"{seeds_needed(len(declared))} seeds can reach {SIGNIFICANT}"

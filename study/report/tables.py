@@ -35,7 +35,7 @@ from study.record.selection import (
 from study.report.choosing import RuleRow, any_tables, remarks, rule_rows
 from study.report.inspected import Inspected, inspected
 from study.report.significance import student
-from study.report.statistics import Comparison, compare
+from study.report.statistics import Comparison, QuantityTest, compare, quantity_tests
 from study.settings import Settings
 
 OF_THE_MACHINE = ("study_id", "address", "storage", "tracking_uri", "data", "device")
@@ -82,6 +82,7 @@ class QuantityRow:
     metric: str
     space: str
     method: str
+    seeds: list[int]
     values: list[float]
     mean: float
     std: float | None
@@ -136,6 +137,18 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def baseline(self) -> str:
+        """The space that others are compared with: the one that was named, or the first if it is not in the study."""
+        spaces = list(dict.fromkeys(row.space for row in self.rows))
+        return self.config.baseline if self.config.baseline in spaces or not spaces else spaces[0]
+
+    @property
+    def quantity_tests(self) -> list[QuantityTest]:
+        """The paired tests of gaps and objectives against the baseline, over fresh seeds."""
+        values = {(r.metric, r.space): dict(zip(r.seeds, r.values, strict=True)) for r in self.quantity_rows}
+        return quantity_tests(values, self.baseline)
+
+    @property
     def shifted(self) -> str:
         """The variant that tells what a changed background does, as `shifted_variant` has it."""
         return shifted_variant(self.config.dataset, self.objectives)
@@ -156,7 +169,7 @@ class Report:
         """Return plain values by name.
 
         Study, experiment, config, rows, oracle, objectives, front, confirmed, rules, weights, tuning, quantities,
-        comparisons, tables, diverged.
+        comparisons, quantity_tests, tables, diverged.
         """
         options = TypeAdapter(StudyConfig).dump_python(self.config, mode="json")
         return {
@@ -173,6 +186,7 @@ class Report:
             "tuning": [asdict(row) for row in self.tuning_rows],
             "quantities": [asdict(row) for row in self.quantity_rows],
             "comparisons": [asdict(row) for row in self.comparisons],
+            "quantity_tests": [asdict(row) for row in self.quantity_tests],
             "tables": {trial: {at: _plain(tables)} for trial, at, tables in self._shifted_tables()},
             "diverged": self.diverged(),
         }
@@ -296,12 +310,13 @@ def quantity_rows(trials: Sequence[Trial], gaps: Gaps, objectives: Sequence[str]
 
 
 def _quantity_row(name: str, selected_on: str, trials: Sequence[Trial]) -> QuantityRow | None:
-    chosen = [best_metrics(trial.history, selected_on) for trial in trials]
-    found = [metrics[name] for metrics in chosen if name in metrics]
+    chosen = {trial.config["seed"]: best_metrics(trial.history, selected_on) for trial in trials}
+    found = {seed: metrics[name] for seed, metrics in chosen.items() if name in metrics}
     if not found:
         return None
-    std = float(np.std(found, ddof=1)) if len(found) > 1 else None
-    return QuantityRow(name, trials[0].space, trials[0].config["method/name"], found, float(np.mean(found)), std)
+    values, method = list(found.values()), trials[0].config["method/name"]
+    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return QuantityRow(name, trials[0].space, method, list(found), values, float(np.mean(values)), std)
 
 
 def _seed_row(space: str, variant: str, trials: Sequence[Trial]) -> SeedRow | None:

@@ -1,14 +1,16 @@
 """A report's tables on the terminal, in percent."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
 
 from bgbias.metrics import TEST, VALIDATION, accuracy, is_share, label_of, on_test
 from study.display import counted, in_percent, measured, points, with_spread
+from study.record.rules import TEST_DATA
 from study.record.selection import Candidate, Trial, best_epoch, best_metrics, by_space
 from study.report.choosing import RuleRow
 from study.report.layout import Grid
-from study.report.statistics import Comparison
+from study.report.significance import Interval
+from study.report.statistics import Comparison, QuantityTest
 from study.report.tables import QuantityRow, Report, SeedRow, by_choice
 from study.settings import short
 
@@ -153,6 +155,53 @@ def comparison_table(report: Report) -> Grid:
     )
 
 
+def test_table(report: Report) -> Grid:
+    """Every comparison x its intervals, p values and effect sizes."""
+    columns = [
+        "seeds", "images", "difference", "95 % over both", "95 % over seeds", "p over seeds", "after Holm",
+        "95 % over images", "p over images", "after Holm (images)", "rank-biserial", "in standard deviations",
+    ]  # fmt: skip
+    rows = {
+        f"{row.space}, {row.variant}": [
+            f"{row.seeds}", f"{row.images:,}", points(row.difference), _interval(row.both), _interval(row.over_seeds),
+            _p(row.by_seeds.p), _p(row.by_seeds.holm), _interval(row.over_images), _p(row.by_images.p),
+            _p(row.by_images.holm), f"{row.effect:+.2f}",
+            MISSING if row.standardised is None else f"{row.standardised:+.2f}",
+        ]
+        for row in report.comparisons
+    }  # fmt: skip
+    return Grid("tests of each difference, in points", columns, rows, "method", "")
+
+
+def quantity_table(report: Report) -> Grid:
+    """Methods x gaps and objectives: the difference to the baseline with its interval over seeds."""
+    tests = {(row.space, row.metric): row for row in report.quantity_tests}
+    metrics = list(dict.fromkeys(metric for _, metric in tests))
+    rows = {
+        space: [_quantity_cell(tests.get((space, metric))) for metric in metrics]
+        for space in dict.fromkeys(space for space, _ in tests)
+    }
+    said = f"95 % interval over seeds; p by exact paired Wilcoxon, after Holm over these {len(tests)}"
+    return Grid(f"difference to {report.baseline}, {said}", metrics, rows)
+
+
+def _quantity_cell(row: QuantityTest | None) -> str:
+    if row is None:
+        return MISSING
+    shown = points if is_share(row.metric) else "{:+.4g}".format
+    bounds = f" ({shown(row.interval.low)}, {shown(row.interval.high)})" if row.interval else ""
+    p = "" if row.by_seeds.p is None else f" p = {row.by_seeds.p:.2g}, {_p(row.by_seeds.holm)}"
+    return f"{shown(row.difference)}{bounds}{p}"
+
+
+def _interval(found: Interval | None) -> str:
+    return MISSING if found is None else f"{points(found.low)}, {points(found.high)}"
+
+
+def _p(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.2g}"
+
+
 def difference_cell(row: Comparison | None) -> str:
     """Write a difference in points with its interval, in brackets outside the declared family.
 
@@ -168,21 +217,30 @@ def difference_cell(row: Comparison | None) -> str:
 def rule_tables(rows: Sequence[RuleRow]) -> list[Grid]:
     """Make tables of rules x spaces for each test metric: the chosen value, in brackets its cost against the oracle.
 
-    With fresh seeds, also their mean and standard deviation at the epochs that the rule chooses for them.
+    With fresh seeds, also their mean and standard deviation at the epochs that the rule chooses for them. Oracles,
+    which choose on test data, have tables of their own.
     """
-    spaces = list(dict.fromkeys(row.space for row in rows))
-    rules = list(dict.fromkeys(row.rule for row in rows))
-    found = {(row.rule, row.space): row for row in rows}
+    honest, oracles = ([row for row in rows if (row.needs == TEST_DATA) == oracle] for oracle in (False, True))
     grids = []
     for metric in rows[0].values if rows else ():
-        name = f"{label_of(metric)} [%]" if is_share(metric) else label_of(metric)
-        cells = {rule: [_rule_cell(found[rule, space], metric) for space in spaces] for rule in rules}
-        grids.append(Grid(f"test {name} by selection rule (points below the oracle)", spaces, cells, "rule", "method"))
-        if any(row.seeds.get(metric) for row in rows):
-            cells = {rule: [_seeds_cell(found[rule, space], metric) for space in spaces] for rule in rules}
-            title = f"test {name} of fresh seeds, their epochs chosen by the rule: mean ± standard deviation"
-            grids.append(Grid(title, spaces, cells, "rule", "method"))
-    return grids
+        name = f"test {label_of(metric)} [%]" if is_share(metric) else f"test {label_of(metric)}"
+        for mine, title, seeds in (
+            (honest, "by selection rule (points below the oracle)", "their epochs chosen by the rule"),
+            (oracles, "by oracles, which choose on test data: bounds, no results", "their epochs chosen on test data"),
+        ):
+            grids.append(_rule_table(f"{name} {title}", mine, metric, _rule_cell))
+            if any(row.seeds.get(metric) for row in mine):
+                spread = f"{name} of fresh seeds, {seeds}: mean ± standard deviation"
+                grids.append(_rule_table(spread, mine, metric, _seeds_cell))
+    return [grid for grid in grids if grid.rows]
+
+
+def _rule_table(title: str, rows: Sequence[RuleRow], metric: str, cell: Callable[[RuleRow, str], str]) -> Grid:
+    spaces = list(dict.fromkeys(row.space for row in rows))
+    found = {(row.rule, row.space): row for row in rows}
+    needs = {row.rule: row.needs for row in rows}
+    cells = {rule: [needs[rule], *(cell(found[rule, space], metric) for space in spaces)] for rule in needs}
+    return Grid(title, ["needs", *spaces], cells, "rule", "method")
 
 
 def _rule_cell(row: RuleRow, metric: str) -> str:

@@ -3,6 +3,7 @@
 import pytest
 from made import trial
 
+from bgbias.errors import UnknownNameError
 from bgbias.table import Table
 from study.record.config import StudyConfig
 from study.report import text
@@ -76,8 +77,27 @@ def test_a_rule_whose_epoch_was_not_evaluated_on_test_data_says_so():
     assert second.startswith("the oracle of test/shuffled/accuracy saw 1 of 2 evaluated epochs")
     assert "evaluation/test=every" in first
     assert "evaluation/test=every" in second
-    (grid,) = text.rule_tables(rows)
-    assert dict(grid.rows) == {"validation-average": ["-"], "oracle-shuffled": ["60.00 (0.0)"]}
+    honest, oracle = text.rule_tables(rows)
+    assert dict(honest.rows) == {"validation-average": ["class labels", "-"]}
+    assert dict(oracle.rows) == {"oracle-shuffled": ["test data", "60.00 (0.0)"]}
+    assert "choose on test data" in oracle.title
+
+
+@pytest.mark.parametrize(("names", "metrics"), [(["oracle-nonsense"], []), ([], ["nonsense"])])
+def test_a_test_metric_that_no_epoch_has_is_refused(names, metrics):
+    with pytest.raises(UnknownNameError, match="unknown test metric 'test/nonsense/accuracy'"):
+        rule_rows(CONFIG, runs(), names=names, metrics=metrics)
+
+
+def test_the_last_epochs_rule_needs_what_the_objective_needs():
+    def needs(objective):
+        config = StudyConfig(objectives=(objective,))
+        (row,) = rule_rows(config, runs(), names=["last-epoch"], metrics=["shuffled"])
+        return row.needs
+
+    assert needs("shuffled") == "moved backgrounds"
+    assert needs("val/original/accuracy") == "class labels"
+    assert needs("val/original/worst_group_accuracy") == "group labels"
 
 
 def test_a_rule_that_no_epoch_allows_says_so():
@@ -109,7 +129,7 @@ def test_tables_hold_a_rule_a_row_and_a_space_a_column():
     )
     assert (first.head, first.columns, dict(first.rows)) == (
         "rule",
-        ["erm"],
-        {"validation-shuffled": ["55.00 (10.0)"]},
+        ["needs", "erm"],
+        {"validation-shuffled": ["moved backgrounds", "55.00 (10.0)"]},
     )
-    assert dict(second.rows) == {"validation-shuffled": ["45.00 ± 14.14"]}
+    assert dict(second.rows) == {"validation-shuffled": ["moved backgrounds", "45.00 ± 14.14"]}

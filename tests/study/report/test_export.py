@@ -15,7 +15,7 @@ from bgbias.evaluation.evaluator import Predictions
 from bgbias.table import Table
 from study.record.config import StudyConfig
 from study.record.epoch import EpochReport
-from study.record.folder import CONFIRM, SEARCH, StudyFolder
+from study.record.folder import CONFIRM, REPEAT, SEARCH, StudyFolder
 from study.record.selection import each_ones_best
 from study.report.export import export, weights_hash, write
 
@@ -85,9 +85,33 @@ def test_what_an_older_version_kept_has_no_place(folder, tmp_path):
     assert found.correct.mean() == pytest.approx(0.8)
 
 
+def test_a_checkpoint_that_only_an_objective_chose_and_further_searches_are_exported(folder, tmp_path):
+    folder.write_config(replace(folder.read_config(), objectives=("val/shuffled/worst_group_accuracy",)))
+    for name, number, space, stage, groups in (
+        ("d", 4, "erm", CONFIRM, (0.1, 0.5)),
+        ("e", 5, "erm.2", REPEAT, (0.5, 0.1)),
+    ):
+        config = RunConfig.from_flat({"dataset/name": "colored-digits", "method/name": "erm", "seed": number})
+        folder.start_trial(name, number, space, stage, config.to_flat())
+        for at, (right, worst) in enumerate(zip((0.9, 0.5), groups, strict=True), start=1):
+            metrics = epoch(shuffled=(right, 0.6)) | {"val/shuffled/worst_group_accuracy": worst}
+            folder.add_epoch(name, EpochReport(at, metrics))
+            path = folder.keeper(stage).path(space, name, at)
+            checkpoint.save(path, config, CLASSES, at, metrics, nn.Linear(1, 1), predictions())
+        folder.finish_trial(name)
+    found = pd.read_parquet(export(folder, tmp_path / "study.parquet").selected)
+    chosen = {(row.trial, row.epoch): row.selected for row in found.itertuples() if row.trial in "de"}
+    assert chosen == {
+        ("d", 1): "shuffled", ("d", 2): "val/shuffled/worst_group_accuracy", ("e", 1): "shuffled",
+    }  # fmt: skip
+
+
 def test_another_kind_of_file_and_an_empty_study_are_refused(folder, tmp_path):
-    with pytest.raises(SettingError, match=r"end in \.parquet or \.csv"):
+    with pytest.raises(SettingError, match=r"ends in \.parquet or \.csv, but got .study\.xlsx."):
         export(folder, tmp_path / "study.xlsx")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(SettingError, match=r"must be a file that ends in .*, but got a folder"):
+        export(folder, tmp_path / "folder.csv")
     empty = StudyFolder(tmp_path / "empty")
     empty.create(StudyConfig())
     with pytest.raises(SettingError, match=r"no trial of .* has finished"):

@@ -56,6 +56,13 @@ def test_a_baseline_must_be_good_and_broken(original, shifted, said):
     assert said is None or said in found[0]
 
 
+def test_the_first_space_is_the_baseline_where_the_named_one_is_missing():
+    found = report([one("a", 0.95, 0.85, space="mine"), one("b", 0.9, 0.9, space="other")])
+    assert found.baseline == "mine"
+    assert "the baseline mine is not broken" in warnings(found)[0]
+    assert "cost of an epoch, of mine's" in budget_table(found).columns
+
+
 def test_unequal_budgets_are_named():
     trials = [one("a", 0.9, 0.2, length=8), one("b", 0.9, 0.8, space="mine", length=4)]
     assert warnings(report(trials)) == ["unequal epochs: erm had 8, mine 4", "unequal seconds: erm had 16, mine 8"]
@@ -86,6 +93,30 @@ def test_published_rows_stand_beside_ours_of_the_same_dataset_and_metric():
         "model resnet50, ours None; 3 runs, ours 2; chosen: not stated; ours by validation-shuffled"
     )
     assert beside(report([one("a", 0.9, 0.3)], dataset="colored-digits", experiment="waterbirds"), [row]) != []
+
+
+def test_a_dataset_of_other_classes_is_not_the_published_one():
+    row = Published(dataset="waterbirds", method="m", metric="test/shuffled/accuracy", value=0.5, source="s")
+    same = {"dataset": "colored-digits", "experiment": "waterbirds"}
+    assert beside(report([one("a", 0.9, 0.3)], classes=("land", "water"), **same), [row]) != []
+    assert beside(report([one("a", 0.9, 0.3)], classes=("cat", "dog", "cow"), **same), [row]) == []
+
+
+def test_an_objective_that_is_no_plain_accuracy_is_compared_by_its_fresh_seeds():
+    metric = "test/original/worst_group_accuracy"
+    row = Published(dataset="colored-digits", method="m", metric=metric, value=0.5, source="s")
+
+    def run(name, worst, **more):
+        made = one(name, 0.9, 0.5, **more)
+        groups = {metric: worst, metric.replace("test", "val"): worst}
+        return replace(made, epochs=[replace(each, metrics=each.metrics | groups) for each in made.epochs])
+
+    seeds = [run("s", 0.2, seed=1), run("t", 0.4, seed=2)]
+    (found,) = beside(report([run("a", 0.7)], seeds, objectives=("val/original/worst_group_accuracy",)), [row])
+    assert found.ours == {"erm": pytest.approx(0.3)}
+    assert "1 runs, ours 2" in found.differences
+    (found,) = beside(report([run("a", 0.7)], seeds), [row])
+    assert found.ours == {"erm": 0.7}
 
 
 def test_published_numbers_are_shares_with_a_source_and_no_row_is_there_twice():

@@ -8,7 +8,7 @@ from scipy.special import expit
 from bgbias.errors import SettingError
 from study.record.family import check_family, member
 from study.report import significance
-from study.report.statistics import PairedTest, compared, corrected, units
+from study.report.statistics import PairedTest, compared, corrected, quantity_tests, units
 from study.report.text import difference_cell
 
 
@@ -53,7 +53,39 @@ def test_below_six_seeds_there_is_no_p_over_seeds_and_the_line_says_that_none_ca
 def test_six_seeds_of_a_large_family_are_said_to_be_too_few():
     rows = corrected([comparison(f"v{n}", "mine", "erm", 0.1, (0, 0.2), by_seeds=0.03125) for n in range(4)])
     assert [row.by_seeds.holm for row in rows] == [0.125] * 4
-    assert "the smallest p after Holm over the declared family of 4 comparisons is 0.12; 8 seeds" in units(rows)[1]
+    assert "the smallest p after Holm over the declared family of 4 comparisons is 0.12; 8 seeds" in units(rows)[0]
+    assert not any(line.startswith("*") for line in units(rows))
+
+
+def test_runners_up_are_outside_the_family_and_a_fronts_members_are_in_their_spaces():
+    found = predictions()
+    more = {("mine-0004", "shuffled"): found["mine", "shuffled"], ("erm-0002", "shuffled"): found["erm", "original"]}
+    rows = {(row.space, row.variant): row.declared for row in compared(found | more, "erm", ["*:shuffled"])}
+    assert rows == {
+        ("mine", "shuffled"): True, ("mine", "original"): False,
+        ("mine-0004", "shuffled"): False, ("erm-0002", "shuffled"): False,
+    }  # fmt: skip
+    front = {(f"{space}-0001", variant): each for (space, variant), each in found.items()}
+    (row,) = [row for row in compared(front, "erm", ["mine:shuffled"]) if row.declared]
+    assert (row.space, row.variant, row.baseline) == ("mine-0001", "shuffled", "erm-0001")
+
+
+def test_quantities_are_tested_over_the_seeds_that_both_have():
+    base = dict.fromkeys(range(1, 8), 0.5)
+    gains = {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.1, 5: 0.2, 6: 0.3}
+    values = {
+        ("test/gap", "erm"): base,
+        ("test/gap", "mine"): {seed: 0.5 + gain for seed, gain in gains.items()},
+        ("test/gap", "other"): {1: 0.5},
+    }
+    mine, other = quantity_tests(values, "erm")
+    assert (mine.space, mine.baseline, mine.seeds, mine.effect) == ("mine", "erm", 6, 1)
+    assert mine.difference == pytest.approx(0.2)
+    assert mine.by_seeds == PairedTest(2**-5, 2 * 2**-5)
+    half = 2.5706 * np.std(list(gains.values()), ddof=1) / np.sqrt(6)
+    assert (mine.interval.low, mine.interval.high) == pytest.approx((0.2 - half, 0.2 + half), abs=1e-4)
+    assert (other.seeds, other.interval, other.by_seeds.p) == (1, None, None)
+    assert quantity_tests({key: value for key, value in values.items() if key[1] != "erm"}, "erm") == []
 
 
 def test_only_declared_comparisons_are_tested_together():
