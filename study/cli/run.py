@@ -165,8 +165,9 @@ def report(
     if experiments:
         from study.report import experiments as of_mlflow
 
-        remote = {name: of_mlflow.grids(name, tracking_uri) for name in experiments}
         rebuilt = [one for name in experiments for one in of_mlflow.reports(name, tracking_uri)]
+        told = [one.tag for one in rebuilt]
+        remote = {name: of_mlflow.grids(name, tracking_uri, told) for name in experiments}
     if send or as_json:
         raise SettingError("--send and --json take one study's folder: give them without the others")
     if out is None:
@@ -174,7 +175,9 @@ def report(
     found = [*(finished_report(folder) for folder in folders), *rebuilt]
     names = [one.name for one in found]
     if len(set(names)) < len(names):
-        found = [dataclasses.replace(one, name=f"{one.name} {at}") for at, one in enumerate(found, start=1)]
+        found = [
+            dataclasses.replace(one, name=f"{one.name} {at}", tagged=one.tag) for at, one in enumerate(found, start=1)
+        ]
     draw_reports(found, out, remote, _pictures(found) if pictures else {})
     if png:
         write_pngs(found, out)

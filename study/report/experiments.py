@@ -30,9 +30,11 @@ from bgbias.metrics import (
     at_best,
     on_test,
     train_loss,
+    variant_of,
 )
 from bgbias.table import Table
 from study.display import in_percent, progress_bar, with_spread
+from study.record import sqlite_uri
 from study.record.config import StudyConfig
 from study.record.epoch import EpochReport, Metrics
 from study.record.folder import CONFIRM, REPEAT, SEARCH
@@ -79,16 +81,19 @@ class Found:
     accuracies: dict[str, tuple[float, float]]
 
 
-def grids(experiment: str, tracking_uri: str | None) -> list[Grid]:
+def grids(experiment: str, tracking_uri: str | None, told: Collection[str] = ()) -> list[Grid]:
     """The winners of every study of an experiment, and the means of their fresh seeds.
 
     Args:
         tracking_uri: of the MLflow that holds it; MLFLOW_TRACKING_URI if None.
+        told: studies that are left out, since `reports` tells more of them.
 
     Raises:
         SettingError: MLflow has no such experiment, or no trial of it has finished.
     """
-    return tables(experiment, [trial_of(run) for run in _trials_of(*_client_and_id(experiment, tracking_uri))])
+    runs = [trial_of(run) for run in _trials_of(*_client_and_id(experiment, tracking_uri))]
+    left = [run for run in runs if run.study not in told]
+    return tables(experiment, left) if left else []
 
 
 def reports(experiment: str, tracking_uri: str | None) -> list[Report]:
@@ -111,6 +116,9 @@ def _client_and_id(experiment: str, tracking_uri: str | None) -> "tuple[MlflowCl
             f"no study at {experiment}, and no MLflow to look for an experiment of that name: give the --output folder "
             "of a `study run`, or --tracking-uri"
         )
+    file = sqlite_uri.file_of(uri)
+    if file is not None and not file.exists():  # MLflow would create it
+        raise SettingError(f"--tracking-uri must be of an MLflow store, but {file} does not exist: give another")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 
@@ -146,24 +154,41 @@ def _report(client: "MlflowClient", experiment: str, parent: str, runs: "Sequenc
     own = _params(client, parent)
     asked = [metric for metric in str(own.get("objectives", "")).split(", ") if metric]
     read = {*asked, *map(on_test, asked)}
+    kept = _kept(client, parent)
+    order = [row["variant"] for row in kept["rows"]] if kept else []
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        found = pool.map(partial(_trial, client, read), runs)
+        found = pool.map(partial(_trial, client, read, order), runs)
         bar = progress_bar(found, f"reading trials of {experiment}", len(runs))
         trials = [trial for trial in bar if variants_of(trial.history)]
     stages = {stage: [trial for trial in trials if trial.stage == stage] for stage in (SEARCH, CONFIRM, REPEAT)}
     if not stages[SEARCH]:
         return None
-    name = f"{runs[0].data.tags.get('study', experiment)} (MLflow)"
+    tagged = str(runs[0].data.tags.get("study", experiment))
+    name, links = f"{tagged} (MLflow)", _links(client, parent, runs)
     again = further_searches(stages[REPEAT])
-    kept = _kept(client, parent)
     if kept is None:
         config = _guessed(own, experiment, asked, stages[SEARCH])
-        return report_of(name, config, stages[SEARCH], stages[CONFIRM], again, [NOT_THERE])
+        rebuilt = report_of(name, config, stages[SEARCH], stages[CONFIRM], again, [NOT_THERE])
+        return replace(rebuilt, tagged=tagged, links=links)
     config = TypeAdapter(StudyConfig).validate_python({**kept["config"], "experiment": experiment})
     searched = [_with_tables(trial, kept["tables"].get(trial.trial_id, {})) for trial in stages[SEARCH]]
     rebuilt = report_of(name, config, searched, stages[CONFIRM], again, [KEPT])
     comparisons = [Comparison.from_json(row) for row in kept["comparisons"]]
-    return replace(rebuilt, comparisons=comparisons, weights=kept["weights"])
+    return replace(rebuilt, comparisons=comparisons, weights=kept["weights"], tagged=tagged, links=links)
+
+
+def _links(client: "MlflowClient", parent: str, runs: "Sequence[Run]") -> dict[str, str]:
+    """The pages of the study's run and of its winners' on an MLflow server; none where MLflow is a database."""
+    uri = client.tracking_uri
+    if not uri.startswith("http"):
+        return {}
+    pages = f"{uri.rstrip('/')}/#/experiments/{runs[0].info.experiment_id}/runs"
+    winners = {
+        f"{run.data.tags.get('space')}, winner on {run.data.tags['winner']}": f"{pages}/{run.info.run_id}"
+        for run in runs
+        if "winner" in run.data.tags
+    }
+    return {"the study's run in MLflow": f"{pages}/{parent}", **winners}
 
 
 def _kept(client: "MlflowClient", parent: str) -> dict[str, Any] | None:
@@ -177,7 +202,7 @@ def _kept(client: "MlflowClient", parent: str) -> dict[str, Any] | None:
             )
         except (MlflowException, OSError):
             return None
-    return found if {"config", "tables"} <= found.keys() else None
+    return found if {"config", "tables", "rows"} <= found.keys() else None
 
 
 def _guessed(own: dict[str, Any], experiment: str, asked: Sequence[str], trials: Sequence[Trial]) -> StudyConfig:
@@ -211,8 +236,8 @@ def _params(client: "MlflowClient", run_id: str) -> dict[str, Any]:
         return {}
 
 
-def _trial(client: "MlflowClient", read: Collection[str], run: "Run") -> Trial:
-    """A trial with the metrics of its epochs that a report reads, and those in `read`."""
+def _trial(client: "MlflowClient", read: Collection[str], order: Sequence[str], run: "Run") -> Trial:
+    """A trial with the metrics of its epochs that a report reads, and those in `read`; variants in an order."""
     tags, keys = run.data.tags, [key for key in run.data.metrics if key in read or is_read(key)]
     epochs: dict[int, Metrics] = {}
     for key in keys:
@@ -227,18 +252,23 @@ def _trial(client: "MlflowClient", read: Collection[str], run: "Run") -> Trial:
         stage=tags["stage"],
         config={name: typed(value) for name, value in run.data.params.items()},
         finished=True,
-        epochs=[EpochReport(at, _in_order(keys, epochs.get(at, {}))) for at in range(1, max(epochs, default=0) + 1)],
+        epochs=[
+            EpochReport(at, _in_order(keys, order, epochs.get(at, {}))) for at in range(1, max(epochs, default=0) + 1)
+        ],
         started=run.info.start_time,
         ended=run.info.end_time,
         origin={name: value for name, value in tags.items() if name == "commit" or name.startswith("version/")},
     )
 
 
-def _in_order(keys: Sequence[str], metrics: Metrics) -> Metrics:
-    """The metrics with those of `original` first, then by name, as MLflow forgets their order."""
-    return {
-        key: metrics[key] for key in sorted(keys, key=lambda key: (f"/{ORIGINAL}/" not in key, key)) if key in metrics
-    }
+def _in_order(keys: Sequence[str], order: Sequence[str], metrics: Metrics) -> Metrics:
+    """The metrics by the order of their variants, since MLflow forgets it; `original` first where none is known."""
+    places = {variant: at for at, variant in enumerate(dict.fromkeys([*order, ORIGINAL]))}
+
+    def place(key: str) -> tuple[int, str]:
+        return places.get(variant_of(key) or "", len(places)), key
+
+    return {key: metrics[key] for key in sorted(keys, key=place) if key in metrics}
 
 
 def is_read(metric: str) -> bool:

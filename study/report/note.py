@@ -29,7 +29,7 @@ def study_note(report: Report) -> str:
         *([] if is_plain(report.objectives) else [f"{front_title(report)}.", _front(report)]),
         *(["Their mean ± standard deviation over fresh seeds:", _seeds(report)] if report.seed_rows else []),
         "Find runs:",
-        _links(report, f"tags.study = '{report.name}' and "),
+        _links(report, f"tags.study = '{report.tag}' and "),
     ]
     return "\n\n".join(parts)
 

@@ -145,7 +145,7 @@ def section_html(section: Section, figures: Figures) -> str:
     """A section's HTML; its figures are added to those of the page."""
     drawn = "".join(_figure(f"{section.key}-{at}", *named, figures) for at, named in enumerate(section.figures))
     grids = "".join(grid.html() for grid in section.grids if grid.rows)
-    lines = "".join(f"<li>{_with_code(line)}</li>" for line in section.lines)
+    lines = "".join(f"<li>{_marked_up(line)}</li>" for line in section.lines)
     shown = "".join(_picture(file, section.title) for file in section.pictures)
     said = f"<p>{escape(section.text)}</p>" if section.text else ""
     kind = ' class="interactive"' if section.interactive else ""
@@ -155,9 +155,10 @@ def section_html(section: Section, figures: Figures) -> str:
     )
 
 
-def _with_code(line: str) -> str:
-    """A line whose commands between backticks are shown as such."""
-    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(line))
+def _marked_up(line: str) -> str:
+    """A line of Markdown whose commands between backticks and whose links are shown as such."""
+    linked = re.sub(r"\[([^\]]+)\]\((https?://[^)\s]+)\)", r'<a href="\2">\1</a>', escape(line))
+    return re.sub("`([^`]+)`", r"<code>\1</code>", linked)
 
 
 def _figure(key: str, title: str, figure: go.Figure | None, figures: Figures) -> str:

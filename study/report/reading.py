@@ -122,6 +122,7 @@ def parts(report: Report) -> list[tuple[str, list[Grid], list[str]]]:
     fronts = [] if is_plain(report.objectives) else [text.front_table(report)]
     weights = {name: [value[:16]] for name, value in report.weights.items()}
     commands = [command_of(report.config)]
+    links = [f"[{what}]({address})" for what, address in report.links.items()]
     notes = [*report.notes, *text.divergence_lines(report)]
     found = [
         ("Results", [text.main_table(report), *fronts, *seeds, *spread], notes),
@@ -134,7 +135,7 @@ def parts(report: Report) -> list[tuple[str, list[Grid], list[str]]]:
         (
             "Repeat it",
             [provenance(report), Grid("weights of the winners", ["SHA-256 begins"], weights, "checkpoint", "")],
-            [*commands, f"MLflow: experiment {report.config.mlflow_experiment}, tags.study = '{report.name}'"],
+            [*commands, f"MLflow: experiment {report.config.mlflow_experiment}, tags.study = '{report.tag}'", *links],
         ),
     ]
     return [part for part in found if any(grid.rows for grid in part[1]) or part[2]]

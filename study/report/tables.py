@@ -117,6 +117,8 @@ class Report:
     weights: by `<space> on <variant>`, the SHA-256 of the winner's weights
     inspected: the kept checkpoints that are best on the shifted variant, with what commands left beside them
     notes: what must be said of the study, such as what its source does not hold
+    tagged: the study's name in MLflow, where the report has another
+    links: pages of MLflow, by what they show
     """
 
     name: str
@@ -135,6 +137,13 @@ class Report:
     weights: dict[str, str] = field(default_factory=dict)
     inspected: list[Inspected] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    tagged: str | None = None
+    links: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tag(self) -> str:
+        """The study's name in MLflow."""
+        return self.tagged or self.name
 
     @property
     def baseline(self) -> str:

@@ -112,7 +112,12 @@ def test_tests_tables_and_the_whole_command_are_those_of_the_report_that_the_stu
     counts["learned/p"] = Table(((0.5, math.nan),), ("0",), ("a", "b"))
     settings = {"dataset/name": "colored-digits", "training/epochs": 2}
     trials = [
-        trial(name, [epoch(shuffled=(0.5, 0.4)), epoch(shuffled=(0.9, 0.8))], space=name, **settings)
+        trial(
+            name,
+            [epoch(zoo=(0.5, 0.4), shuffled=(0.5, 0.4)), epoch(zoo=(0.5, 0.4), shuffled=(0.9, 0.8))],
+            space=name,
+            **settings,
+        )
         for name in ("erm", "mine")
     ]
     theirs = [replace(each, epochs=[*each.epochs[:1], replace(each.epochs[1], tables=counts)]) for each in trials]
@@ -134,6 +139,7 @@ def test_tests_tables_and_the_whole_command_are_those_of_the_report_that_the_stu
     for one in trials:
         logged(client, experiment, parent, one)
     (found,) = reports("attached", uri)
+    assert (found.name, found.tag, found.variants) == ("one (MLflow)", "one", ["zoo", "shuffled"])
     assert found.comparisons == comparisons
     assert found.weights == {"erm on shuffled": "0123"}
     assert [(space, figure.data[0].z) for space, figure in group_maps(found)] == [("erm", ([75],)), ("mine", ([75],))]
@@ -143,6 +149,14 @@ def test_tests_tables_and_the_whole_command_are_those_of_the_report_that_the_stu
     text = reading.markdown([found])
     assert "when it last ended" in text
     assert "### Differences" in text
+    assert "tags.study = 'one'" in text
+    assert grids("attached", uri, told=["one"]) == []
+
+
+def test_a_store_that_is_not_there_is_refused_and_not_made(tmp_path):
+    with pytest.raises(SettingError, match=r"must be of an MLflow store, but .* does not exist"):
+        reports("any", f"sqlite:///{tmp_path / 'mistyped' / 'x.db'}")
+    assert not (tmp_path / "mistyped").exists()
 
 
 def test_only_what_a_report_shows_is_asked_for():

@@ -15,11 +15,13 @@ from servers import mlflow_server, postgres_binaries, postgres_database, unprivi
 
 from study.record.epoch import EpochReport
 from study.record.selection import winning_row
+from study.report.experiments import reports
 from study.tracking.reporter import Reporter
 from study.tracking.sender import Sender
 
 USERS = {"anna": 0.9, "ben": 0.8}
 """By user, the accuracy that their study reaches."""
+SETTINGS = {"seed": 0, "dataset/name": "colored-digits", "method/name": "erm"}
 
 
 @pytest.fixture
@@ -36,8 +38,9 @@ def send(address, folder, user, accuracy):
     (folder / "best").mkdir()
     (folder / "best" / "weights").write_text(user)
     reporter = Reporter(folder / "box", "shared", user)
-    reporter.study(f"study of {user}", {"trials": 1}, {"mlflow.user": user, "stage": "study"})
-    reporter.trial(f"{user}-1", "erm-0001", {"seed": 0}, {"mlflow.user": user, "stage": "search"})
+    tags = {"mlflow.user": user, "study": f"study of {user}"}
+    reporter.study(f"study of {user}", {"trials": 1}, {**tags, "stage": "study"})
+    reporter.trial(f"{user}-1", "erm-0001", SETTINGS, {**tags, "stage": "search", "space": "erm"})
     history = [epoch(shuffled=(accuracy, accuracy))]
     reporter.epoch(f"{user}-1", EpochReport(1, history[0]))
     reporter.trial_artifacts(f"{user}-1", folder / "best", "best/shuffled")
@@ -66,6 +69,8 @@ def test_two_users_report_to_one_server_at_once(tmp_path):
         client = MlflowClient(address)
         experiment = client.get_experiment_by_name("shared")
         assert experiment.tags["mlflow.note.content"] == f"number {experiment.experiment_id}"
+        runs = f"{address}/#/experiments/{experiment.experiment_id}/runs"
+        pages = {one.tag: one.links for one in reports("shared", address)}
         for user in USERS:
             (parent,) = client.search_runs(
                 [experiment.experiment_id], f"tags.stage = 'study' and tags.`mlflow.user` = '{user}'"
@@ -79,6 +84,10 @@ def test_two_users_report_to_one_server_at_once(tmp_path):
             assert (parent.info.status, child.info.status) == ("FINISHED", "FINISHED")
             path = client.download_artifacts(child.info.run_id, "best/shuffled/weights", str(tmp_path / user))
             assert Path(path).read_text() == user
+            assert pages[f"study of {user}"] == {
+                "the study's run in MLflow": f"{runs}/{parent.info.run_id}",
+                "erm, winner on shuffled": f"{runs}/{child.info.run_id}",
+            }
         best = client.get_model_version_by_alias("shared-model", "shuffled")
         assert client.get_run(best.run_id).data.tags["mlflow.user"] == "anna"
 
