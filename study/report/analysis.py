@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from bgbias.metrics import TEST, accuracies_at, accuracy, learned, on_test, train_loss
+from bgbias.metrics import CORRECT, COUNT, TEST, accuracies_at, accuracy, learned, on_test, train_loss, variant_metric
 from bgbias.table import Table
 from study.record.epoch import EpochReport, Metrics
 from study.record.selection import Row, Trial, best_epoch, best_metrics, best_value, score, undominated
@@ -155,6 +155,27 @@ def chosen_samples(report: Report, row: Row) -> float | None:
 def tables(report: Report, row: Row) -> dict[str, Table]:
     """The tables that a winner reported at its epoch."""
     return _epoch(report, row).tables
+
+
+def group_accuracies(report: Report) -> list[tuple[str, Table]]:
+    """By space, of its winner on the shifted variant the test accuracy [%] of every (class, place) cell."""
+    found = []
+    for row in report.rows:
+        names = (variant_metric(TEST, report.shifted, what) for what in (COUNT, CORRECT))
+        count, correct = (tables(report, row).get(name) for name in names)
+        if row.variant == report.shifted and count is not None and correct is not None:
+            found.append((row.space, shares(count, correct)))
+    return found
+
+
+def shares(count: Table, correct: Table) -> Table:
+    """Accuracies in percent of the cells that have images, without columns that have none; NaN where there is none."""
+    kept = [at for at in range(len(count.columns)) if any(row[at] for row in count.values)]
+    values = [
+        [100 * right[at] / all_[at] if all_[at] else math.nan for at in kept]
+        for all_, right in zip(count.values, correct.values, strict=True)
+    ]
+    return Table.of(values, count.rows, [count.columns[at] for at in kept])
 
 
 def _metrics(report: Report, row: Row) -> Metrics:

@@ -1,6 +1,7 @@
 """The parts of a report that are words and tables: in a page, in Markdown and in CSV alike."""
 
 import csv
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from io import StringIO
@@ -8,13 +9,14 @@ from typing import Any
 
 from bgbias.data.dataset import ORIGINAL
 from bgbias.metrics import label_of
+from bgbias.table import Table
 from study.display import command_line, in_percent, with_spread
 from study.record.config import StudyConfig
 from study.record.objectives import is_plain
-from study.report import fairness, inspected, published, text
+from study.report import analysis, fairness, inspected, published, text
 from study.report.layout import Grid
 from study.report.statistics import units
-from study.report.tables import OF_THE_MACHINE, Report
+from study.report.tables import OF_THE_MACHINE, PLACE, Report
 
 CONFIRMED = ("confirm_seeds", "confirm_top")
 TAGS = ("commit", "version/bgbias", "version/torch", "version/ray", "version/optuna", "version/mlflow")
@@ -37,9 +39,9 @@ def question(report: Report) -> str:
 
 
 def command_of(config: StudyConfig) -> str:
-    """The command that asks for the same study, without where it ran and what it wrote."""
+    """The command that asks for the same study, without where it ran and what it wrote; its data stands at DIR."""
     left_out = {"spaces", "settings", "classes", *OF_THE_MACHINE}
-    words: list[object] = ["run", *config.spaces]
+    words: list[object] = ["run", *config.spaces, *(["--data", PLACE] if config.data else [])]
     for item in fields(config):
         value = getattr(config, item.name)
         default = item.default if item.default_factory is MISSING else item.default_factory()
@@ -141,6 +143,22 @@ def parts(report: Report) -> list[tuple[str, list[Grid], list[str]]]:
     return [part for part in found if any(grid.rows for grid in part[1]) or part[2]]
 
 
+def written(report: Report) -> list[tuple[str, list[Grid], list[str]]]:
+    """The parts, and in words what the page draws: the accuracy of every class on every place."""
+    title = f"test accuracy [%] on {report.shifted} of every class on every place"
+    grids = [
+        Grid(f"{space}: {title}", table.columns, _in_words(table), "class", "place")
+        for space, table in analysis.group_accuracies(report)
+    ]
+    *first, last = parts(report)
+    return [*first, *([("Class by place", grids, [])] if grids else []), last]
+
+
+def _in_words(table: Table) -> dict[str, list[str]]:
+    cells = ([text.MISSING if math.isnan(value) else f"{value:.2f}" for value in row] for row in table.values)
+    return dict(zip(table.rows, cells, strict=True))
+
+
 CHALLENGE, SALIENCY, FLOW = "Background Challenge", "Saliency", "Flow"
 
 
@@ -178,7 +196,7 @@ def markdown(reports: Sequence[Report], more: Iterable[Grid] = ()) -> str:
     found += [grid.markdown() for grid in more]
     for report in reports:
         found += [f"## {report.name}", question(report)]
-        for title, grids, lines in parts(report):
+        for title, grids, lines in written(report):
             found += [f"### {title}", *(grid.markdown() for grid in grids if grid.rows)]
             found += ["\n".join(f"- {line}" for line in lines)] if lines else []
     return "\n\n".join(found) + "\n"
@@ -189,7 +207,7 @@ def as_csv(reports: Sequence[Report], more: Mapping[str, Sequence[Grid]] | None 
     out = StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["study", "table", "row", "column", "value"])
-    tables = {report.name: [grid for _, grids, _ in parts(report) for grid in grids] for report in reports}
+    tables = {report.name: [grid for _, grids, _ in written(report) for grid in grids] for report in reports}
     for study, grids in (tables | dict(more or {})).items():
         for grid in grids:
             head, *body = grid.lines()

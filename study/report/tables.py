@@ -38,6 +38,8 @@ from study.report.significance import student
 from study.report.statistics import Comparison, QuantityTest, compare, quantity_tests
 from study.settings import Settings
 
+PLACE = "DIR"
+"""What stands for the folder of a study's data on another machine."""
 OF_THE_MACHINE = ("study_id", "address", "storage", "tracking_uri", "data", "device")
 """Options of a study that say where it ran and not what it asked."""
 MOST_CHOICES = 8
@@ -184,7 +186,8 @@ class Report:
         return {
             "study": self.name,
             "experiment": self.config.mlflow_experiment,
-            "config": {name: value for name, value in options.items() if name not in OF_THE_MACHINE},
+            "config": {name: value for name, value in options.items() if name not in OF_THE_MACHINE}
+            | ({"data": PLACE} if self.config.data else {}),
             "rows": [asdict(row) for row in self.rows],
             "oracle": NEEDS_EVERY if any(row.oracle_test_accuracy is None for row in self.rows) else "complete",
             "objectives": list(self.objectives),

@@ -1,10 +1,8 @@
 """Figures of the winners' training, of the tables they reported, and of accuracy by number of votes."""
 
-import math
-
 import plotly.graph_objects as go
 
-from bgbias.metrics import CORRECT, COUNT, TEST, VALIDATION, variant_metric
+from bgbias.metrics import CORRECT, COUNT, TEST, VALIDATION
 from bgbias.table import Table
 from study.record.analyses import FlowResult
 from study.record.selection import Row, Trial
@@ -99,25 +97,8 @@ def tables(report: Report) -> list[tuple[str, go.Figure]]:
 
 
 def group_maps(report: Report) -> list[tuple[str, go.Figure]]:
-    """Heat maps: of each space's winner on the shifted variant, the test accuracy [%] of every (class, place) cell."""
-    found = []
-    for row in report.rows:
-        names = (variant_metric(TEST, report.shifted, what) for what in (COUNT, CORRECT))
-        tables = analysis.tables(report, row)
-        count, correct = (tables.get(name) for name in names)
-        if row.variant == report.shifted and count is not None and correct is not None:
-            found.append((row.space, heat_map(shares(count, correct))))
-    return found
-
-
-def shares(count: Table, correct: Table) -> Table:
-    """Accuracies in percent of the cells that have images, without columns that have none; NaN where there is none."""
-    kept = [at for at in range(len(count.columns)) if any(row[at] for row in count.values)]
-    values = [
-        [100 * right[at] / all_[at] if all_[at] else math.nan for at in kept]
-        for all_, right in zip(count.values, correct.values, strict=True)
-    ]
-    return Table.of(values, count.rows, [count.columns[at] for at in kept])
+    """Heat maps of `analysis.group_accuracies`."""
+    return [(space, heat_map(table)) for space, table in analysis.group_accuracies(report)]
 
 
 def heat_map(table: Table) -> go.Figure:

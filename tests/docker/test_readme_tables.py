@@ -56,6 +56,11 @@ def test_nothing_that_names_paths_is_kept(made):
     assert "/a/path" not in kept
 
 
+def test_a_report_that_is_not_there_is_refused(tables, tmp_path):
+    with pytest.raises(typer.BadParameter, match=r"missing\.md is no file"):
+        tables.keep(tmp_path / "missing.md", "x")
+
+
 @pytest.mark.parametrize(
     ("name", "title", "columns", "said"),
     [

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 
 import study.study
 from bgbias.errors import DataError
@@ -123,7 +124,19 @@ def test_data_is_checked_before_anything_runs(reproduce, tmp_path):
 def test_a_finished_study_is_not_run_again(reproduce, tmp_path, monkeypatch):
     (tmp_path / "x.json").write_text(json.dumps(REPORT))
     monkeypatch.setattr(reproduce.subprocess, "run", None)
-    assert reproduce.reproduced({"name": "x"}, MANIFEST, tmp_path, None, True) == REPORT
+    study = {"name": "x", "quick": ["erm"]}
+    assert reproduce.reproduced(study, MANIFEST, tmp_path, None, True) == REPORT
+    (tmp_path / "x.arguments.json").write_text(json.dumps(reproduce.arguments(study, MANIFEST, True)))
+    assert reproduce.reproduced(study, MANIFEST, tmp_path, None, True) == REPORT
+    with pytest.raises(DataError, match=r"x was begun with other arguments .* give another --output"):
+        reproduce.reproduced({"name": "x", "quick": ["jtt"]}, MANIFEST, tmp_path, None, True)
+
+
+def test_without_any_data_there_is_nothing_to_run(reproduce, tmp_path):
+    with pytest.raises(typer.Exit) as ended:
+        reproduce.main(output=tmp_path / "out", only=["colored-mnist"])
+    assert ended.value.exit_code == 2
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_name_that_is_no_study_is_refused(reproduce):

@@ -149,6 +149,9 @@ def test_tests_tables_and_the_whole_command_are_those_of_the_report_that_the_stu
     text = reading.markdown([found])
     assert "when it last ended" in text
     assert "### Differences" in text
+    assert "### Class by place" in text
+    assert "| class | a |\n|---|---|\n| 0 | 75.00 |" in text
+    assert "--data DIR" in text
     assert "tags.study = 'one'" in text
     assert grids("attached", uri, told=["one"]) == []
 
