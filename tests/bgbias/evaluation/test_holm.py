@@ -1,6 +1,8 @@
 """Tests of several hypotheses, worked by hand."""
 
+import numpy as np
 import pytest
+from statsmodels.stats.multitest import multipletests
 
 from bgbias.evaluation.statistics import holm, rejected
 
@@ -18,3 +20,11 @@ def test_holms_procedure_by_hand():
     assert rejected([0.01, 0.04, 0.03, 0.005]) == 2
     assert rejected([0.2, 0.3]) == 0
     assert rejected([0.001, 0.002]) == 2
+
+
+def test_it_agrees_with_statsmodels():
+    rng = np.random.default_rng(0)
+    for size in (1, 2, 7, 24):
+        p = rng.random(size) ** 3
+        assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+    assert holm([0.02, 0.02, 0.5]) == pytest.approx(multipletests([0.02, 0.02, 0.5], method="holm")[1])
