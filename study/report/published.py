@@ -28,7 +28,7 @@ WORST_GROUP = variant_metric(TEST, "original", WORST_GROUP_ACCURACY)
 
 
 CLASSES = {"imagenet9": 9, "waterbirds": 2}
-"""How many classes the published data have; a folder in the same layout with others is another dataset."""
+"""Numbers of classes of the published data; a folder in the same layout with others is another dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,7 @@ from study.report.statistics import Comparison, QuantityTest, compare, quantity_
 from study.settings import Settings
 
 PLACE = "DIR"
-"""What stands for the folder of a study's data on another machine."""
+"""The word for the folder of a study's data on another machine."""
 OF_THE_MACHINE = ("study_id", "address", "storage", "tracking_uri", "data", "device")
 """Options of a study that say where it ran and not what it asked."""
 MOST_CHOICES = 8
