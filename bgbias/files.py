@@ -1,12 +1,13 @@
-"""Files that appear whole or not at all, and checksums that verify that a folder is complete."""
+"""Files that appear whole or not at all, room for them, and checksums that verify that a folder is complete."""
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bgbias.errors import CheckpointError
+from bgbias.errors import CheckpointError, DataError
 
 CHECKSUMS = "sha256.json"
 """The file of a folder that holds the SHA-256 of every other file in it."""
@@ -24,6 +25,33 @@ def atomically(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def room(folder: Path) -> int:
+    """Bytes that can be written where a folder lies."""
+    return shutil.disk_usage(folder).free
+
+
+def require_room(folder: Path, needed: int, what: str, otherwise: str = "give another folder") -> None:
+    """Check the free space of a disk before something takes it.
+
+    Args:
+        needed: bytes.
+        what: takes them; otherwise: the way out beside making room.
+
+    Raises:
+        DataError: fewer bytes are free.
+    """
+    free = room(folder)
+    if free < needed:
+        raise DataError(
+            f"{what} needs {gigabytes(needed)} in {folder}, but {gigabytes(free)} are free: make room, or {otherwise}"
+        )
+
+
+def gigabytes(count: int) -> str:
+    """A number of bytes, such as `1.25 GB`."""
+    return f"{count / 1e9:.2f} GB"
 
 
 def sha256(file: Path) -> str:

@@ -4,7 +4,8 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import fmean, stdev
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -113,6 +114,11 @@ def in_percent(fraction: float, digits: int = 2) -> str:
 def with_spread(mean: float, std: float | None, digits: int = 2) -> str:
     """A mean with its standard deviation if there is one, both in percent, such as `97.12 ± 0.31`."""
     return in_percent(mean, digits) + (f" ± {in_percent(std, digits)}" if std is not None else "")
+
+
+def with_spread_of(values: Sequence[float]) -> str:
+    """The mean of fractions with their sample standard deviation, as `with_spread` shows them."""
+    return with_spread(fmean(values), stdev(values) if len(values) > 1 else None)
 
 
 def points(difference: float) -> str:

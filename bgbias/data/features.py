@@ -4,7 +4,6 @@ A file holds the rows of one variant. Its name is a checksum of all that they we
 or not at all. The files that were not used for longest are deleted when all together exceed `KEPT_BYTES`.
 """
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,12 @@ from torch import Tensor
 
 from bgbias.data.checksums import checksum
 from bgbias.errors import DataError
+from bgbias.files import atomically, require_room
 from bgbias.progress import track
 
 KEPT_BYTES = 20 << 30
 """Disk space that the features of one dataset may take."""
+FEWER = "lower training/feature_views or training/feature_swaps, or set training/feature_views=0"
 FOLDER, LOCK, ENDING = "features", "features.lock", ".npy"
 
 
@@ -71,15 +72,14 @@ def write(file: Path, blocks: Iterable[Tensor], n: int) -> None:
     Raises:
         DataError: the disk has no room for them.
     """
-    unfinished = file.with_suffix(".part")
     rows: np.memmap | None = None
     written = 0
-    try:
+    with atomically(file) as unfinished:
         for block in blocks:
             array = block.float().cpu().numpy()
             if rows is None:
                 shape = (n, *array.shape[1:])
-                check_room(unfinished.parent, 4 * int(np.prod(shape)))
+                require_room(file.parent, 4 * int(np.prod(shape)), "caching the features of a frozen body", FEWER)
                 rows = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float32, shape=shape)
             rows[written : written + len(array)] = array
             written += len(array)
@@ -87,23 +87,6 @@ def write(file: Path, blocks: Iterable[Tensor], n: int) -> None:
             np.save(unfinished.open("wb"), np.zeros((0, 0), np.float32))
         else:
             rows.flush()
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def check_room(folder: Path, need: int) -> None:
-    """Check the free space of a disk.
-
-    Raises:
-        DataError: the disk has fewer than `need` bytes free.
-    """
-    free = shutil.disk_usage(folder).free
-    if need > free:
-        raise DataError(
-            f"the features of a frozen body need {need / 1e9:.1f} GB but {folder} has {free / 1e9:.1f} GB free: free "
-            "some space, lower training/feature_views or training/feature_swaps, or set training/feature_views=0"
-        )
 
 
 def delete_oldest(folder: Path, most: int, kept: Path) -> None:

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from statistics import fmean, stdev
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,7 @@ from bgbias.metrics import (
     variant_of,
 )
 from bgbias.table import Table
-from study.display import in_percent, progress_bar, with_spread
+from study.display import in_percent, progress_bar, with_spread_of
 from study.record import sqlite_uri
 from study.record.config import StudyConfig
 from study.record.epoch import EpochReport, Metrics
@@ -334,4 +333,4 @@ def _winner(found: Sequence[tuple[float, float]]) -> str:
 
 def _mean(found: Sequence[tuple[float, float]]) -> str:
     tests = [test for _, test in found]
-    return with_spread(fmean(tests), stdev(tests) if len(tests) > 1 else None) if tests else MISSING
+    return with_spread_of(tests) if tests else MISSING

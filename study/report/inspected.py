@@ -6,14 +6,13 @@ They are read and laid out as tables; for a missing result, the report names the
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
 
 from bgbias.data.dataset import ORIGINAL
 from bgbias.evaluation.challenge import CHALLENGE as CHALLENGE_VARIANT
 from bgbias.methods import methods
 from bgbias.methods.combined import SEPARATOR
 from bgbias.metrics import TEST, accuracy
-from study.display import command_line, counted, in_percent, with_spread
+from study.display import command_line, counted, in_percent, with_spread_of
 from study.record.analyses import ChallengeResult, FlowResult, Results, SaliencyResult, SharesResult, left
 from study.record.folder import CONFIRM, SEARCH, StudyFolder
 from study.record.selection import Row, Trial, each_ones_best
@@ -110,7 +109,7 @@ def _with_interval(challenge: ChallengeResult) -> str:
 
 
 def _mean(values: Sequence[float]) -> str:
-    return with_spread(fmean(values), stdev(values) if len(values) > 1 else None)
+    return with_spread_of(values)
 
 
 def saliency_table(found: Sequence[Inspected], baseline: str, shifted: str) -> Grid:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
 
 from bgbias.metrics import TEST, VALIDATION, accuracy, is_share, label_of, on_test
-from study.display import counted, in_percent, measured, points, with_spread
+from study.display import counted, in_percent, measured, points, with_spread, with_spread_of
 from study.record.rules import TEST_DATA
 from study.record.selection import Candidate, Trial, best_epoch, best_metrics, by_space
 from study.report.choosing import RuleRow
@@ -138,7 +138,7 @@ def _reached(trials: Sequence[Trial], variant: str) -> str:
     asked, told = accuracy(VALIDATION, variant), accuracy(TEST, variant)
     found = [best_metrics(trial.history, asked).get(told) for trial in trials if best_epoch(trial.history, asked)]
     values = [value for value in found if value is not None]
-    return with_spread(fmean(values), stdev(values) if len(values) > 1 else None) if values else MISSING
+    return with_spread_of(values) if values else MISSING
 
 
 def comparison_table(report: Report) -> Grid:
@@ -256,9 +256,9 @@ def _seeds_cell(row: RuleRow, metric: str) -> str:
     values = row.seeds.get(metric)
     if not values:
         return MISSING
-    std = stdev(values) if len(values) > 1 else None
     if is_share(metric):
-        return with_spread(fmean(values), std)
+        return with_spread_of(values)
+    std = stdev(values) if len(values) > 1 else None
     return f"{fmean(values):.4g}" + (f" ± {std:.2g}" if std is not None else "")
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from bgbias.data.photographs import listing
 from bgbias.data.photographs.picture import UNREADABLE, read_picture, reason, stored
-from bgbias.errors import DataError
+from bgbias.files import require_room
 from bgbias.progress import track
 
 VERSION = 3
@@ -117,12 +117,7 @@ def _build(folder: Path, files: Sequence[File], decode: Decode, shape: tuple[int
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     need = (len(files) + 1) * int(np.prod(shape))
-    free = shutil.disk_usage(unfinished).free
-    if need > free:
-        raise DataError(
-            f"the decoded pictures need {need / 1e9:.1f} GB but {folder.parent} has {free / 1e9:.1f} GB free: "
-            "free some space or choose a smaller size"
-        )
+    require_room(folder.parent, need, f"decoding {len(files):,} pictures", "choose a smaller size")
     rows = np.memmap(unfinished / ROWS, dtype=np.uint8, mode="w+", shape=(len(files) + 1, *shape))
     rows[-1] = last
     faults: dict[int, str] = {}

@@ -22,9 +22,10 @@ from urllib.request import (
 )
 
 from bgbias.errors import DataError, SettingError
-from bgbias.prepare.fetch import space
+from bgbias.files import gigabytes, require_room
 from bgbias.prepare.fetch.checksum import BLOCK, blocks
 from bgbias.prepare.fetch.part import Origin, PartialDownload
+from bgbias.prepare.fetch.unpack import UNPACKED
 from bgbias.progress import track
 
 CHUNK = 1 << 16
@@ -99,7 +100,7 @@ def download_part(url: str, archive: Path, patience: Patience) -> PartialDownloa
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         if part.size >= furthest + BLOCK:
             furthest, waits = part.size, iter(patience.waits)
-        _wait(waits, f"{url} broke off at {space.gigabytes(part.size)} ({reason})")
+        _wait(waits, f"{url} broke off at {gigabytes(part.size)} ({reason})")
     return part
 
 
@@ -121,7 +122,7 @@ def _receive(url: str, part: PartialDownload, stall: float) -> None:
             part.forget()
             raise ConnectionError("it sent another part than was asked for")
         total = part.total or 0
-        space.require(part.path.parent, total - part.size + space.UNPACKED * total, part.path.stem)
+        require_room(part.path.parent, total - part.size + UNPACKED * total, part.path.stem)
         for _ in track(_append(response, part, total), f"downloading {part.path.stem}", blocks(total)):
             pass
 
@@ -133,7 +134,7 @@ def _append(response: HTTPResponse, part: PartialDownload, total: int) -> Iterat
         before = part.size
         chunk = response.read(min(CHUNK, total - before))
         if not chunk:
-            raise ConnectionError(f"cut, of {space.gigabytes(total)}")
+            raise ConnectionError(f"cut, of {gigabytes(total)}")
         part.append(chunk)
         yield from repeat(None, blocks(part.size) - blocks(before))
 

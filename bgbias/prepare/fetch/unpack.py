@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from bgbias.errors import DataError
-from bgbias.prepare.fetch import space
+from bgbias.files import gigabytes, require_room, room
 from bgbias.prepare.fetch.checksum import BLOCK
 from bgbias.prepare.fetch.releases import Release
 from bgbias.progress import track
 
+UNPACKED = 2
+"""Disk space for the files of an archive, as a multiple of its size; pictures hardly shrink, masks do."""
 MOST_UNPACKED = 20
 """Times an archive's size: pictures hardly shrink, so that an archive that grows by more holds something else."""
 DAMAGED = (gzip.BadGzipFile, tarfile.TarError, zlib.error, EOFError, ValueError)
@@ -31,8 +33,8 @@ def unpack_release(archive: Path, release: Release) -> None:
     try:
         if partial.exists():
             shutil.rmtree(partial)
-        space.require(folder, space.UNPACKED * size, f"unpacking {archive.name}")
-        with _Bounded(archive, MOST_UNPACKED * size, space.free(folder)) as stream:
+        require_room(folder, UNPACKED * size, f"unpacking {archive.name}")
+        with _Bounded(archive, MOST_UNPACKED * size, room(folder)) as stream:
             files = _unpacked(stream, archive, release.top, partial)
             for _ in track(files, f"unpacking {archive.name}", sum(release.counts.values())):
                 pass
@@ -98,7 +100,7 @@ class _Bounded(gzip.GzipFile):
             )
         if self._given > self._room:
             raise DataError(
-                f"{self._archive} unpacks to more than the {space.gigabytes(self._room)} that are free: "
+                f"{self._archive} unpacks to more than the {gigabytes(self._room)} that are free: "
                 "make room and fetch again"
             )
         return block

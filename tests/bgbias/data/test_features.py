@@ -1,4 +1,5 @@
 import os
+import shutil
 import threading
 import time
 
@@ -6,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from bgbias.data import features
 from bgbias.data.checksums import checksum
 from bgbias.data.features import Encoder, delete_oldest
 from bgbias.data.photographs.stored import StoredPictures
@@ -93,8 +93,11 @@ def test_who_comes_second_waits_and_computes_nothing(tmp_path):
 
 
 def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(features.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})())
-    with pytest.raises(DataError, match=r"need 0\.0 GB but .*features has 0\.0 GB free"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})())
+    with pytest.raises(
+        DataError,
+        match=r"needs 0\.00 GB in .*, but .* make room, or lower training/feature_views",
+    ):
         encoder(tmp_path).rows("pictures", INDEX, lambda index: ROWS[index])
     assert kept(tmp_path) == []
 

@@ -200,7 +200,9 @@ def test_room_for_the_archive_and_its_files_is_needed_before_the_first_byte(site
     usage = namedtuple("usage", "free")
     needed = 3 * len(site.content)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(needed - 1))  # noqa: ARG005
-    assert error() == (f"release.tar.gz needs 0.00 GB in {home} but 0.00 GB are free: make room or give another folder")
+    assert error() == (
+        f"release.tar.gz needs 0.00 GB in {home}, but 0.00 GB are free: make room, or give another folder"
+    )
     assert (home / "release.tar.gz.part").stat().st_size == 0
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(needed))  # noqa: ARG005
     get()
