@@ -143,7 +143,7 @@ def progress_bar(items: Iterable[T], what: str, total: int) -> Iterator[T]:
 
 
 def finite(value: object) -> object:
-    """JSON knows no NaN and no infinity: they become null."""
+    """Replace NaN and infinity, which JSON does not have, by null."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list):

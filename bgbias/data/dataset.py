@@ -38,9 +38,9 @@ ORIGINAL, SHUFFLED, REMOVED = "original", "shuffled", "removed"
 BATCH_SIZE, BATCH_PIXELS = 1000, 1 << 22
 """Number of pictures that are predicted at a time on a CPU, and the largest number of their pixels."""
 ACCELERATED = 4
-"""Factor for an accelerator, which batches of a CPU's size would leave partly idle."""
+"""Factor of the batch size on an accelerator, which small batches leave partly idle."""
 BANK_SHARE = 0.6
-"""Of a device's free memory, what decoded pictures may take; the rest is the model's and its batches'."""
+"""Share of a device's free memory for decoded pictures; the model and its batches take the rest."""
 NOWHERE = "none"
 """The name of the place of an object without a background."""
 RIM = "_rim"
@@ -53,7 +53,7 @@ ReadForegrounds = Callable[[], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Variant:
-    """Foregrounds, backgrounds, and which stands on which.
+    """Foregrounds, backgrounds, and the assignment of a background to each foreground.
 
     assignment: [N] int64 index into the backgrounds for each of the N foregrounds, or `NO_BACKGROUND`, or
                 `OWN_BACKGROUND`

@@ -86,7 +86,7 @@ class Request:
         return (Path(self.model) / checkpoint.CONFIG).is_file()
 
     def variants(self, size: int) -> Path:
-        """The folder of the variants, of pictures of so many pixels, with progress."""
+        """Build the folder of the variants at this picture size, with progress."""
         with tracked_by(progress_bar):
             given = (self.images, self.masks, self.boxes, self.masks_from, self.masks_weights)
             return audit_data.variants_of(*given, size, self.cache, self.workers, self.skip_bad)
@@ -207,7 +207,7 @@ def audit(given: Subject, backgrounds: int | None, state: Path) -> tuple[Audit, 
 
 @contextmanager
 def counted(learner: Learner, total: int, what: str) -> Iterator[None]:
-    """Show how many pictures of so many the classifier has seen."""
+    """Show the number of pictures that the classifier has predicted, of the total."""
     with Progress(*work_columns(), console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(what, total=total)
         hook = learner.classifier.body.register_forward_hook(lambda *seen: bars.advance(task, len(seen[-1])))
@@ -291,7 +291,7 @@ def looks(trained: LoadedModel) -> dict[str, Look]:
 
 
 def fewer_backgrounds(variant: Variant, count: int) -> Variant:
-    """The variant with at most so many backgrounds, evenly spread; all for 0."""
+    """The variant with at most this number of backgrounds, evenly spread; all for 0."""
     backgrounds = variant.backgrounds
     if not count or count >= len(backgrounds):
         return variant

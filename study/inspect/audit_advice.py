@@ -8,7 +8,7 @@ NO_GAP, LARGE_GAP = 0.0, 0.05
 TELLING = 5
 """A class was seen on backgrounds of another often enough to name them."""
 NEAR_CHANCE = 1.5
-"""An original accuracy below so many times chance is no trained model's on these classes."""
+"""Multiple of chance below which the model counts as untrained on these classes."""
 
 
 def advice(found: Audit) -> tuple[str, str, str]:

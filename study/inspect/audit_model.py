@@ -128,7 +128,7 @@ def _normalised(found: _Found, normalise: str) -> Opened:
 
 
 def _checked(opened: Opened, model: str) -> Opened:
-    """The model with its number of outputs, which one picture tells."""
+    """The model with its number of outputs, found by predicting one picture."""
     try:
         pictures = torch.full((2, 3, opened.size, opened.size), 0.5, requires_grad=True)
         scores = opened.network(pictures)

@@ -74,7 +74,7 @@ def decided(challenge: BackgroundChallenge, trained: LoadedModel, state: Path, k
 
 
 def begun(trained: LoadedModel, found: Mapping[str, Predictions]) -> BackgroundChallenge:
-    """The challenge of the test set, which knows what was answered on its variants."""
+    """The challenge of the test set, which begins with the predictions on its variants."""
     of_test = {name: found[f"{TEST}/{name}"] for name in trained.dataset.test}
     return challenge_of(trained.config.method, trained.learner, trained.dataset.test, of_test)
 

@@ -25,7 +25,7 @@ FLOW, OTHER, EXPECTED = color(0), color(4), color(7)
 
 
 def flow_page(report: FlowReport) -> str:
-    """The HTML of all figures: what votes are worth on every variant, and how well the flow knows the moves."""
+    """The HTML of all figures: the accuracy of votes on every variant, and the quality of the flow."""
     figures, shown = Figures(), sections(report)
     body = "".join(section_html(section, figures) for section in shown)
     title = f"{report.method.name()} on {report.dataset}"

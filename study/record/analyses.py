@@ -70,7 +70,7 @@ class Results(TypedDict):
 
 
 def leave(checkpoint: Path, name: str, found: Mapping[str, object]) -> None:
-    """Write what was found beside a checkpoint's files, where its folder can be written."""
+    """Write results beside a checkpoint's files, if its folder can be written."""
     if os.access(checkpoint, os.W_OK):
         with atomically(checkpoint / name) as partial:
             partial.write_text(json.dumps(finite(dict(found)), allow_nan=False))

@@ -55,7 +55,7 @@ def is_plain(objectives: Sequence[str]) -> bool:
 
 
 def shifted_variant(dataset: str, objectives: Sequence[str] = ()) -> str:
-    """The variant that tells what a changed background does.
+    """The variant with changed backgrounds that methods are compared on.
 
     The first other than `original` among the objectives and the dataset's own; `original` where all are about it, and
     its groups tell.

@@ -205,7 +205,7 @@ def _kept(client: "MlflowClient", parent: str) -> dict[str, Any] | None:
 
 
 def _guessed(own: dict[str, Any], experiment: str, asked: Sequence[str], trials: Sequence[Trial]) -> StudyConfig:
-    """A study's options, as far as its params and its trials tell them."""
+    """A study's options, as far as its params and its trials hold them."""
     first = trials[0].config
     return StudyConfig(
         spaces=tuple(by_space(trials)),

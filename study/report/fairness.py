@@ -14,9 +14,9 @@ from study.record.selection import Trial, best_epoch, by_space
 from study.report.tables import Report, searched_values
 
 GOOD, BROKEN = 0.8, 0.15
-"""A baseline is worth comparing with that reaches so much on `original` and loses so much on the shifted variant."""
+"""Least accuracy of a useful baseline on `original`, and the least that it must lose on the shifted variant."""
 ON_THE_LINE, FEWEST = 0.95, 5
-"""So strong a correlation over so many trials says that shifted accuracy follows the other."""
+"""Correlation from which shifted accuracy counts as following the other, and the fewest trials for that."""
 EQUAL = 1.5
 """Spaces whose epochs, seconds or passes differ by more than this factor had unequal budgets."""
 

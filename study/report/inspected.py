@@ -141,7 +141,7 @@ def saliency_pictures(found: Sequence[Inspected]) -> list[bytes]:
 
 
 def flow_table(found: Sequence[Inspected]) -> Grid:
-    """Spaces with a flow x how well it knows the moves of held-out embeddings."""
+    """Spaces with a flow x the quality of its density of held-out moves."""
     flows = {one.space: one.flow for one in found if one.stage == SEARCH and one.flow}
     densities = list(next(iter(flows.values()))["bits_per_dimension"]) if flows else []
     rows = {

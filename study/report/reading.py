@@ -39,7 +39,7 @@ def question(report: Report) -> str:
 
 
 def command_of(config: StudyConfig) -> str:
-    """The command that asks for the same study, without where it ran and what it wrote; its data stands at DIR."""
+    """The command of the same study, without places of this machine; DIR stands for the folder of its data."""
     left_out = {"spaces", "settings", "classes", *OF_THE_MACHINE}
     words: list[object] = ["run", *config.spaces, *(["--data", PLACE] if config.data else [])]
     for item in fields(config):

@@ -161,7 +161,7 @@ class Report:
 
     @property
     def shifted(self) -> str:
-        """The variant that tells what a changed background does, as `shifted_variant` has it."""
+        """The variant with changed backgrounds that methods are compared on, by `shifted_variant`."""
         return shifted_variant(self.config.dataset, self.objectives)
 
     @property

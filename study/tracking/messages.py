@@ -16,7 +16,7 @@ SERVERS = ("http:", "https:", "databricks")
 """Beginnings of the tracking URIs of servers; all other URIs are those of databases."""
 
 EXPERIMENT_PLACE, RUN_PLACE = "{experiment}", "{run}"
-"""Placeholders in a tag for the ids that only MLflow knows."""
+"""Placeholders in a tag for ids that MLflow assigns."""
 
 
 @json_record

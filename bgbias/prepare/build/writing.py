@@ -26,7 +26,7 @@ class KeptSource:
 
 @dataclass(frozen=True)
 class Work:
-    """A kept source, and what is to become of it.
+    """A kept source and the files to be made from it.
 
     mask:   where its mask was put aside; None of a training picture without one, which is written alone
     split:  train, val or test

@@ -1,4 +1,4 @@
-"""Download over connections that break: what has come stays, and the next try asks for the rest."""
+"""Download over connections that break: received bytes are kept, and the next try requests the rest."""
 
 import logging
 import time
@@ -113,7 +113,7 @@ def _wait(waits: Iterator[float], fault: str) -> None:
 
 
 def _receive(url: str, part: PartialDownload, stall: float) -> None:
-    """One try: ask for what is missing and append what comes."""
+    """Try once: request the missing bytes and append them."""
     request = Request(url, headers={"User-Agent": "bgbias", **part.request})
     with _opener().open(request, timeout=stall) as response:
         if response.status != PARTIAL_CONTENT:
