@@ -1,7 +1,16 @@
 """Errors a user can act on: each says what is wrong, the value, and the way out."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+NAMED = 3
+"""Number of names that a message lists."""
+
+
+def listed(names: Sequence[str], between: str = ", ", last: str = " and ") -> str:
+    """The first `NAMED` names, and the number of the others."""
+    more = f"{last}{len(names) - NAMED} more" if len(names) > NAMED else ""
+    return between.join(names[:NAMED]) + more
 
 
 class BgbiasError(Exception):

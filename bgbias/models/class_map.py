@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from bgbias.data.photographs.imagenet9_classes import CLASS_OF_IMAGENET, CLASSES, IMAGENET_CLASSES, NO_CLASS
-from bgbias.errors import DataError, SettingError
+from bgbias.errors import DataError, SettingError, listed
 
 TITLES = ("output", "class")
-NAMED = 3
 
 
 class ClassScores(nn.Module):
@@ -65,7 +64,7 @@ def class_map(outputs: int, classes: Sequence[str], file: Path | None) -> tuple[
     if outputs == IMAGENET_CLASSES and set(classes) <= set(CLASSES):
         return imagenet9_map(classes)
     raise SettingError(
-        f"a model must have an output for each of the {len(classes)} class folders ({_listed(classes)}), but this one "
+        f"a model must have an output for each of the {len(classes)} class folders ({listed(classes)}), but this one "
         f"has {outputs}: give --classes FILE.csv with lines such as 281-285,{classes[0]}"
     )
 
@@ -108,7 +107,7 @@ def read_map(file: Path, outputs: int, classes: Sequence[str]) -> tuple[int, ...
     empty = [name for label, name in enumerate(classes) if label not in mapped]
     if empty:
         raise DataError(
-            f"every class folder needs an output, but {file.name} names none for {_listed(empty)}: add lines such as "
+            f"every class folder needs an output, but {file.name} names none for {listed(empty)}: add lines such as "
             f"281-285,{empty[0]}"
         )
     return tuple(mapped)
@@ -121,7 +120,3 @@ def _parsed(line: Sequence[str], where: str) -> tuple[int, int, str]:
     if len(names) != 1 or not first.isdecimal() or not (last or first).isdecimal() or int(first) > int(last or first):
         raise DataError(f"{where} must be <output>,<class> or <first>-<last>,<class>, but is '{','.join(line)}'")
     return int(first), int(last or first), names[0]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

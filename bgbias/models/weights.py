@@ -13,12 +13,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bgbias import files
-from bgbias.errors import DataError
+from bgbias.errors import DataError, listed
 
 COUNTER = "num_batches_tracked"
 """Batch normalisation's counter of batches, which older files lack and which changes no prediction."""
-NAMED = 3
-"""Number of differing names that an error lists."""
 WRAPPERS = ("_orig_mod.", "module.")
 """Prefixes that torch.compile and data-parallel training add to the names."""
 
@@ -105,12 +103,7 @@ def difference(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
         "unknown": [name for name in given if name not in own],
         "of another shape": shapes,
     }
-    return "; ".join(f"{what} {_listed(names)}" for what, names in parts.items() if names)
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return "; ".join(f"{what} {listed(names)}" for what, names in parts.items() if names)
 
 
 def file_checksum(file: Path) -> str:

@@ -1,6 +1,7 @@
 """Advice after an audit, in words."""
 
 from bgbias.data.photographs import layout
+from study.display import percent
 from study.inspect.audit_result import Audit
 
 NO_GAP, LARGE_GAP = 0.0, 0.05
@@ -16,8 +17,8 @@ def advice(found: Audit) -> tuple[str, str, str]:
     original, chance = found.variants[layout.ORIGINAL].accuracy, found.alone.chance
     if original.value < NEAR_CHANCE * chance:
         return (
-            f"It is right on {percent(original.value)} of the pictures as they are, and guessing gives "
-            f"{percent(chance)}: this says nothing of backgrounds yet.",
+            f"It is right on {percent(original.value, 0)} of the pictures as they are, and guessing gives "
+            f"{percent(chance, 0)}: this says nothing of backgrounds yet.",
             "Check that outputs and class folders mean the same (--classes), and what the model expects of pictures "
             f"(--normalise, --size); now: {found.model.get('normalisation', 'its own')}.",
             "Then run the audit again.",
@@ -26,7 +27,7 @@ def advice(found: Audit) -> tuple[str, str, str]:
     span = f"{100 * gap.value:.1f} points ({100 * gap.low:.1f} to {100 * gap.high:.1f})"
     worst = found.variants[layout.MIXED_RAND]
     where = (
-        f"Weakest on random backgrounds: {worst.worst_class}, {percent(worst.worst_class_accuracy.value)} right"
+        f"Weakest on random backgrounds: {worst.worst_class}, {percent(worst.worst_class_accuracy.value, 0)} right"
         f"{worst_cell(found)}. Add pictures of it in other places, or paste it there."
     )
     if gap.low <= NO_GAP:
@@ -53,8 +54,3 @@ def worst_cell(found: Audit) -> str:
         if found.counts.values[row][column] >= TELLING
     ]
     return f", least on backgrounds of {min(seen)[1]}" if len(seen) > 1 else ""
-
-
-def percent(share: float) -> str:
-    """A share such as `97 %`."""
-    return f"{100 * share:.0f} %"

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bgbias.errors import BgbiasError, DataError, SettingError, UnknownNameError
+from bgbias.errors import BgbiasError, DataError, SettingError, UnknownNameError, listed
 from bgbias.files import sha256
 from bgbias.models.backbone import Normalise
 from bgbias.models.timm_classifier import Timm
@@ -42,7 +42,6 @@ OWN = "own"
 SCRIPTS = (".pt", ".pth", ".ts", ".torchscript")
 NAMES = "names"
 """Keys under which exporters write the classes' names into an ONNX file's metadata."""
-NAMED = 3
 SIDE = 224
 
 
@@ -272,10 +271,6 @@ def _load(network: nn.Module, weights: Mapping[str, Tensor], file: Path, name: s
     network.load_state_dict(given)
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
-
-
 def _open_file(path: Path, size: int | None) -> _Found:
     match path.suffix.lower():
         case ".onnx":
@@ -334,7 +329,7 @@ def _open_onnx(path: Path, size: int | None) -> _Found:
     outputs = [found.name for found in session.get_outputs()]
     if len(outputs) != 1:
         raise DataError(
-            f"a classifier has one output, but {path} has {len(outputs)} ({_listed(outputs)}): export the scores alone"
+            f"a classifier has one output, but {path} has {len(outputs)} ({listed(outputs)}): export the scores alone"
         )
     inputs = session.get_inputs()
     batch, side = _fixed([found.name for found in inputs], [found.shape for found in inputs], path)

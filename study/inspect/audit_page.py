@@ -11,8 +11,7 @@ from torch import Tensor
 
 from bgbias.data.photographs import layout
 from bgbias.files import atomically
-from study.display import finite
-from study.inspect.audit_advice import percent
+from study.display import finite, percent
 from study.inspect.audit_pictures import AuditPictures, Shown
 from study.inspect.audit_result import Audit, AuditedChallenge, Estimate, Look
 from study.picture_grid import picture_of
@@ -262,8 +261,8 @@ def _looks(found: Mapping[str, Look]) -> str:
     if not found:
         return "<p>This kind of model gives no gradients, so where it looks was not measured.</p>"
     lines = "".join(
-        f"<p>{TITLES[name]}: <b>{percent(look.share)}</b> of the input gradient lies inside the objects, which cover "
-        f"{percent(look.area)} of the pictures ({look.images} pictures).</p>"
+        f"<p>{TITLES[name]}: <b>{percent(look.share, 0)}</b> of the input gradient lies inside the objects, which cover "
+        f"{percent(look.area, 0)} of the pictures ({look.images} pictures).</p>"
         for name, look in found.items()
     )
     return f'{lines}<p class="soft">A map without structure would put the share of the area there.</p>'

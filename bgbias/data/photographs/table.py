@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bgbias.errors import DataError
+from bgbias.errors import DataError, listed
 
 TRAIN, VALIDATION, TEST = range(3)
 SPLITS = {
@@ -24,8 +24,6 @@ SPLITS = {
     "test": TEST,
 }
 """Names of the splits in tables."""
-NAMED = 3
-"""Largest number of findings that an error names."""
 MISSING_TABLE = "give the folder that holds the table, or set dataset/table_file"
 ANYWHERE = "anywhere"
 """The only place of a table without places."""
@@ -91,7 +89,7 @@ def read_table(file: Path, columns: Columns, classes: Sequence[str], places: Seq
     faults = [*unknown_values(rows, columns, classes, places), *repeated(row[columns.picture] for row in rows)]
     if faults:
         raise DataError(
-            f"{file} {shortened(faults)}: fix the lines, or name all values by dataset/classes and dataset/places"
+            f"{file} {listed(faults, '; ')}: fix the lines, or name all values by dataset/classes and dataset/places"
         )
     entries = tuple(
         Entry(
@@ -177,17 +175,11 @@ def repeated(names: Iterable[str]) -> list[str]:
     return found
 
 
-def shortened(findings: Sequence[str]) -> str:
-    """The first of many findings, and how many more there are."""
-    more = f"; and {len(findings) - NAMED} more" if len(findings) > NAMED else ""
-    return "; ".join(findings[:NAMED]) + more
-
-
 def faulty_pictures(root: Path, faults: Sequence[str]) -> DataError:
     """The error that names what is wrong with some pictures of a folder."""
     number = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}"
     return DataError(
-        f"{number} in {root}: {shortened(faults)}: fix them, or leave these pictures out with --set dataset/faulty=skip"
+        f"{number} in {root}: {listed(faults, '; ')}: fix them, or leave these pictures out with --set dataset/faulty=skip"
     )
 
 
