@@ -261,8 +261,8 @@ def _looks(found: Mapping[str, Look]) -> str:
     if not found:
         return "<p>This kind of model gives no gradients, so where it looks was not measured.</p>"
     lines = "".join(
-        f"<p>{TITLES[name]}: <b>{percent(look.share, 0)}</b> of the input gradient lies inside the objects, which cover "
-        f"{percent(look.area, 0)} of the pictures ({look.images} pictures).</p>"
+        f"<p>{TITLES[name]}: <b>{percent(look.share, 0)}</b> of the input gradient lies inside the objects, which "
+        f"cover {percent(look.area, 0)} of the pictures ({look.images} pictures).</p>"
         for name, look in found.items()
     )
     return f'{lines}<p class="soft">A map without structure would put the share of the area there.</p>'

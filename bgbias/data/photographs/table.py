@@ -24,6 +24,8 @@ SPLITS = {
     "test": TEST,
 }
 """Names of the splits in tables."""
+SENTENCES = "; ", "; and "
+"""Separators of findings, and of the number of the others."""
 MISSING_TABLE = "give the folder that holds the table, or set dataset/table_file"
 ANYWHERE = "anywhere"
 """The only place of a table without places."""
@@ -89,7 +91,7 @@ def read_table(file: Path, columns: Columns, classes: Sequence[str], places: Seq
     faults = [*unknown_values(rows, columns, classes, places), *repeated(row[columns.picture] for row in rows)]
     if faults:
         raise DataError(
-            f"{file} {listed(faults, '; ')}: fix the lines, or name all values by dataset/classes and dataset/places"
+            f"{file} {listed(faults, *SENTENCES)}: fix the lines, or name all values by dataset/classes and dataset/places"
         )
     entries = tuple(
         Entry(
@@ -179,7 +181,8 @@ def faulty_pictures(root: Path, faults: Sequence[str]) -> DataError:
     """The error that names what is wrong with some pictures of a folder."""
     number = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}"
     return DataError(
-        f"{number} in {root}: {listed(faults, '; ')}: fix them, or leave these pictures out with --set dataset/faulty=skip"
+        f"{number} in {root}: {listed(faults, *SENTENCES)}: fix them, or leave these pictures out with "
+        "--set dataset/faulty=skip"
     )
 
 
