@@ -91,7 +91,8 @@ def read_table(file: Path, columns: Columns, classes: Sequence[str], places: Seq
     faults = [*unknown_values(rows, columns, classes, places), *repeated(row[columns.picture] for row in rows)]
     if faults:
         raise DataError(
-            f"{file} {listed(faults, *SENTENCES)}: fix the lines, or name all values by dataset/classes and dataset/places"
+            f"{file} {listed(faults, *SENTENCES)}: fix the lines, or name all values by dataset/classes and "
+            "dataset/places"
         )
     entries = tuple(
         Entry(
