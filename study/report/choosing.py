@@ -24,6 +24,7 @@ from study.display import counted, points
 from study.record.config import StudyConfig
 from study.record.objectives import objectives_of, shifted_metric, shifted_variant
 from study.record.rules import (
+    MOVED,
     ORACLE,
     WORST_CLASS,
     WORST_GROUP,
@@ -225,6 +226,7 @@ def _small_groups(metrics: Sequence[str], tables: Mapping[str, Table]) -> list[s
 def _without_groups(rows: Sequence[RuleRow], metrics: Sequence[str]) -> list[str]:
     found = {(row.rule, row.space): row.values for row in rows}
     spaces = dict.fromkeys(row.space for row in rows)
+    labels = "moved backgrounds and group labels" if any(row.needs == MOVED for row in rows) else "group labels"
     lines = []
     for metric in metrics:
         gains = {
@@ -236,7 +238,7 @@ def _without_groups(rows: Sequence[RuleRow], metrics: Sequence[str]) -> list[str
         if gains:
             each = ", ".join(f"{space} {points(gain)}" for space, gain in gains.items())
             lines.append(
-                f"group labels for choosing ({WORST_GROUP} instead of {WORST_CLASS}) change test {label_of(metric)} by "
+                f"{labels} for choosing ({WORST_GROUP} instead of {WORST_CLASS}) change test {label_of(metric)} by "
                 f"{points(fmean(gains.values()))} points on average: {each}"
             )
     return lines

@@ -52,8 +52,8 @@ def test_what_group_labels_change_is_the_worst_groups_rule_against_the_worst_cla
     trials = [*runs(), *runs(space="jtt")]
     said = remarks(rule_rows(CONFIG, trials, metrics=["shuffled"]), trials)
     assert said == [
-        "group labels for choosing (validation-worst-group instead of validation-worst-class) change test shuffled by "
-        "+20.00 points on average: erm +20.00, jtt +20.00"
+        "moved backgrounds and group labels for choosing (validation-worst-group instead of validation-worst-class) "
+        "change test shuffled by +20.00 points on average: erm +20.00, jtt +20.00"
     ]
 
 
