@@ -4,12 +4,21 @@ import math
 
 import pytest
 import torch
+from made_learners import task_of
 
 from bgbias.errors import SettingError
-from bgbias.methods.background_matrix import BackgroundMatrix, balanced, cell_means, raised
+from bgbias.methods.background_matrix import BackgroundMatrix, Cells, balanced, cell_means, raised
 from bgbias.methods.method import build_learner
 from bgbias.models.compact_cnn import CompactCnn
 from bgbias.randomness import stream
+
+
+def test_weights_of_earlier_versions_are_read():
+    made, read = (Cells(task_of()) for _ in range(2))
+    made.predictions.fill_(0.25)
+    state = {("answers" if name == "predictions" else name): value for name, value in made.state_dict().items()}
+    read.load_state_dict(state)
+    torch.testing.assert_close(read.state_dict(), made.state_dict())
 
 
 def test_cell_means_by_hand():
