@@ -92,7 +92,7 @@ def _seeds_text(ranked: Ranked) -> str:
 def differences(report: Report) -> go.Figure | None:
     """Draw by how many points each space's fresh seeds are above the baseline's on each variant, with intervals.
 
-    A full circle is significant over seeds, a dotted one over images only, an open one is not. None without
+    A full circle is significant over seeds, a diamond over images only, an open circle is not. None without
     comparisons.
     """
     rows = report.comparisons
@@ -129,7 +129,7 @@ def differences(report: Report) -> go.Figure | None:
 
 
 def _symbol(row: Comparison) -> str:
-    return "circle" if row.by_seeds.significant else "circle-dot" if row.by_images.significant else "circle-open"
+    return "circle" if row.by_seeds.significant else "diamond" if row.by_images.significant else "circle-open"
 
 
 def _difference_text(row: Comparison) -> str:

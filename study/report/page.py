@@ -195,7 +195,7 @@ def sections(report: Report, end: str = "") -> list[Section]:
         text = " ".join(
             [
                 f"Test accuracy on fresh seeds, points above {baseline}, and 95 % intervals over seeds and images.",
-                "Full circle (*): significant over seeds; dotted (°): over images alone; open: not.",
+                "Full circle (*): significant over seeds; full diamond (°): over images alone; open: not.",
                 *(f"{line[0].upper()}{line[1:]}." for line in units(report.comparisons)),
             ]
         )

@@ -181,7 +181,7 @@ def test_differences_are_drawn_in_points_with_their_intervals(compared):
 
 def test_only_marks_that_are_significant_over_seeds_are_full(compared):
     original, shuffled = comparing.differences(compared).data
-    assert original.marker.symbol == ("circle-open", "circle-dot")
+    assert original.marker.symbol == ("circle-open", "diamond")
     assert shuffled.marker.symbol == ("circle",)
 
 
