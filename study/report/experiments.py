@@ -169,7 +169,7 @@ def _report(client: "MlflowClient", experiment: str, parent: str, runs: "Sequenc
         config = _guessed(own, experiment, asked, stages[SEARCH])
         rebuilt = report_of(name, config, stages[SEARCH], stages[CONFIRM], again, [NOT_THERE])
         return replace(rebuilt, tagged=tagged, links=links)
-    config = TypeAdapter(StudyConfig).validate_python({**kept["config"], "experiment": experiment})
+    config = replace(_config(kept), experiment=experiment)
     searched = [_with_tables(trial, kept["tables"].get(trial.trial_id, {})) for trial in stages[SEARCH]]
     rebuilt = report_of(name, config, searched, stages[CONFIRM], again, [KEPT])
     comparisons = [Comparison.from_json(row) for row in kept["comparisons"]]
@@ -191,7 +191,7 @@ def _links(client: "MlflowClient", parent: str, runs: "Sequence[Run]") -> dict[s
 
 
 def _kept(client: "MlflowClient", parent: str) -> dict[str, Any] | None:
-    """The report that a study attached to its run; None where there is none, or one of an older version."""
+    """The report that a study attached to its run; None where there is none that this version reads."""
     from mlflow.exceptions import MlflowException
 
     with TemporaryDirectory() as scratch:
@@ -199,9 +199,20 @@ def _kept(client: "MlflowClient", parent: str) -> dict[str, Any] | None:
             found: dict[str, Any] = json.loads(
                 Path(client.download_artifacts(parent, REPORT_FILE, scratch)).read_text()
             )
-        except (MlflowException, OSError):
+            _config(found)
+        except (MlflowException, OSError, ValueError, KeyError):
             return None
-    return found if {"config", "tables", "rows"} <= found.keys() else None
+    return found if {"tables", "rows", "comparisons", "weights"} <= found.keys() else None
+
+
+def _config(report: Mapping[str, Any]) -> StudyConfig:
+    """The options in a study's report.
+
+    Raises:
+        KeyError, ValueError: they are missing, or this version does not know one of them.
+    """
+    found: StudyConfig = TypeAdapter(StudyConfig).validate_python(report["config"])
+    return found
 
 
 def _guessed(own: dict[str, Any], experiment: str, asked: Sequence[str], trials: Sequence[Trial]) -> StudyConfig:

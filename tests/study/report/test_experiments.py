@@ -156,6 +156,22 @@ def test_tests_tables_and_the_whole_command_are_those_of_the_report_that_the_stu
     assert grids("attached", uri, told=["one"]) == []
 
 
+@pytest.mark.parametrize(
+    "text", ["{", '{"rows": []}', '{"config": {"of_a_later_version": 1}, "rows": [], "tables": {}}']
+)
+def test_a_report_that_this_version_does_not_read_counts_as_missing(uri, tmp_path, text):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.json").write_text(text)
+    client = MlflowClient(uri)
+    experiment = client.create_experiment(f"unread {len(text)}", (tmp_path / "artifacts").as_uri())
+    parent = client.create_run(experiment, tags={"stage": "study", "study": "one"}).info.run_id
+    client.log_artifacts(parent, tmp_path / "report", "report")
+    settings = {"dataset/name": "colored-digits"}
+    logged(client, experiment, parent, trial("a", [epoch(shuffled=(0.5, 0.4))], **settings))
+    (found,) = reports(f"unread {len(text)}", uri)
+    assert "lacks the report of this study" in found.notes[0]
+
+
 def test_a_store_that_is_not_there_is_refused_and_not_made(tmp_path):
     with pytest.raises(SettingError, match=r"must be of an MLflow store, but .* does not exist"):
         reports("any", f"sqlite:///{tmp_path / 'mistyped' / 'x.db'}")
