@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from bgbias.cuda_graph import take_one_by_one, take_steps
 from bgbias.data.dataset import Dataset
 from bgbias.errors import DataError, SettingError
 from bgbias.methods.frozen import frozen_view
@@ -125,14 +126,23 @@ class Trainer:
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["lr"] = group["initial_lr"] * factor
         totals: dict[str, Tensor] = {}
+
+        def step(index: Tensor) -> None:
+            for term, value in self.step(index, draws).items():
+                if term not in totals:
+                    totals[term] = torch.zeros((), device=self.device)
+                totals[term].add_(value * len(index))
+
         self.training.set_modes(self.learner)
         passes = self.learner.classifier.passes
         before, started = (passes.forward, passes.backward), time.perf_counter()
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(derive(self.seed, "module", self.epoch))
-            for index in order.split(self.training.batch_size) if self.optimizers else ():
-                for term, value in self.step(index, draws).items():
-                    totals[term] = totals.get(term, torch.zeros((), device=self.device)) + value * len(index)
+            batches = order.split(self.training.batch_size) if self.optimizers else ()
+            if self.training.cuda_graphs:
+                take_steps(step, batches, draws, self.optimizers, passes)
+            else:
+                take_one_by_one(step, batches)
         losses = {train_loss(term): total.item() / n for term, total in totals.items()}
         seconds = time.perf_counter() - started
         self.epoch += 1

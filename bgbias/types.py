@@ -150,7 +150,7 @@ class Backgrounds:
 
     def at(self, index: Tensor) -> "Backgrounds":
         """Those at `index` ([n] int64), and the black one."""
-        black = torch.tensor([NO_BACKGROUND], device=index.device)
+        black = torch.full((1,), NO_BACKGROUND, device=index.device)
         return Backgrounds(at(self.image, torch.cat([index, black])), self.place[index], self.places)
 
 

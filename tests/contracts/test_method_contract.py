@@ -84,7 +84,7 @@ def few(digits):
     return digits.head(130)
 
 
-def trainer(name, fields, dataset, seed=0, **training):
+def trainer(name, fields, dataset, seed=0, device=CPU, **training):
     method = KINDS[name](**fields)
     settings = Training(**{"epochs": 3, "batch_size": 64, "schedule": "cosine", **training})
     fixed = {f"training/{field}": value for field, value in training.items()}
@@ -92,9 +92,9 @@ def trainer(name, fields, dataset, seed=0, **training):
 
     def weights(stage):
         short = dataclasses.replace(stage, epochs=min(2, stage.epochs))
-        return pretrained_weights(config, dataset, CPU, short)
+        return pretrained_weights(config, dataset, device, short)
 
-    return Trainer(method, CompactCnn(), dataset, settings, seed, CPU, weights)
+    return Trainer(method, CompactCnn(), dataset, settings, seed, device, weights)
 
 
 def epoch(run):

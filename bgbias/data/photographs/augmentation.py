@@ -199,11 +199,10 @@ def jitter(image: Tensor, factor: Tensor, order: Tensor) -> Tensor:
     Returns:
         [B, 3, H, W] float in [0, 1], a new tensor.
     """
-    luma = torch.tensor(LUMA, device=image.device)
     for step in order.unbind(1):
         f = factor.gather(1, step[:, None])[:, :, None, None]
         kind = step[:, None, None, None]
-        grey = torch.einsum("bchw,c->bhw", image, luma)[:, None]
+        grey = sum(weight * plane for weight, plane in zip(LUMA, image.split(1, dim=1), strict=True))
         other = torch.where(kind == SATURATION, grey, grey.mean(dim=(2, 3), keepdim=True) * (kind == CONTRAST))
         image = torch.lerp(other, image, f).clamp_(0, 1)
     return image
