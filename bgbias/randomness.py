@@ -5,6 +5,8 @@ drawn before it, and a run that stops after any epoch and resumes draws exactly 
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -18,3 +20,14 @@ def derive(seed: int, purpose: str, step: int = 0) -> int:
 def stream(seed: int, purpose: str, step: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator on `device` seeded for one purpose at one step."""
     return torch.Generator(device=device).manual_seed(derive(seed, purpose, step))
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Compute convolutions on a GPU by algorithms that give the same numbers each time."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before

@@ -17,7 +17,7 @@ from bgbias.methods.method import Learner, Method, Notes, Stage, build_learner
 from bgbias.metrics import BACKWARD_PASSES, FORWARD_PASSES, IMAGES_PER_SECOND, train_loss
 from bgbias.models.model import Classifier, Model
 from bgbias.optimization import Training
-from bgbias.randomness import derive, stream
+from bgbias.randomness import derive, repeatable, stream
 from bgbias.types import Batch
 
 Pretrained = Callable[[Stage], Mapping[str, Tensor]]
@@ -136,7 +136,7 @@ class Trainer:
         self.training.set_modes(self.learner)
         passes = self.learner.classifier.passes
         before, started = (passes.forward, passes.backward), time.perf_counter()
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+        with repeatable(), torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(derive(self.seed, "module", self.epoch))
             batches = order.split(self.training.batch_size) if self.optimizers else ()
             if self.training.cuda_graphs:

@@ -1,6 +1,9 @@
-"""The 2022 study's own form, network and optimiser settings: Adam 1e-3, batches of 32."""
+"""The 2022 study's own form, network and optimiser settings: Adam 1e-3, batches of 32, pixels from 0 to 1 or to 255.
 
-from optuna.distributions import FloatDistribution, IntDistribution
+Its dilated masks; `--set dilation=0` for masks as they are.
+"""
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bgbias.methods.gradient_penalty import GradientPenalty
 from study.space import SearchSpace
@@ -8,8 +11,9 @@ from study.space import SearchSpace
 SPACE = SearchSpace(
     method=GradientPenalty,
     params={
-        "method/weight": FloatDistribution(1e1, 1e8, log=True),
-        "method/dilation": IntDistribution(0, 4),
+        "method/weight": FloatDistribution(1e0, 1e8, log=True),
+        "method/dilation": IntDistribution(1, 4),
+        "model/scale": CategoricalDistribution([1.0, 255.0]),
     },
     fixed={
         "method/form": "reproduced",

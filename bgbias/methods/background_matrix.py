@@ -11,6 +11,7 @@ from bgbias.data.assignment import of_class
 from bgbias.data.dataset import Dataset, Variant
 from bgbias.errors import SettingError
 from bgbias.methods.background_predictions import background_predictions
+from bgbias.methods.group_means import group_means
 from bgbias.methods.method import CROSS_ENTROPY, Learner, Method, Notes, Stage, own_of
 from bgbias.models.model import Classifier
 from bgbias.table import Table
@@ -114,8 +115,10 @@ class BackgroundMatrix(Method):
                     f"{self.name()} needs the cross-entropy of each example, but the method it is combined with gives "
                     "their mean: choose another method"
                 )
-            mean = cell_means(loss, batch.label, batch.place, own.share.shape)
-            share = raised(own.share, mean, own.count, self.step, self.adjustment)
+            places = len(own.places)
+            cell = torch.where(batch.place < 0, -1, batch.label * places + batch.place)
+            mean, _ = group_means(loss, cell, own.share.numel())
+            share = raised(own.share, mean.view_as(own.share), own.count, self.step, self.adjustment)
             own.share.copy_(torch.lerp(share, own.uniform.expand_as(share), self.floor))
         return None
 
@@ -125,23 +128,6 @@ class BackgroundMatrix(Method):
         if self.rule == "balancing":
             tables["background_predictions"] = Table.of(own.predictions, own.places, own.classes)
         return Notes(tables=tables)
-
-
-def cell_means(loss: Tensor, label: Tensor, place: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Compute the mean loss of each (class, place) cell in a batch, [K, P]; 0 for a cell without examples.
-
-    Args:
-        loss: [B].
-        label: [B] int64.
-        place: [B] int64, of which those < 0 do not count.
-        shape: (K, P).
-    """
-    classes, places = shape
-    there = (place >= 0).float()
-    cell = label * places + place.clamp(min=0)
-    zeros = torch.zeros(classes * places, device=loss.device)
-    total, count = zeros.index_add(0, cell, loss * there), zeros.index_add(0, cell, there)
-    return (total / count.clamp(min=1)).view(classes, places)
 
 
 def raised(share: Tensor, loss: Tensor, count: Tensor, step: float, adjustment: float) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 from bgbias.components import NonNegative, Positive, component
 from bgbias.data.dataset import Dataset, Variant
 from bgbias.errors import SettingError
+from bgbias.methods.group_means import group_means
 from bgbias.methods.method import CROSS_ENTROPY, Learner, Method, Notes, own_of
 from bgbias.methods.per_example import PerExample
 from bgbias.models.model import Classifier
@@ -73,8 +74,7 @@ class GroupDro(Method):
                 "mean: choose another method"
             )
         group = own.group.value[batch.index]
-        present = torch.bincount(group, minlength=len(own.q)).clamp(min=1)
-        mean = torch.zeros_like(own.q).index_add_(0, group, loss) / present
+        mean, present = group_means(loss, group, len(own.q))
         own.q.copy_(raised(own.q, mean, own.count, self.step, self.adjustment))
         return (own.q / present)[group] * len(batch)
 

@@ -52,7 +52,12 @@ def test_with_every_optimiser_precision_and_schedule(optimizer, precision, model
 
     def run_with(cuda_graphs):
         settings = Training(
-            batch_size=16, epochs=3, schedule="cosine", optimizer=optimizer, precision=precision, cuda_graphs=cuda_graphs
+            batch_size=16,
+            epochs=3,
+            schedule="cosine",
+            optimizer=optimizer,
+            precision=precision,
+            cuda_graphs=cuda_graphs,
         )
         return Trainer(DynamicReplacement(), model, dataset, settings, 0, GPU)
 

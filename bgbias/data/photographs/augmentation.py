@@ -164,7 +164,7 @@ def finish_together(
     pixels = torch.where(pasted[:, 0], front, behind)[..., None].view(torch.uint8)
     layers = torch.cat([pixels[..., :CHANNELS].permute(0, 3, 1, 2), shown.to(torch.uint8) * 255], dim=1).float()
     scaled = F.grid_sample(layers, sampling_grid(recipe, side), padding_mode="border", align_corners=False)
-    images = (scaled[:, :CHANNELS] / 255).clamp_(0, 1)
+    images = scaled[:, :CHANNELS].div_(255)
     return jitter(images, recipe.factor, recipe.order), scaled[:, CHANNELS:] >= 128
 
 
@@ -202,10 +202,17 @@ def jitter(image: Tensor, factor: Tensor, order: Tensor) -> Tensor:
     for step in order.unbind(1):
         f = factor.gather(1, step[:, None])[:, :, None, None]
         kind = step[:, None, None, None]
-        grey = sum(weight * plane for weight, plane in zip(LUMA, image.split(1, dim=1), strict=True))
+        grey = grey_of(image)
         other = torch.where(kind == SATURATION, grey, grey.mean(dim=(2, 3), keepdim=True) * (kind == CONTRAST))
         image = torch.lerp(other, image, f).clamp_(0, 1)
     return image
+
+
+def grey_of(image: Tensor) -> Tensor:
+    """Grey values of [B, 3, H, W]: [B, 1, H, W]."""
+    red, green, blue = image.split(1, dim=1)
+    grey: Tensor = LUMA[0] * red
+    return grey.add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
 
 @contextmanager

@@ -7,7 +7,8 @@ import torch
 from made_learners import task_of
 
 from bgbias.errors import SettingError
-from bgbias.methods.background_matrix import BackgroundMatrix, Cells, balanced, cell_means, raised
+from bgbias.methods.background_matrix import BackgroundMatrix, Cells, balanced, raised
+from bgbias.methods.group_means import group_means
 from bgbias.methods.method import build_learner
 from bgbias.models.compact_cnn import CompactCnn
 from bgbias.randomness import stream
@@ -21,10 +22,10 @@ def test_weights_of_earlier_versions_are_read():
     torch.testing.assert_close(read.state_dict(), made.state_dict())
 
 
-def test_cell_means_by_hand():
-    loss, label = torch.tensor([1.0, 3.0, 5.0, 7.0]), torch.tensor([0, 0, 1, 1])
-    found = cell_means(loss, label, place=torch.tensor([2, 2, 0, -1]), shape=(2, 3))
-    assert found.tolist() == [[0, 0, 2], [5, 0, 0]]
+def test_group_means_by_hand():
+    mean, count = group_means(torch.tensor([1.0, 3.0, 5.0, 7.0]), torch.tensor([2, 2, 3, -1]), groups=6)
+    assert mean.tolist() == [0, 0, 2, 5, 0, 0]
+    assert count.tolist() == [1, 1, 2, 1, 1, 1]
 
 
 def test_a_row_rises_where_its_loss_is_high_in_closed_form():
