@@ -165,7 +165,7 @@ class Sender:
         if progress.sent:
             self._drop(progress.sent)
             return
-        if (problem := progress.problem) is not None and self.problem is None:
+        if (problem := progress.problem) is not None and self.problem is None and not stopping.received():
             show_line(f"[yellow]MLflow cannot be reached, the study continues ({escape(problem)})[/]")
         self.problem = progress.problem
 

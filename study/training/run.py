@@ -97,7 +97,8 @@ class Run:
         path = self.keeper.path(len(self.epochs))
         last, dataset = checkpoint.load(path), self.trainer.dataset
         checkpoint.check_classes(path, last.classes, dataset.classes, dataset.name)
-        self.trainer.load_state(last.weights, torch.load(folder / STATE, weights_only=True))
+        state = torch.load(folder / STATE, self.trainer.device, weights_only=True)
+        self.trainer.load_state(last.weights, state)
 
 
 def read_history(folder: Path) -> list[EpochReport]:

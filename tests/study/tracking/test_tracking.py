@@ -143,6 +143,16 @@ def test_a_store_that_cannot_be_opened_keeps_the_messages(store, tmp_path, monke
     left.close()
 
 
+def test_a_stopped_study_does_not_say_that_it_continues(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("study.stopping.received", lambda: True)
+    monkeypatch.setattr("study.tracking.sender.PATIENCE_SECONDS", 1)
+    report(tmp_path / "box", "kept", "one").close()
+    nowhere = Sender(tmp_path / "box", "http://127.0.0.1:9", tmp_path / "artifacts")
+    nowhere.start()
+    assert nowhere.finish() == 4
+    assert capsys.readouterr().err == ""
+
+
 def test_an_address_that_is_none_of_mlflows_is_refused():
     check_tracking("postgresql+psycopg2://host/db")
     with pytest.raises(SettingError, match=r"must begin with one of sqlite, .* but got 'ftp://x'"):

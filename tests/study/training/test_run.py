@@ -45,6 +45,19 @@ def test_its_checkpoints_hold_the_checksums_of_what_it_began_with(load, tmp_path
     assert checkpoint.load(tmp_path / "run" / "1").sources == {"weights": digest, "metadata.csv": "0123"}
 
 
+def test_a_run_of_a_gpu_continues_on_a_cpu(load, tmp_path, monkeypatch):
+    digits = load("colored-digits").head(130)
+    straight = fresh(digits, tmp_path / "straight", **{"training/epochs": 2})
+    stopped, resumed = (fresh(digits, tmp_path / "run", **{"training/epochs": 2}) for _ in range(2))
+    straight.epoch()
+    stopped.epoch()
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.serialization.location_tag", lambda _: "cuda:0")
+        stopped.save(tmp_path / "run")
+    resumed.load(tmp_path / "run")
+    assert timeless(resumed.epoch().metrics) == timeless(straight.epoch().metrics)
+
+
 def finished(digits, scratch, every, epochs=5):
     run = fresh(digits, scratch, **{"training/epochs": epochs, "evaluation/every": every})
     assert not run.done
