@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
+from unittest import mock
 
 import optuna
 import ray
@@ -33,15 +34,16 @@ from study.record.config import StudyConfig
 from study.record.epoch import EpochReport
 from study.record.folder import SEARCH, StudyFolder
 from study.record.storage import Storage
-from study.search import stage
 from study.search.callbacks import Recorder, Watcher
 from study.search.proposals import OptunaProposals
 from study.search.ray_search import RecordedSearch
+from study.search.stage import SearchStage
 from study.search.trainable import ENVIRONMENT, EPOCH, SCORE, TRIAL, Environment, result_of
 from study.space import SearchSpace
 from study.study import reporting, sending
 
 EPOCHS, WORKERS, METRICS = 3, 2, 20
+PENDING = "TUNE_MAX_PENDING_TRIALS_PG"
 OBJECTIVES = ("val/original/accuracy",)
 SPACE = SearchSpace(method=Erm, params={"training/learning_rate": FloatDistribution(1e-4, 1e-1, log=True)})
 
@@ -150,6 +152,7 @@ def main(
 
 def bare_loop(trials: int, scratch: Path) -> None:
     """Ray Tune's loop with the same sampler on the same kind of storage."""
+    os.environ.pop(PENDING, None)  # with a study's, Ray would propose all trials before the first ends
     storage = JournalStorage(JournalFileBackend(str(scratch / "bare.journal")))
     sampler = optuna.samplers.TPESampler(seed=0, n_startup_trials=trials // 3)
     search = OptunaSearch(space=dict(SPACE.params), metric=SCORE, mode="max", sampler=sampler, storage=storage)
@@ -166,12 +169,12 @@ def bare_loop(trials: int, scratch: Path) -> None:
 
 def study_loop(trials: int, scratch: Path) -> None:
     """The same trials as a study's search, with MLflow in a file of its own."""
+    os.environ[PENDING] = QUIET[PENDING]
     config = StudyConfig(spaces=("erm",), trials=trials, epochs=EPOCHS, early_stopping=False)
     folder = StudyFolder(scratch / "study")
     folder.create(config)
-    stage.TrialTrainable = Nothing  # type: ignore[misc]
-    with sending(config, folder), reporting(config, folder):
-        stage.SearchStage(config, folder, SEARCH, "erm", OBJECTIVES).search(SPACE.pinned({}, config.dataset))
+    with mock.patch("study.search.stage.TrialTrainable", Nothing), sending(config, folder), reporting(config, folder):
+        SearchStage(config, folder, SEARCH, "erm", OBJECTIVES).search(SPACE.pinned({}, config.dataset))
     assert len(folder.finished(SEARCH)) == trials
 
 

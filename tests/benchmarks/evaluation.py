@@ -15,8 +15,10 @@ import torch
 import typer
 
 from bgbias.config import RunConfig
+from bgbias.evaluation.evaluator import Predictions
 from bgbias.metrics import TEST, variants_in
 from study.cluster.process import set_up
+from study.record.epoch import EpochReport
 from study.training.run import Run, cached_dataset
 
 CPU = torch.device("cpu")
@@ -27,7 +29,7 @@ class Timed(Run):
 
     seconds = 0.0
 
-    def _evaluate(self, report, split):
+    def _evaluate(self, report: EpochReport, split: str) -> dict[str, Predictions]:
         started = time.process_time()
         found = super()._evaluate(report, split)
         self.seconds += time.process_time() - started
@@ -40,7 +42,7 @@ def main(
     epochs: Annotated[int, typer.Option(help="of each run")] = 10,
 ) -> None:
     set_up(1)
-    data = {
+    data: dict[str, dict[str, object]] = {
         "colored-mnist": {"dataset/name": "colored-mnist", "data": str(mnist.absolute())},
         "photographs": {"dataset/name": "imagenet9", "dataset/size": 64, "data": str(photographs.absolute())},
     }

@@ -5,6 +5,7 @@
 DIR is what `study data build` wrote. Takes about 4 minutes, most of it for the splines' samples.
 """
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from typing import Annotated
 
 import torch
 import typer
-from torch import nn
+from torch import Tensor, nn
 
 from bgbias.data.datasets.imagenet9 import Imagenet9
 from bgbias.methods.flow.families import flow_families
@@ -119,13 +120,14 @@ def show_families() -> None:
         module = own_of(learner, FlowModule)
         start = module.embed(torch.randn(IMAGES, WIDTH))
         noise, classes = sampling_noise(SAMPLES, WIDTH), sampling_classes(SAMPLES, CLASSES)
-
-        def sample(method=method, module=module, start=start, noise=noise, classes=classes) -> None:
-            for block in range(0, SAMPLES, 256):
-                part = slice(block, block + 256)
-                method.sampled_probability(module, start, noise[part], classes[part])
-
+        sample = functools.partial(draw_samples, method, module, start, noise, classes)
         print(f"  {family:22s} {timed(sample):7.1f} s")
+
+
+def draw_samples(method: FlowEmbedding, module: FlowModule, start: Tensor, noise: Tensor, classes: Tensor) -> None:
+    for block in range(0, SAMPLES, 256):
+        part = slice(block, block + 256)
+        method.sampled_probability(module, start, noise[part], classes[part])
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -48,7 +48,7 @@ def compare_batches(root: Path, dataset: Dataset) -> None:
     set_up(WORKERS)
     epoch(dataset)
     loops = {"bank": lambda: epoch(dataset), "conventional": conventional_epoch(root)}
-    seconds = {name: [] for name in loops}
+    seconds: dict[str, list[float]] = {name: [] for name in loops}
     for _ in range(ROUNDS):
         for name, loop in loops.items():
             seconds[name].append(timed(loop))
@@ -161,6 +161,8 @@ def show_start(root: Path) -> None:
     print("processes that open the bank after it was built")
     for number in (1, 2):
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin
+            assert process.stdout
             imported, ready = map(float, process.stdout.readline().split())
             process.stdin.close()
             kept = [line.split() for line in process.stdout]

@@ -133,7 +133,7 @@ def metrics_of(epoch: int) -> list[Metric]:
 def new_run(uri: str) -> str:
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("bare") or client.get_experiment(client.create_experiment("bare"))
-    return client.create_run(experiment.experiment_id).info.run_id
+    return str(client.create_run(experiment.experiment_id).info.run_id)
 
 
 def waits(box: Path, uri: str, trials: int, epochs: int, pace: float) -> np.ndarray:
@@ -224,6 +224,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 def cpu_seconds(sender: Sender) -> float:
     """Of the sending process so far."""
+    assert sender._process is not None
     fields = Path(f"/proc/{sender._process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

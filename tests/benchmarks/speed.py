@@ -151,6 +151,7 @@ def span(folder: StudyFolder) -> tuple[float, float]:
     """Start of the first trial and end of the last one, by MLflow, in seconds since 1970."""
     client = MlflowClient(folder.tracking_uri(folder.read_config()))
     experiment = client.get_experiment_by_name("colored-mnist")
+    assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], "tags.stage = 'search'")
     return min(run.info.start_time for run in runs) / 1000, max(run.info.end_time for run in runs) / 1000
 
