@@ -10,18 +10,22 @@ Source: K. Xiao et al., "Noise or Signal", 2020 (arXiv 2006.09994), section 5.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from bgbias.components import component
-from bgbias.data.dataset import ORIGINAL, Variant, batch_size
+from bgbias.data.dataset import ORIGINAL, Variant, batch_size, spread
+from bgbias.data.encoded import Encoded
+from bgbias.evaluation.challenge_features import fit_on_disk, worst_on_features
 from bgbias.evaluation.challenge_order import additive_fit, extrapolated, margins, slopes
 from bgbias.evaluation.evaluator import Evaluator, Predictions, SplitResult
 from bgbias.evaluation.saliency import images_in_a_pass
 from bgbias.evaluation.statistics import wilson_interval
+from bgbias.methods.frozen import encoder_of
 from bgbias.methods.method import Learner, Method, logits_of
 from bgbias.randomness import stream
 
@@ -264,14 +268,38 @@ def worst_predictions(challenge: BackgroundChallenge) -> Predictions:
     return Predictions(verdict.label, verdict.prediction, loss=None)
 
 
+def fewer_backgrounds(variant: Variant, count: int | None) -> Variant:
+    """The variant with at most `count` backgrounds, evenly spread; None keeps all."""
+    backgrounds = variant.backgrounds
+    if count is None or count >= len(backgrounds):
+        return variant
+    index = spread(len(backgrounds), count).to(variant.assignment.device)
+    return replace(variant, backgrounds=backgrounds.at(index))
+
+
 @component
 class Challenge(Evaluator):
-    """Add the variant `challenge`, at the cost of at most one prediction per pair of foreground and background."""
+    """Add the variant `challenge`, at the cost of at most one prediction per pair of foreground and background.
+
+    With a frozen body, features of all pairs are computed once for all runs on the machine.
+
+    backgrounds: >= 2, how many are tried, evenly spread; None for all
+    """
 
     optional: ClassVar[bool] = True
 
+    backgrounds: Annotated[int, Field(ge=2)] | None = None
+
     def variants(self, found: SplitResult) -> Mapping[str, Predictions]:
-        if ORIGINAL not in found.variants:
+        original = found.variants.get(ORIGINAL)
+        if original is None:
             return {}
-        challenge = challenge_of(found.method, found.learner, found.variants, found.predictions)
+        fewer = fewer_backgrounds(original.pictured(), self.backgrounds)
+        if isinstance(original, Encoded) and fit_on_disk(original):
+            encode = encoder_of(found.learner.classifier, found.dataset)
+            return {CHALLENGE: worst_on_features(found.method, found.learner, fewer, encode)}
+        if self.backgrounds is None:
+            challenge = challenge_of(found.method, found.learner, found.variants, found.predictions)
+        else:
+            challenge = BackgroundChallenge(found.method, found.learner, fewer)
         return {CHALLENGE: worst_predictions(challenge)}

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
-from bgbias.components import Count, Registry, component
+from bgbias.components import Count, Registry, component, field_names
 from bgbias.data.dataset import Dataset, Variant
 from bgbias.evaluation.accuracy import predict_all
 from bgbias.evaluation.evaluator import Evaluator, Predictions, SplitResult
@@ -26,11 +26,13 @@ class Evaluation:
     test: the evaluated epochs with test variants: `kept`, those that are the best so far for some validation variant
         or objective, and the last; or `every`, needed for the highest test accuracy of any epoch (`oracle`)
     also: names of optional evaluators with commas between, such as `challenge,saliency`; empty for none
+    backgrounds: >= 2, how many `challenge` tries, evenly spread; None for all
     """
 
     every: Count = 1
     test: Literal["kept", "every"] = "kept"
     also: str = ""
+    backgrounds: Annotated[int, Field(ge=2)] | None = None
 
     @field_validator("also")
     @classmethod
@@ -42,9 +44,13 @@ class Evaluation:
         return names
 
     def chosen(self) -> list[Evaluator]:
-        """Make every evaluator that always runs, and the named optional ones."""
+        """Make every evaluator that always runs, and the named optional ones, with the settings of their fields."""
         asked = split_names(self.also)
-        return [cls() for name, cls in evaluators.items() if not cls.optional or name in asked]
+        return [
+            cls(**{name: getattr(self, name) for name in field_names(cls)})
+            for own, cls in evaluators.items()
+            if not cls.optional or own in asked
+        ]
 
 
 def split_names(names: str) -> list[str]:

@@ -17,7 +17,7 @@ from bgbias.data.datasets.imagenet9 import Imagenet9
 from bgbias.data.photographs import layout
 from bgbias.errors import CheckpointError, SettingError
 from bgbias.evaluation.accuracy import share_correct
-from bgbias.evaluation.challenge import BackgroundChallenge, Verdict
+from bgbias.evaluation.challenge import BackgroundChallenge, Verdict, fewer_backgrounds
 from bgbias.evaluation.evaluator import Predictions
 from bgbias.evaluation.groups import group_counts
 from bgbias.evaluation.saliency import input_gradient, mask_area, mean_share, shares
@@ -191,7 +191,7 @@ def audit(given: Subject, backgrounds: int | None, state: Path) -> tuple[Audit, 
     places, counts = place_tables(found, trained.dataset.classes)
     verdict, decided = None, variants[ORIGINAL]
     if backgrounds is not None:
-        decided = fewer_backgrounds(decided, backgrounds)
+        decided = fewer_backgrounds(decided, backgrounds or None)
         verdict = challenged(trained, decided, result.predictions, str(model.get("sha256", "")), state)
     parts = {
         "variants": {name: variant_result(one, trained.dataset.classes) for name, one in found.items()},
@@ -288,15 +288,6 @@ def looks(trained: LoadedModel) -> dict[str, Look]:
         area = mask_area(variant.foregrounds.mask[index.to(trained.device)]).mean().item()
         found[name] = Look(len(index), mean_share(share), area)
     return found
-
-
-def fewer_backgrounds(variant: Variant, count: int) -> Variant:
-    """The variant with at most this number of backgrounds, evenly spread; all for 0."""
-    backgrounds = variant.backgrounds
-    if not count or count >= len(backgrounds):
-        return variant
-    index = spread(len(backgrounds), count).to(variant.assignment.device)
-    return dataclasses.replace(variant, backgrounds=backgrounds.at(index))
 
 
 def challenged(

@@ -15,6 +15,7 @@ from bgbias.evaluation.challenge import (
     BackgroundChallenge,
     Verdict,
     challenge_of,
+    fewer_backgrounds,
 )
 from bgbias.evaluation.evaluate import Evaluation, evaluate
 from bgbias.evaluation.evaluator import Predictions
@@ -254,6 +255,34 @@ def test_as_a_variant_it_is_measured_like_the_others(trained):
     assert "test/challenge/loss" not in found.metrics
     assert "test/challenge/worst_group_accuracy" not in found.metrics
     assert "val/challenge" in found.predictions
+    few = evaluate(Erm(), trained.learner, trained.dataset, Evaluation(also="challenge", backgrounds=3).chosen())
+    original = trained.dataset.test["original"]
+    expected = brute_force(trained.learner, fewer_backgrounds(original, 3))
+    assert len(original.backgrounds) > 3
+    predicted = few.predictions["test/challenge"]
+    assert torch.equal(predicted.prediction == predicted.label, expected)
     plain = evaluate(Erm(), trained.learner, trained.dataset, Evaluation().chosen())
     assert "test/challenge" not in plain.predictions
     assert "test/challenge/accuracy" not in plain.metrics
+
+
+@pytest.mark.parametrize("backgrounds", [None, 3])
+def test_with_a_frozen_body_features_of_all_pairs_are_computed_once(load, monkeypatch, backgrounds):
+    settings = Training(learning_rate=2e-2, batch_size=8, body_rate=0.0)
+    dataset = load("imagenet9", size=32)
+    run = Trainer(DynamicReplacement(p=0.8), CompactCnn(), dataset, settings, 0, CPU)
+    for _ in range(5):
+        run.train_epoch()
+    chosen = Evaluation(also="challenge", backgrounds=backgrounds).chosen()
+    found = evaluate(run.method, run.learner, run.view, chosen).predictions["test/challenge"]
+    expected = brute_force(run.learner, fewer_backgrounds(dataset.test["original"], backgrounds))
+    assert torch.equal(found.prediction == found.label, expected)
+    assert 0 < expected.double().mean() < 1
+    before = run.learner.classifier.passes.forward
+    again = evaluate(run.method, run.learner, run.view, chosen).predictions["test/challenge"]
+    assert torch.equal(again.prediction, found.prediction)
+    assert run.learner.classifier.passes.forward == before
+    monkeypatch.setattr("bgbias.evaluation.challenge_features.KEPT_BYTES", 0)
+    unkept = evaluate(run.method, run.learner, run.view, chosen).predictions["test/challenge"]
+    assert torch.equal(unkept.prediction == unkept.label, expected)
+    assert run.learner.classifier.passes.forward > before
