@@ -14,13 +14,13 @@ from torch import nn
 
 from bgbias import pretraining
 from bgbias.config import RunConfig
-from bgbias.data.dataset import RIM, Dataset, DatasetSpec
+from bgbias.data.dataset import Dataset, DatasetSpec
 from bgbias.data.fingerprint import fingerprint
 from bgbias.errors import SettingError
 from bgbias.evaluation.evaluate import evaluate
 from bgbias.methods.erm import Erm
 from bgbias.methods.method import Learner
-from bgbias.metrics import VALIDATION
+from bgbias.metrics import VALIDATION, variant_of
 from bgbias.models.model import Classifier
 from bgbias.randomness import derive, stream
 from bgbias.training import check_masks, choose_device
@@ -211,10 +211,12 @@ def plan(config: StudyConfig, recorded: Path | None = None) -> Plan:
         pretraining.check(run, sample.classes)
         check_masks(run.method, sample)
         run.model.checksum()
-    check_family(config.family, spaces, [*sample.validation, *(f"{name}{RIM}" for name in sample.validation)])
+    known = {name: known_metrics(space, runs[name], sample) for name, space in spaces.items()}
+    every = (variant_of(metric) for metrics in known.values() for metric in metrics)
+    check_family(config.family, spaces, list(dict.fromkeys(variant for variant in every if variant)))
     objectives = choose_objectives(spaces, config)
-    for name, space in spaces.items():
-        check_known(name, objectives, known_metrics(space, runs[name], sample))
+    for name, metrics in known.items():
+        check_known(name, objectives, metrics)
     return Plan(dataset, spaces, objectives, sample.classes, fingerprint(whole))
 
 

@@ -173,3 +173,12 @@ def test_metrics_are_known_even_if_a_method_takes_the_few_validation_pictures_th
     space = SearchSpace(method=methods.find("dfr"), params={}, fixed={"method/held_out": 0.667})
     run = RunConfig.from_flat({"dataset/name": "colored-digits", "method/name": "dfr"})
     assert "val/shuffled/accuracy" in known_metrics(space, run, load("colored-digits").head(1))
+
+
+def test_a_family_holds_what_the_studys_trials_are_evaluated_on(photographs_folder):
+    config = StudyConfig(
+        spaces=("erm", "dynamic_replacement"), dataset="imagenet9", data=photographs_folder, family=("*:challenge",)
+    )
+    with pytest.raises(SettingError, match=r"must match a variant of the study, but got '\*:challenge': give one of or"):
+        plan(dataclasses.replace(config, settings={"dataset/size": "32"}))
+    assert plan(dataclasses.replace(config, settings={"dataset/size": "32", "evaluation/also": "challenge"}))
