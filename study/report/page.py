@@ -12,7 +12,7 @@ from plotly import io
 from bgbias.errors import SettingError
 from bgbias.metrics import label_of
 from study.record.objectives import is_plain
-from study.report import comparing, searching, training
+from study.report import across, comparing, searching, training
 from study.report.drawing import spaces
 from study.report.embedded import Figures, picture
 from study.report.inspected import saliency_pictures
@@ -110,7 +110,7 @@ def page(reports: Sequence[Report], more: Sequence[Grid] = (), pictures: Mapping
     single = len(reports) == 1 and not more
     title = ", ".join(report.name for report in reports) or "MLflow"
     first = [*([merged(reports)] if len(reports) > 1 else []), *more]
-    together = [Section("together", "All studies", "", [], first)] if first else []
+    together = [Section("together", "All studies", "", [*across.figures(reports)], first)] if first else []
     figures = Figures()
     body = "".join(section_html(section, figures) for section in together)
     links = {section.key: section.title for section in together}
