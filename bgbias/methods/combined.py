@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from bgbias.components import component, field_names
 from bgbias.data.dataset import Dataset, Variant
 from bgbias.errors import SettingError
-from bgbias.methods.method import Learner, Method, Notes, Output, SampledLogits, Stage
+from bgbias.methods.method import SUPERVISION, Learner, Method, Notes, Output, SampledLogits, Stage
 from bgbias.models.model import Classifier
 from bgbias.optimization import Training
 from bgbias.types import Batch, Examples, Task
@@ -41,6 +41,11 @@ class Combined(Method):
     def name(cls) -> str:
         """The methods' names with `+` between."""
         return SEPARATOR.join(kind.name() for kind in cls.kinds)
+
+    @classmethod
+    def supervision(cls) -> tuple[str, ...]:
+        given = {word for kind in cls.kinds for word in kind.supervision()}
+        return tuple(word for word in SUPERVISION if word in given)
 
     def __post_init__(self) -> None:
         try:

@@ -17,6 +17,8 @@ class DynamicReplacement(Method):
 
     p: chance in [0, 1] that an example's background is replaced by one of a random class
 
+    Supervision: mask, background
+    Cost: ERM's
     Source: "Mitigating image background bias in DNN" (2022), dynamic mixed_rand.
     """
 

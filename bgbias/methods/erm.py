@@ -8,5 +8,6 @@ from bgbias.methods.method import Method
 class Erm(Method):
     """No hyper-parameters of its own.
 
+    Supervision: none
     Source: V. Vapnik, "Principles of Risk Minimization for Learning Theory", 1991.
     """

@@ -6,6 +6,8 @@ each batch            assign -> augment -> loss (with penalties) -> weigh
 beside the loop       optimizers, notes, predict
 """
 
+import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,6 +25,8 @@ from bgbias.table import Table
 from bgbias.types import Batch, Examples, Task
 
 CROSS_ENTROPY = "cross_entropy"
+SUPERVISION = ("class", "group", "mask", "background")
+"""What a method may be given beside labels: classes to balance, (class, place) groups, masks, other backgrounds."""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -126,6 +130,12 @@ class Method(Component):
     needs_pixels: ClassVar[bool] = False
     needs_masks: ClassVar[bool] = False
     analyses: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def supervision(cls) -> tuple[str, ...]:
+        """What it is given beside labels, among `SUPERVISION`, by the line `Supervision:` of its docstring."""
+        line = re.search(r"^ *Supervision: (.*?)(?:;|, but|, of|$)", inspect.getdoc(cls) or "", re.MULTILINE)
+        return tuple(word for word in SUPERVISION if line and re.search(rf"\b{word}\b", line[1]))
 
     def prepare(self, dataset: Dataset, rng: Generator) -> Dataset:
         """Once, before training: the dataset to train and evaluate on."""

@@ -15,6 +15,8 @@ from bgbias.methods.method import Method
 class StaticReplacement(Method):
     """Every training foreground is pasted once on a background of a random class (training on Mixed-Rand).
 
+    Supervision: mask, background
+    Cost: ERM's
     Source: K. Xiao et al., "Noise or Signal", 2020 (arXiv 2006.09994), section 4.
     """
 

@@ -10,11 +10,12 @@ from typing import Any
 from bgbias.data.dataset import ORIGINAL
 from bgbias.metrics import label_of
 from bgbias.table import Table
-from study.display import command_line, in_percent, with_spread
+from study.display import command_line, counted, in_percent, with_spread, with_spread_of
 from study.record.config import StudyConfig
 from study.record.objectives import is_plain
 from study.report import analysis, fairness, inspected, published, text
 from study.report.layout import Grid
+from study.report.protocol import protocol_rows
 from study.report.statistics import units
 from study.report.tables import OF_THE_MACHINE, PLACE, Report
 
@@ -89,6 +90,27 @@ def budget_table(report: Report) -> Grid:
     return Grid("what each search was given", columns, rows, across="budget")
 
 
+def protocol_table(report: Report) -> Grid:
+    """Spaces x what each is given, costs and reaches."""
+    found = protocol_rows(report)
+    columns = list(dict.fromkeys(column for row in found.values() for column in row.reached))
+    rows = {
+        space: [
+            row.supervision or text.MISSING,
+            text.MISSING if row.cost is None else f"{row.cost:.2f}",
+            str(row.budget.trials),
+            str(row.budget.searched),
+            *(with_spread_of(row.reached[name]) if name in row.reached else text.MISSING for name in columns),
+        ]
+        for space, row in found.items()
+    }
+    given = ["supervision", f"cost of an epoch, of {report.baseline}'s", "trials", "searched settings"]
+    seeds = max((len(values) for row in found.values() for values in row.reached.values()), default=0)
+    whose = f"{counted(seeds, 'fresh seed')}, mean ± standard deviation" if report.confirmed else "the search's winner"
+    title = f"protocol: what each method is given, and its test accuracy [%] at the objective's best epoch, {whose}"
+    return Grid(title, [*given, *columns], rows, across="")
+
+
 def _count(value: float | None) -> str:
     return text.MISSING if value is None else f"{value:,.0f}"
 
@@ -131,6 +153,7 @@ def parts(report: Report) -> list[tuple[str, list[Grid], list[str]]]:
         ("Differences", [*compared, *quantities], units(report.comparisons) if compared else []),
         ("Settings", text.choice_tables(report), []),
         ("Selection rules", text.rule_tables(report.rule_rows), report.rule_remarks),
+        ("Protocol", [protocol_table(report)], []),
         ("Fairness", [budget_table(report)], [*fairness.warnings(report), *passes_line(report)]),
         *_inspected(report),
         ("Published", [grid for grid in (published_table(report),) if grid.rows], []),

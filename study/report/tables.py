@@ -121,6 +121,7 @@ class Report:
     notes: what must be said of the study, such as what its source does not hold
     tagged: the study's name in MLflow, where the report has another
     links: pages of MLflow, by what they show
+    confirmed: the winners' trials on fresh seeds
     """
 
     name: str
@@ -141,6 +142,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     tagged: str | None = None
     links: dict[str, str] = field(default_factory=dict)
+    confirmed: list[Trial] = field(default_factory=list)
 
     @property
     def tag(self) -> str:
@@ -268,6 +270,7 @@ def report_of(
         front=front(trials, objectives),
         tuning_rows=tuning_rows([trials, *again]),
         notes=list(notes),
+        confirmed=list(confirmed),
     )
 
 

@@ -280,3 +280,13 @@ def test_no_hook_has_a_single_user():
 @pytest.mark.parametrize("kind", SMALL)
 def test_a_method_of_the_field_takes_one_class_of_at_most_sixty_lines(kind):
     assert len(inspect.getsource(kind).splitlines()) <= 60
+
+
+@every_method
+def test_its_docstring_says_what_it_is_given_beside_labels(method):
+    assert method.supervision() or "Supervision: none" in inspect.getdoc(method)
+    assert ("mask" in method.supervision()) >= method.needs_masks
+
+
+def test_a_combination_is_given_what_its_methods_are():
+    assert methods.find("group_dro+dynamic_replacement").supervision() == ("group", "mask", "background")

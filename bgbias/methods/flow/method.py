@@ -67,6 +67,8 @@ class FlowEmbedding(Method):
         to it, by the mean accuracy on validation variants with pasted backgrounds; the smaller number wins a tie
     temperature: > 0, factor of the noise in sampling
 
+    Supervision: mask, background
+    Cost: that of the backbone, and little beside it, since features are computed once
     Source: "Mitigating image background bias in DNN" (2022), flow-based background embedding manipulation.
     """
 

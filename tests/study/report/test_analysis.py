@@ -28,6 +28,7 @@ def report(trials, confirmed=(), **config):
         trials=list(trials),
         objectives=objectives,
         front=front(trials, objectives),
+        confirmed=list(confirmed),
     )
 
 

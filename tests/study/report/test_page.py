@@ -64,7 +64,7 @@ def test_the_page_stands_alone_and_its_links_lead_to_its_sections(found):
     assert len(loads.ids) == len(set(loads.ids))
     assert [section.key for section in page.sections(found)] == [
         "table-results", "ranking", "trade-off", "effects", "parallel", "importance", "training", "line",
-        "table-settings", "table-fairness", "table-repeat-it",
+        "table-settings", "table-protocol", "table-fairness", "table-repeat-it",
     ]  # fmt: skip
     for section in page.sections(found):
         assert f'href="#{section.key}"' in written

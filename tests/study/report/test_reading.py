@@ -35,7 +35,7 @@ def test_markdown_holds_every_part_that_has_something_to_say():
     assert "| erm | **95.00** | 35.00 |" in text
     assert "| erm | 91.50 ± 0.71 | - |" in text
     headings = [line for line in text.splitlines() if line.startswith("### ")]
-    assert headings == ["### Results", "### Fairness", "### Repeat it"]
+    assert headings == ["### Results", "### Protocol", "### Fairness", "### Repeat it"]
     assert "[bold]" not in text
 
 
@@ -65,5 +65,6 @@ def test_studies_merge_into_one_table_with_seeds_where_there_are_any():
 def test_csv_has_a_row_for_each_cell():
     rows = list(csv.DictReader(io.StringIO(reading.as_csv([found()]))))
     assert {tuple(row) for row in rows} == {("study", "table", "row", "column", "value")}
-    (cell,) = [row for row in rows if (row["row"], row["column"]) == ("mine", "shuffled")]
+    table = "test accuracy [%], checkpoints selected on validation data"
+    (cell,) = [row for row in rows if (row["row"], row["column"]) == ("mine", "shuffled") and table in row["table"]]
     assert (cell["study"], cell["value"]) == ("mine", "81.00")
