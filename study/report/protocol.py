@@ -11,7 +11,7 @@ from study.record.selection import Trial, best_epoch, best_value, by_space
 from study.report.fairness import Budget, budgets, epoch_costs
 from study.report.tables import Report
 
-MEASURES = {ACCURACY: "", WORST_CLASS_ACCURACY: ", worst class", WORST_GROUP_ACCURACY: ", worst group"}
+MEASURES = {ACCURACY: "", WORST_CLASS_ACCURACY: " worst class", WORST_GROUP_ACCURACY: " worst group"}
 """Metrics of a variant, and what their columns say after the variant's name."""
 
 

@@ -104,7 +104,7 @@ def protocol_table(report: Report) -> Grid:
         ]
         for space, row in found.items()
     }
-    given = ["supervision", f"cost of an epoch, of {report.baseline}'s", "trials", "searched settings"]
+    given = ["supervision", f"epoch cost ({report.baseline} = 1)", "trials", "searched settings"]
     seeds = max((len(values) for row in found.values() for values in row.reached.values()), default=0)
     whose = f"{counted(seeds, 'fresh seed')}, mean ± standard deviation" if report.confirmed else "the search's winner"
     title = f"protocol: what each method is given, and its test accuracy [%] at the objective's best epoch, {whose}"
