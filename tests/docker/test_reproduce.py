@@ -108,7 +108,7 @@ def test_ours_stands_beside_each_published_figure_in_percent(reproduce):
 
 
 def test_data_is_checked_before_anything_runs(reproduce, tmp_path):
-    study = {"name": "x", "data": "mnist"}
+    study = {"name": "x", "data": "mnist", "arguments": ["erm"]}
     whole = {"a": reproduce.hashlib.sha256(b"alpha").hexdigest()}
     assert reproduce.at_hand(study, tmp_path, {"mnist": whole}) is False
     (tmp_path / "mnist").mkdir()
@@ -119,6 +119,14 @@ def test_data_is_checked_before_anything_runs(reproduce, tmp_path):
     (tmp_path / "mnist" / "a").write_bytes(b"omega")
     with pytest.raises(DataError, match="download it again"):
         reproduce.at_hand(study, tmp_path, {"mnist": whole})
+
+
+def test_a_study_for_a_gpu_is_left_out_where_there_is_none(reproduce, monkeypatch, capsys):
+    study = {"name": "x", "arguments": ["erm", "--gpus-per-trial", "0.1"]}
+    for there in (False, True):
+        monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
+        assert reproduce.at_hand(study, None, {}) is there
+    assert capsys.readouterr().err.splitlines() == ["x is left out: it needs a GPU"]
 
 
 def test_a_finished_study_is_not_run_again(reproduce, tmp_path, monkeypatch):
