@@ -1,4 +1,4 @@
-"""Several studies of one dataset against what they differ in, such as the strength of the bias or the masks."""
+"""Several studies of the same spaces against what they differ in, such as the strength of the bias or the masks."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -22,13 +22,13 @@ class Point(NamedTuple):
 
 
 def figures(reports: Sequence[Report]) -> list[tuple[str, go.Figure]]:
-    """For each dataset of several studies, accuracy against what they differ in, with the figure's title."""
-    by_dataset: dict[str, list[Report]] = {}
+    """Of studies with the same spaces on one dataset, accuracy against what they differ in, with the figure's title."""
+    alike: dict[tuple[str, frozenset[str]], list[Report]] = {}
     for report in reports:
-        by_dataset.setdefault(report.config.dataset, []).append(report)
+        alike.setdefault((report.config.dataset, frozenset(row.space for row in report.rows)), []).append(report)
     return [
         (f"{dataset}: test accuracy by {varied(mine)[0]}", across(mine))
-        for dataset, mine in by_dataset.items()
+        for (dataset, _), mine in alike.items()
         if len(mine) > 1 and common_variants(mine)
     ]
 

@@ -54,8 +54,9 @@ def test_studies_that_differ_in_more_or_in_nothing_that_is_a_setting_stand_under
     assert across.varied([exact, box, other]) == ("study", ["exact", "box", "other"])
 
 
-def test_studies_of_different_datasets_and_single_ones_have_no_such_figure():
+def test_studies_of_different_datasets_or_spaces_and_single_ones_have_no_such_figure():
     one = study("one", 0.5, {"erm": 0.5})
+    assert across.figures([one, study("two", 0.7, {"erm": 0.5, "penalty": 0.6})]) == []
     other = dataclasses.replace(one, config=dataclasses.replace(one.config, dataset="one-pixel-digits"))
     assert across.figures([one]) == []
     assert across.figures([one, other]) == []
