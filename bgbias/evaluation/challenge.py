@@ -295,7 +295,7 @@ class Challenge(Evaluator):
         if original is None:
             return {}
         fewer = fewer_backgrounds(original.pictured(), self.backgrounds)
-        if isinstance(original, Encoded) and fit_on_disk(original):
+        if isinstance(original, Encoded) and fit_on_disk(fewer, original.features.shape[-1]):
             encode = encoder_of(found.learner.classifier, found.dataset)
             return {CHALLENGE: worst_on_features(found.method, found.learner, fewer, encode)}
         if self.backgrounds is None:

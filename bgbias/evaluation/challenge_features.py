@@ -3,16 +3,15 @@
 import torch
 
 from bgbias.data.dataset import Variant, batches
-from bgbias.data.encoded import Encoded, features_on
+from bgbias.data.encoded import features_on
 from bgbias.data.features import KEPT_BYTES, Encoder
 from bgbias.evaluation.evaluator import Predictions
 from bgbias.methods.method import Learner, Method, logits_of
 
 
-def fit_on_disk(variant: Encoded) -> bool:
-    """Return True if features of every object on every background take no more room than a dataset's may."""
-    pairs = len(variant) * len(variant.backgrounds)
-    return 4 * pairs * variant.features.shape[-1] <= KEPT_BYTES
+def fit_on_disk(variant: Variant, width: int) -> bool:
+    """Return True if `width` features of every object on every background take no more room than a dataset's may."""
+    return 4 * len(variant) * len(variant.backgrounds) * width <= KEPT_BYTES
 
 
 @torch.no_grad()
