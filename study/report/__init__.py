@@ -71,6 +71,5 @@ def write_pngs(reports: Sequence[Report], out: Path) -> None:
         SettingError: plotly's exporter Kaleido is missing, or the browser that it uses.
     """
     ends = [f"-s{at}" for at in range(len(reports))] if len(reports) > 1 else [""]
-    page.write_pngs(
-        [part for report, end in zip(reports, ends, strict=True) for part in page.sections(report, end)], out
-    )
+    own = [part for report, end in zip(reports, ends, strict=True) for part in page.sections(report, end)]
+    page.write_pngs([*page.together(reports), *own], out)

@@ -109,11 +109,10 @@ def page(reports: Sequence[Report], more: Sequence[Grid] = (), pictures: Mapping
     """
     single = len(reports) == 1 and not more
     title = ", ".join(report.name for report in reports) or "MLflow"
-    first = [*([merged(reports)] if len(reports) > 1 else []), *more]
-    together = [Section("together", "All studies", "", [*across.figures(reports)], first)] if first else []
+    first = together(reports, more)
     figures = Figures()
-    body = "".join(section_html(section, figures) for section in together)
-    links = {section.key: section.title for section in together}
+    body = "".join(section_html(section, figures) for section in first)
+    links = {section.key: section.title for section in first}
     for at, report in enumerate(reports):
         mine = sections(report, "" if single else f"-s{at}")
         body += f"<h1>{escape(report.name)}</h1><p>{escape(question(report))} Checkpoints and winners are chosen on "
@@ -121,6 +120,12 @@ def page(reports: Sequence[Report], more: Sequence[Grid] = (), pictures: Mapping
         body += "".join(section_html(section, figures) for section in mine)
         links |= {section.key: section.title for section in mine} if single else {mine[0].key: report.name}
     return document(title, links, body, figures)
+
+
+def together(reports: Sequence[Report], more: Sequence[Grid] = ()) -> list[Section]:
+    """The section of several studies, if there are several or further tables."""
+    grids = [*([merged(reports)] if len(reports) > 1 else []), *more]
+    return [Section("together", "All studies", "", [*across.figures(reports)], grids)] if grids else []
 
 
 def document(title: str, links: Mapping[str, str], body: str, figures: Figures) -> str:
