@@ -26,7 +26,7 @@ from bgbias.types import Batch, Examples, Task
 
 CROSS_ENTROPY = "cross_entropy"
 SUPERVISION = ("class", "group", "mask", "background")
-"""What a method may be given beside labels: classes to balance, (class, place) groups, masks, other backgrounds."""
+"""Supervision beside labels: classes to balance, (class, place) groups, masks, other backgrounds."""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -133,7 +133,7 @@ class Method(Component):
 
     @classmethod
     def supervision(cls) -> tuple[str, ...]:
-        """What it is given beside labels, among `SUPERVISION`, by the line `Supervision:` of its docstring."""
+        """Supervision beside labels, among `SUPERVISION`, by the line `Supervision:` of its docstring."""
         line = re.search(r"^ *Supervision: (.*?)(?:;|, but|, of|$)", inspect.getdoc(cls) or "", re.MULTILINE)
         return tuple(word for word in SUPERVISION if line and re.search(rf"\b{word}\b", line[1]))
 

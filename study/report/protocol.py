@@ -44,7 +44,7 @@ def protocol_rows(report: Report) -> dict[str, ProtocolRow]:
 
 
 def supervision(trial: Trial) -> str | None:
-    """What a trial's method is given beside labels; None where it is not among the methods here."""
+    """Supervision of a trial's method beside labels; None where it is not among the methods here."""
     try:
         return ", ".join(methods.find(str(trial.config["method/name"])).supervision()) or "none"
     except BgbiasError:
