@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from bgbias.models.passes import Passes
 
 WARM_UP = 3
-"""Number of steps of an epoch before one is recorded, by which all that lasts has been made."""
+"""Number of steps before one is recorded: they make the optimiser's state and fill the caches."""
 FEWEST = 20
 """Smallest number of batches of one size for which a recording is worth its time."""
 
@@ -74,7 +74,7 @@ def waits_for_device(step: Step, index: Tensor) -> bool:
 
 
 def record(work: Callable[[], None], draws: Generator, optimizers: Sequence[Optimizer]) -> torch.cuda.CUDAGraph:
-    """Record the kernels of some work without running them; each replay goes on with both generators."""
+    """Record the kernels of some work without running them; each replay draws on from `draws` and torch's generator."""
     graph = torch.cuda.CUDAGraph()
     graph.register_generator_state(draws)
     with capturable(optimizers), torch.cuda.graph(graph, capture_error_mode="thread_local"):

@@ -85,7 +85,7 @@ def budget_table(report: Report) -> Grid:
     }  # fmt: skip
     columns = [
         "trials", "stopped early", "epochs in all", "seconds in all", "forward passes", "backward passes",
-        f"cost of an epoch, of {report.baseline}'s", "searched settings",
+        _cost(report), "searched settings",
     ]  # fmt: skip
     return Grid("what each search was given", columns, rows, across="budget")
 
@@ -104,11 +104,15 @@ def protocol_table(report: Report) -> Grid:
         ]
         for space, row in found.items()
     }
-    given = ["supervision", f"epoch cost ({report.baseline} = 1)", "trials", "searched settings"]
+    given = ["supervision", _cost(report), "trials", "searched settings"]
     seeds = max((len(values) for row in found.values() for values in row.reached.values()), default=0)
     whose = f"{counted(seeds, 'fresh seed')}, mean ± standard deviation" if report.confirmed else "the search's winner"
     title = f"protocol: what each method is given, and its test accuracy [%] at the objective's best epoch, {whose}"
     return Grid(title, [*given, *columns], rows, across="")
+
+
+def _cost(report: Report) -> str:
+    return f"epoch cost ({report.baseline} = 1)"
 
 
 def _count(value: float | None) -> str:

@@ -60,7 +60,7 @@ def test_the_first_space_is_the_baseline_where_the_named_one_is_missing():
     found = report([one("a", 0.95, 0.85, space="mine"), one("b", 0.9, 0.9, space="other")])
     assert found.baseline == "mine"
     assert "the baseline mine is not broken" in warnings(found)[0]
-    assert "cost of an epoch, of mine's" in budget_table(found).columns
+    assert "epoch cost (mine = 1)" in budget_table(found).columns
 
 
 def test_unequal_budgets_are_named():
