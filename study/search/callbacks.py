@@ -139,7 +139,10 @@ class Watcher(Callback):  # type: ignore[misc]
         self._title = f"{stage} {space}"
         finished = self._folder.finished(stage, space)
         self._what = "mean" if stage == CONFIRM else "best"  # the best of several seeds would only be the luckiest
-        self._found = [values_of(trial.history, self._objectives) for trial in finished]
+        self._summary: list[float] = []
+        self._finished = 0
+        for recorded in finished:
+            self._add(values_of(recorded.history, self._objectives))
         self._running: dict[str, int] = {}
         self._progress = Progress(*progress_columns(TimeElapsedColumn()), console=console)
         self._task = self._progress.add_task(self._title, total=total, completed=len(finished))
@@ -154,7 +157,7 @@ class Watcher(Callback):  # type: ignore[misc]
         """Print the trial's objectives, epochs and searched settings."""
         settings, result = json.loads(trial.config[SETTINGS]), trial.last_result
         values = json.loads(result[VALUES])
-        self._found.append(values)
+        self._add(values)
         searched = " ".join(f"{key.split('/')[-1]}={rounded(settings[key])}" for key in self._searched)
         history = self._folder.trial(trial.config[TRIAL]).history
         reason = f", [yellow]diverged: {why}[/]" if (why := divergence(history)) else ""
@@ -185,15 +188,20 @@ class Watcher(Callback):  # type: ignore[misc]
 
     def _show(self) -> None:
         epochs = f"  epoch {' '.join(map(str, self._running.values()))}" if self._running else ""
-        summary = ", ".join(map(measured, self._objectives, self._summary())) if self._found else ""
+        summary = ", ".join(map(measured, self._objectives, self._summary))
         shown = f"  {self._what} {summary}" if summary else ""
         self._progress.update(self._task, description=f"{self._title}{shown}{epochs}")
 
-    def _summary(self) -> Sequence[float]:
-        if self._what == "mean":
-            return [sum(values) / len(values) for values in zip(*self._found, strict=True)]
-        first = self._objectives[0]
-        return max(self._found, key=lambda values: score({first: values[0]}, first))
+    def _add(self, values: Sequence[float]) -> None:
+        """Include a finished trial's objectives in the best, or in the mean, which costs the same after any number."""
+        self._finished += 1
+        if not self._summary:
+            self._summary = list(values)
+        elif self._what == "mean":
+            self._summary = [m + (v - m) / self._finished for m, v in zip(self._summary, values, strict=True)]
+        else:
+            first = self._objectives[0]
+            self._summary = list(max(self._summary, values, key=lambda found: score({first: found[0]}, first)))
 
     def _shown(self, values: Sequence[float]) -> str:
         return ", ".join(f"{m} {measured(m, value)}" for m, value in zip(self._objectives, values, strict=True))
