@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from bgbias.components import Count, NonNegative, Positive, Share, component
@@ -31,6 +32,8 @@ class Training:
     body_rate: in [0, 1], the learning rate of the classifier's body as a share of `learning_rate`; the head and the
         method's own parameters use `learning_rate`. At 0 the body is frozen: it stays in evaluation mode, with the
         statistics of batch normalisation
+    batch_norm: `batch` normalises training batches by their own mean and variance; `fixed` by those of the loaded
+        weights, which stay as they are: better for fine-tuning on few pictures
     feature_views: with a frozen body, the number of augmented views per training picture whose features are computed
         once and drawn from at random; 1 is the picture without augmentation, 0 computes the features of every batch
         again. Methods that need pixels always get pictures
@@ -54,6 +57,7 @@ class Training:
     learning_rate: Positive = 1e-3
     schedule: Literal["constant", "cosine", "steps"] = "constant"
     body_rate: Share = 1.0
+    batch_norm: Literal["batch", "fixed"] = "batch"
     feature_views: Annotated[int, Field(ge=0)] = 1
     feature_swaps: Count = 4
     weight_decay: NonNegative = 0.0
@@ -100,10 +104,14 @@ class Training:
         return [(rest, self.learning_rate), (slow, self.learning_rate * self.body_rate)]
 
     def set_modes(self, learner: nn.Module) -> None:
-        """Put a learner in training mode, a frozen body in evaluation mode."""
+        """Put a learner in training mode; a frozen body, or its fixed batch normalisation, in evaluation mode."""
         learner.train()
+        body = learner.get_submodule(BODY)
         if self.is_body_frozen:
-            learner.get_submodule(BODY).eval()
+            body.eval()
+        elif self.batch_norm == "fixed":
+            for part in filter(lambda layer: isinstance(layer, _BatchNorm), body.modules()):
+                part.eval()
 
     def arithmetic(self, device: torch.device) -> torch.autocast:
         """The precision to compute in, as a context."""

@@ -94,7 +94,7 @@ def check_stage(config: RunConfig, stage: Stage, classes: Sequence[str]) -> None
 def training_of(config: RunConfig, stage: Stage) -> Training:
     """Training settings of a pretraining stage: mostly defaults, so that all trials of a study share its result."""
     own = config.training
-    shared = ("precision", "channels_last", "body_rate", "feature_views", "feature_swaps", "cuda_graphs")
+    shared = ("precision", "channels_last", "body_rate", "batch_norm", "feature_views", "feature_swaps", "cuda_graphs")
     return Training(epochs=stage.epochs, schedule="cosine", **{name: getattr(own, name) for name in shared})
 
 

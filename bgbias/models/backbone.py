@@ -51,11 +51,14 @@ class Backbone(Model, ABC):
         starts from scratch
     scores: `classes` gives every class of the dataset an output of its own; `imagenet` keeps ImageNet's 1,000 and
         scores them through the map to ImageNet-9's nine, for models trained elsewhere
+    head: how a last layer that starts from scratch begins: at `random`, as the package has it, or at `zero`, so that
+        fine-tuning does not disturb the features before the head has learned
     """
 
     architecture: str
     weights: str | None = None
     scores: Literal["classes", "imagenet"] = "classes"
+    head: Literal["random", "zero"] = "random"
 
     @abstractmethod
     def network(self, task: Task, outputs: int) -> Network:
@@ -85,6 +88,9 @@ class Backbone(Model, ABC):
         else:
             made = self.network(task, len(task.classes))
             head = made.head
+            if self.head == "zero":
+                for parameter in head.parameters():
+                    nn.init.zeros_(parameter)
         layers = OrderedDict[str, nn.Module](normalise=Normalise(made.mean, made.std), network=made.body)
         if made.size is not None:
             layers["scale"] = Resize(made.size)

@@ -39,6 +39,8 @@ class Timm(Backbone):
         alone under timm's names. A last layer of another size or of none starts from scratch
     scores: `classes` gives every class of the dataset an output of its own; `imagenet` keeps ImageNet's 1,000 and
         scores them through the map to ImageNet-9's nine, for models trained elsewhere
+    head: how a last layer that starts from scratch begins: at `random`, as the package has it, or at `zero`, so that
+        fine-tuning does not disturb the features before the head has learned
     size: pixels, the side that pictures are scaled to before the network; None leaves them as the dataset has them
     mean, std: of the colour channels, in units of full brightness, one number or three with commas between; None takes
         what timm names for the architecture. Inputs are (picture - mean) / std

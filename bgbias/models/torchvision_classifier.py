@@ -29,6 +29,8 @@ class TorchvisionClassifier(Backbone):
         weights alone under the architecture's own names. A last layer of another size or of none starts from scratch
     scores: `classes` gives every class of the dataset an output of its own; `imagenet` keeps ImageNet's 1,000 and
         scores them through the map to ImageNet-9's nine, for models trained elsewhere
+    head: how a last layer that starts from scratch begins: at `random`, as the package has it, or at `zero`, so that
+        fine-tuning does not disturb the features before the head has learned
 
     Normalisation is the first layer: ImageNet-9's statistics (K. Xiao et al., 2020) from scratch, ImageNet's with
     weights. On 224 x 224 RGB 1814 million multiply-adds, as resnet18.

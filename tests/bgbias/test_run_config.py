@@ -39,7 +39,7 @@ def test_the_flat_form_is_complete():
         *("model/name", "seed", "data"),
         *("training/epochs", "training/batch_size", "training/optimizer"),
         *("training/learning_rate", "training/schedule", "training/weight_decay"),
-        *("training/body_rate", "training/feature_views", "training/feature_swaps"),
+        *("training/body_rate", "training/batch_norm", "training/feature_views", "training/feature_swaps"),
         *("training/precision", "training/channels_last", "training/compile", "training/cuda_graphs"),
         *("evaluation/every", "evaluation/test", "evaluation/also", "evaluation/backgrounds"),
     }
@@ -72,8 +72,8 @@ def test_a_key_of_no_section_is_answered_with_the_sections(key):
         ("dataset/color", "bias_strength, palette, last_class, split_seed"),
         (
             "training/lr",
-            "epochs, batch_size, shuffle, optimizer, learning_rate, schedule, body_rate, feature_views, feature_swaps, "
-            "weight_decay, precision, channels_last, compile, cuda_graphs",
+            "epochs, batch_size, shuffle, optimizer, learning_rate, schedule, body_rate, batch_norm, feature_views, "
+            "feature_swaps, weight_decay, precision, channels_last, compile, cuda_graphs",
         ),
     ],
 )

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from made_learners import black_backgrounds, foregrounds_of
 from torch import nn
 
@@ -153,6 +154,17 @@ def test_a_frozen_body_keeps_its_weights_and_its_statistics(views):
     torch.testing.assert_close(body_of(run), before, rtol=0, atol=0)
     assert not torch.equal(run.learner.classifier.head.weight, head)
     assert not torch.equal(body_of(moving)["2.running_mean"], before["2.running_mean"])
+
+
+def test_fixed_batch_normalisation_trains_the_body_by_the_statistics_that_it_began_with():
+    run = trainer(Normalising, batch_norm="fixed", batch_size=5)
+    before, every = body_of(run), five_examples().train.batch(torch.arange(5))
+    expected = F.cross_entropy(run.learner.eval()(every.image), every.label)
+    assert run.train_epoch()["train/loss/cross_entropy"] == pytest.approx(float(expected.detach()), abs=1e-6)
+    after = body_of(run)
+    assert all(torch.equal(after[f"2.running_{name}"], before[f"2.running_{name}"]) for name in ("mean", "var"))
+    assert not torch.equal(after["1.weight"], before["1.weight"])
+    assert not torch.equal(after["2.weight"], before["2.weight"])
 
 
 def test_features_of_a_frozen_body_teach_as_its_pictures_do():

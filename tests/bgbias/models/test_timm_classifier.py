@@ -115,6 +115,20 @@ def test_a_last_layer_of_another_size_or_of_none_starts_from_scratch(tmp_path):
         assert torch.equal(found["fc.weight"], before["fc.weight"])
 
 
+def test_a_new_last_layer_can_begin_at_zero(tmp_path):
+    _, trained = classifier()
+    fitting = names(trained)
+    headless = {name: value for name, value in fitting.items() if not name.startswith("fc.")}
+    for given, zero in ((headless, True), (fitting, False)):
+        model, module = classifier(weights=stored(tmp_path, given), head="zero")
+        model.initialise(module)
+        logits = module(torch.rand(2, 3, SIDE, SIDE))
+        assert bool((logits == 0).all()) == zero
+        logits.logsumexp(dim=1).sum().backward()
+        assert (float(sum(p.grad.abs().sum() for p in module.body.parameters())) == 0) == zero
+        assert module.head.weight.grad.abs().sum() > 0
+
+
 def test_positions_are_fitted_to_pictures_of_another_size(tmp_path):
     _, trained = classifier(side=224, architecture="vit_tiny_patch16_224")
     file = stored(tmp_path, names(trained))
