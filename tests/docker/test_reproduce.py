@@ -13,6 +13,8 @@ import typer
 
 import study.study
 from bgbias.errors import DataError
+from bgbias.models.timm_classifier import HUB
+from bgbias.models.torchvision_classifier import DOWNLOAD
 from study.cli import main as cli
 from study.space import label, load_space
 
@@ -53,12 +55,23 @@ def planned(monkeypatch, tmp_path):
     return plan
 
 
+def weights_of(study):
+    return [given for given in study["arguments"] if given.startswith("model/weights=")]
+
+
+@pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if weights_of(study)])
+def test_weights_are_asked_for_by_the_word_of_the_models_package(name):
+    word = HUB if "model/name=timm" in STUDIES[name]["arguments"] else DOWNLOAD
+    assert weights_of(STUDIES[name]) == [f"model/weights={word}"]
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_command_is_a_study_with_seeds_and_every_figure_is_one_of_its_results(name, planned, folder_of):
     study = STUDIES[name]
     data = study.get("data", "colored-digits")
-    folder = folder_of({"mnist": "colored-mnist", "photographs": "imagenet9", "groups": "pictures"}.get(data, data))
-    scratch = ["--set", "model/weights=none"] if "model/weights=imagenet" in study["arguments"] else []  # no download
+    kinds = {"mnist": "colored-mnist", "photographs": "imagenet9", "groups": "pictures"}
+    folder = folder_of(kinds.get(data.split("-")[0], data))
+    scratch = ["--set", "model/weights=none"] if weights_of(study) else []  # no download
     where = ["--data", str(folder)] if folder else []
     plan, config = planned([*study["arguments"], *scratch, *where])
     assert config.confirm_seeds >= 3
