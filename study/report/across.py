@@ -1,6 +1,7 @@
 """Several studies of the same spaces against what they differ in, such as the strength of the bias or the masks."""
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
@@ -34,13 +35,21 @@ def figures(reports: Sequence[Report]) -> list[tuple[str, go.Figure]]:
 
 
 def varied(reports: Sequence[Report]) -> tuple[str, list[Any]]:
-    """The one setting that studies differ in, and its value in each; or `study` and their names."""
+    """The one setting that studies differ in and its value in each, or what their names share and the rest of each."""
     names = sorted({name for report in reports for name in report.config.settings})
     values = {name: [next((row.config.get(name) for row in report.rows), None) for report in reports] for name in names}
     differing = [name for name, found in values.items() if len(set(map(str, found))) > 1]
     if len(differing) == 1 and len(set(map(str, values[differing[0]]))) == len(reports):
         return short(differing[0]), [number(value) for value in values[differing[0]]]
-    return "study", [report.name for report in reports]
+    return shared([report.name for report in reports])
+
+
+def shared(names: Sequence[str]) -> tuple[str, list[Any]]:
+    """The words between hyphens that all names begin with, and the rest of each name; or `study` and the names."""
+    split = [name.split("-") for name in names]
+    same = [words[0] for words in takewhile(lambda words: len(set(words)) == 1, zip(*split, strict=False))]
+    rest = ["-".join(words[len(same) :]) for words in split]
+    return ("-".join(same), rest) if same and all(rest) else ("study", list(names))
 
 
 def number(value: Any) -> Any:

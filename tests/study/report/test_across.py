@@ -54,6 +54,20 @@ def test_studies_that_differ_in_more_or_in_nothing_that_is_a_setting_stand_under
     assert across.varied([exact, box, other]) == ("study", ["exact", "box", "other"])
 
 
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["my-masks-exact", "my-masks-box", "my-masks-5"], ("my-masks", ["exact", "box", "5"])),
+        (["masks-box", "masks-boxes"], ("masks", ["box", "boxes"])),
+        (["masks-", "masks-box"], ("study", ["masks-", "masks-box"])),
+        (["first", "fifth"], ("study", ["first", "fifth"])),
+        (["masks", "masks-box"], ("study", ["masks", "masks-box"])),
+    ],
+)
+def test_words_that_all_names_begin_with_are_told_once(names, shown):
+    assert across.shared(names) == shown
+
+
 def test_studies_of_different_datasets_or_spaces_and_single_ones_have_no_such_figure():
     one = study("one", 0.5, {"erm": 0.5})
     assert across.figures([one, study("two", 0.7, {"erm": 0.5, "penalty": 0.6})]) == []
