@@ -199,9 +199,12 @@ class Watcher(Callback):  # type: ignore[misc]
             self._summary = list(values)
         elif self._what == "mean":
             self._summary = [m + (v - m) / self._finished for m, v in zip(self._summary, values, strict=True)]
-        else:
-            first = self._objectives[0]
-            self._summary = list(max(self._summary, values, key=lambda found: score({first: found[0]}, first)))
+        elif self._score(values) > self._score(self._summary):
+            self._summary = list(values)
+
+    def _score(self, values: Sequence[float]) -> float:
+        first = self._objectives[0]
+        return score({first: values[0]}, first)
 
     def _shown(self, values: Sequence[float]) -> str:
         return ", ".join(f"{m} {measured(m, value)}" for m, value in zip(self._objectives, values, strict=True))
