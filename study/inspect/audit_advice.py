@@ -15,10 +15,11 @@ NEAR_CHANCE = 1.5
 def advice(found: Audit) -> tuple[str, str, str]:
     """Write advice in three lines: the size of the problem, its place, and what helps."""
     original, chance = found.variants[layout.ORIGINAL].accuracy, found.alone.chance
-    if original.value < NEAR_CHANCE * chance:
+    always, share = largest_class(found)
+    if original.value < NEAR_CHANCE * chance or original.low <= share:
         return (
-            f"It is right on {percent(original.value, 0)} of the pictures as they are, and guessing gives "
-            f"{percent(chance, 0)}: this says nothing of backgrounds yet.",
+            f"It is right on {percent(original.value, 0)} of the pictures as they are; guessing gives {percent(chance, 0)}, "
+            f"and always saying {always} {percent(share, 0)}: this says nothing of backgrounds yet.",
             "Check that outputs and class folders mean the same (--classes), and what the model expects of pictures "
             f"(--normalise, --size); now: {found.model.get('normalisation', 'its own')}.",
             "Then run the audit again.",
@@ -43,6 +44,13 @@ def advice(found: Audit) -> tuple[str, str, str]:
         "Train with objects pasted on other backgrounds: build a dataset by `study data build`, then `study run erm "
         "dynamic_replacement worst_of_k --dataset imagenet9 --data DIR`, and audit the winner.",
     )
+
+
+def largest_class(found: Audit) -> tuple[str, float]:
+    """The class with the most pictures, and its share of them, which a model that always predicts it gets right."""
+    pictures = [sum(row) for row in found.counts.values]
+    largest = pictures.index(max(pictures))
+    return found.classes[largest], pictures[largest] / sum(pictures)
 
 
 def worst_cell(found: Audit) -> str:
