@@ -18,8 +18,9 @@ def advice(found: Audit) -> tuple[str, str, str]:
     always, share = largest_class(found)
     if original.value < NEAR_CHANCE * chance or original.low <= share:
         return (
-            f"It is right on {percent(original.value, 0)} of the pictures as they are; guessing gives {percent(chance, 0)}, "
-            f"and always saying {always} {percent(share, 0)}: this says nothing of backgrounds yet.",
+            f"It is right on {percent(original.value, 0)} of the pictures as they are; guessing gives "
+            f"{percent(chance, 0)}, and always saying {always} {percent(share, 0)}: this says nothing of backgrounds "
+            "yet.",
             "Check that outputs and class folders mean the same (--classes), and what the model expects of pictures "
             f"(--normalise, --size); now: {found.model.get('normalisation', 'its own')}.",
             "Then run the audit again.",
