@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from bgbias.methods.frozen import frozen_view
 from bgbias.methods.method import Learner, Method, Notes, Stage, build_learner
 from bgbias.metrics import BACKWARD_PASSES, FORWARD_PASSES, IMAGES_PER_SECOND, train_loss
 from bgbias.models.model import Classifier, Model
+from bgbias.models.twice import differentiate_twice
 from bgbias.optimization import Training
 from bgbias.randomness import derive, repeatable, stream
 from bgbias.types import Batch
@@ -82,6 +84,9 @@ class Trainer:
         check_masks(method, dataset)
         self._model, self._pretrained = model, pretrained
         self.learner = training.place(make_learner(method, model, dataset, seed, pretrained=True), device)
+        if method.differentiates_input:
+            differentiate_twice(self.learner.classifier.body)
+        self._learning = [parameter for parameter in self.learner.parameters() if parameter.requires_grad]
         self.schedule = Schedule(method, training.epochs)
         self.epochs = self.schedule.epochs
         self.optimizers = self._make_optimizers()
@@ -171,9 +176,9 @@ class Trainer:
             terms = self.method.loss(self.learner, batch, draws)
             weight = self.method.weigh(self.learner, batch, terms)
         means = {term: mean_of(value, weight) for term, value in terms.items()}
-        self.learner.zero_grad()
-        learning = [parameter for parameter in self.learner.parameters() if parameter.requires_grad]
-        torch.stack(list(means.values())).sum().backward(inputs=learning)
+        for parameter in self._learning:
+            parameter.grad = None
+        reduce(torch.add, means.values()).backward(inputs=self._learning)
         for optimizer in self.optimizers:
             optimizer.step()
         return {term: value.detach() for term, value in means.items()}

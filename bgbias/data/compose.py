@@ -15,6 +15,8 @@ def compose(mask: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
     Returns:
         [B, C, H, W].
     """
+    if foreground.is_floating_point():
+        return torch.lerp(background, foreground, mask.to(foreground.dtype))
     return torch.where(mask, foreground, background)
 
 

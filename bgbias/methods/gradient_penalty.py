@@ -142,9 +142,14 @@ def size_of(mask: Tensor) -> Tensor:
     return (~mask).sum(dim=(1, 2, 3)).float()
 
 
+def on_background(gradient: Tensor, mask: Tensor) -> Tensor:
+    """The gradient with 0 on the foreground; a product is several times as fast as filling in."""
+    return gradient * (~mask).to(gradient.dtype)
+
+
 def squared_sum(gradient: Tensor, mask: Tensor) -> Tensor:
     """|| m g ||^2 of each example, [B] >= 0. Arguments as of `background_norm`."""
-    return gradient.masked_fill(mask, 0).square().sum(dim=(1, 2, 3))
+    return on_background(gradient, mask).square().sum(dim=(1, 2, 3))
 
 
 def background_norm(gradient: Tensor, mask: Tensor) -> Tensor:
@@ -157,7 +162,7 @@ def background_norm(gradient: Tensor, mask: Tensor) -> Tensor:
         gradient: [B, C, H, W], of a sum over examples, so that each has its own gradient.
         mask: [B, 1, H, W] bool, True = foreground.
     """
-    norm: Tensor = gradient.masked_fill(mask, 0).norm() / len(gradient)
+    norm: Tensor = on_background(gradient, mask).norm() / len(gradient)
     return norm
 
 
@@ -167,7 +172,7 @@ def plain_norm(gradient: Tensor, mask: Tensor) -> Tensor:
     Where all n_i are n this is sqrt(n B) times `background_norm`, whose arguments it has.
     """
     root = (size_of(mask) / len(gradient)).sqrt()[:, None, None, None]
-    norm: Tensor = (root * gradient.masked_fill(mask, 0)).norm()
+    norm: Tensor = (root * on_background(gradient, mask)).norm()
     return norm
 
 
@@ -187,7 +192,7 @@ def background_slope(gradient: Tensor, mask: Tensor) -> Tensor:
     It is the largest change, to first order, by a change of the background of at most 1 in every pixel. Arguments as of
     `background_norm`.
     """
-    return gradient.masked_fill(mask, 0).abs().sum(dim=(1, 2, 3))
+    return on_background(gradient, mask).abs().sum(dim=(1, 2, 3))
 
 
 def aggregated_energy(gradient: Tensor, mask: Tensor, radius: int | None) -> Tensor:
@@ -207,7 +212,7 @@ def aggregated_energy(gradient: Tensor, mask: Tensor, radius: int | None) -> Ten
     Returns:
         [B], the sum over channels.
     """
-    gradient = gradient.masked_fill(mask, 0)
+    gradient = on_background(gradient, mask)
     if radius is None:
         return gradient.sum(dim=(2, 3)).square().sum(dim=1)
     n = size_of(mask)[:, None, None, None]
