@@ -35,10 +35,10 @@ from bgbias.types import (
 )
 
 ORIGINAL, SHUFFLED, REMOVED = "original", "shuffled", "removed"
-BATCH_SIZE, BATCH_PIXELS = 1000, 1 << 22
-"""Number of pictures that are predicted at a time on a CPU, and the largest number of their pixels."""
-ACCELERATED = 4
-"""Factor of the batch size on an accelerator, which small batches leave partly idle."""
+CPU_BATCH, CPU_PIXELS = 64, 1 << 22
+"""Largest number of pictures that a CPU predicts at a time, within whose cache they stay, and of their pixels."""
+ACCELERATOR_BATCH, ACCELERATOR_PIXELS = 4000, 1 << 24
+"""The same on an accelerator, which small batches leave partly idle."""
 BANK_SHARE = 0.6
 """Share of a device's free memory for decoded pictures; the model and its batches take the rest."""
 NOWHERE = "none"
@@ -457,8 +457,9 @@ def spread(n: int, count: int) -> Tensor:
 
 def batch_size(variant: Variant) -> int:
     """Number of pictures of a variant to predict at a time, on the device that holds them."""
-    times = 1 if variant.foregrounds.label.device.type == "cpu" else ACCELERATED
-    return times * max(1, min(BATCH_SIZE, BATCH_PIXELS // math.prod(variant.foregrounds.image.shape[2:])))
+    on_cpu = variant.foregrounds.label.device.type == "cpu"
+    largest, pixels = (CPU_BATCH, CPU_PIXELS) if on_cpu else (ACCELERATOR_BATCH, ACCELERATOR_PIXELS)
+    return max(1, min(largest, pixels // math.prod(variant.foregrounds.image.shape[2:])))
 
 
 def batches(variant: Variant) -> Iterator[Tensor]:
