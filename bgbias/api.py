@@ -89,5 +89,5 @@ def challenge(trained: Trained) -> Verdict:
 
 def _evaluated(trained: Trained) -> Result:
     config = trained.config
-    with config.training.arithmetic(trained.device):
+    with config.evaluation_arithmetic(trained.device):
         return evaluate_learner(config.method, trained.learner, trained.dataset, config.evaluation.chosen())

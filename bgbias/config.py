@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from bgbias.components import Component, make
 from bgbias.data.dataset import DatasetSpec
 from bgbias.data.datasets import datasets
@@ -19,6 +21,7 @@ from bgbias.methods.method import Method
 from bgbias.models import models
 from bgbias.models.model import Model
 from bgbias.optimization import Training
+from bgbias.precision import arithmetic
 
 SECTIONS = ("dataset", "method", "model", "training", "evaluation")
 NAME = "name"
@@ -42,6 +45,10 @@ class RunConfig:
     evaluation: Evaluation
     seed: int
     data: Path | None = None
+
+    def evaluation_arithmetic(self, device: torch.device) -> torch.autocast:
+        """The precision to evaluate in, as a context."""
+        return arithmetic(self.evaluation.precision or self.training.precision, device)
 
     @classmethod
     def from_flat(cls, flat: Mapping[str, Any]) -> "RunConfig":

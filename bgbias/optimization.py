@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from bgbias.components import Count, NonNegative, Positive, Share, component
+from bgbias.precision import Precision, arithmetic
 
 BODY = "classifier.body"
 """The name of a learner's part that turns pictures into features."""
@@ -40,7 +41,8 @@ class Training:
     feature_swaps: >= 1, with a frozen body and a method that replaces backgrounds: the number of backgrounds of each
         place on which an object's features are computed once; they stand for all backgrounds of that place
     weight_decay: >= 0; `adamw` applies it apart from the gradient, the others add it to the gradient
-    precision: `float32`, or `bfloat16` for the matrix products of training and evaluation
+    precision: `float32`, or `bfloat16` for the matrix products of training, and of evaluation unless
+        `evaluation/precision` says otherwise
     channels_last: whether pictures and weights lie in memory pixel by pixel instead of plane by plane, which is faster
         for convolutions: on a CPU 1.2 to 1.7 times for small networks
     compile: whether torch.compile fuses the classifier's body; not for methods that differentiate twice
@@ -61,7 +63,7 @@ class Training:
     feature_views: Annotated[int, Field(ge=0)] = 1
     feature_swaps: Count = 4
     weight_decay: NonNegative = 0.0
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     channels_last: bool = True
     compile: bool = False
     cuda_graphs: bool = True
@@ -114,8 +116,8 @@ class Training:
                 part.eval()
 
     def arithmetic(self, device: torch.device) -> torch.autocast:
-        """The precision to compute in, as a context."""
-        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16")
+        """The precision to train in, as a context."""
+        return arithmetic(self.precision, device)
 
     def place(self, learner: M, device: torch.device) -> M:
         """The learner on the device, laid out and compiled as set."""

@@ -12,6 +12,7 @@ from bgbias.evaluation.accuracy import predict_all
 from bgbias.evaluation.evaluator import Evaluator, Predictions, SplitResult
 from bgbias.methods.method import Learner, Method
 from bgbias.metrics import TEST, VALIDATION
+from bgbias.precision import Precision
 from bgbias.table import Table
 
 evaluators = Registry("evaluator", "bgbias.evaluation", Evaluator)
@@ -26,12 +27,15 @@ class Evaluation:
     test: the evaluated epochs with test variants: `kept`, those that are the best so far for some validation variant
         or objective, and the last; or `every`, needed for the highest test accuracy of any epoch (`oracle`)
     also: names of optional evaluators with commas between, such as `challenge,saliency`; empty for none
+    precision: `float32` or `bfloat16`; None is that of training. Where a CPU has instructions for bfloat16, a
+        ResNet-18 evaluates photographs of 64 pixels in it in 0.6 of the time
     backgrounds: >= 2, how many `challenge` tries, evenly spread; None for all
     """
 
     every: Count = 1
     test: Literal["kept", "every"] = "kept"
     also: str = ""
+    precision: Precision | None = None
     backgrounds: Annotated[int, Field(ge=2)] | None = None
 
     @field_validator("also")

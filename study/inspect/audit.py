@@ -282,7 +282,7 @@ def looks(trained: LoadedModel) -> dict[str, Look]:
         index = spread(len(variant), SALIENCY_IMAGES)
         with (
             counted(trained.learner, len(index), f"saliency on {name}"),
-            trained.config.training.arithmetic(trained.device),
+            trained.config.evaluation_arithmetic(trained.device),
         ):
             share = shares(trained.config.method, trained.learner, variant, index, input_gradient)
         area = mask_area(variant.foregrounds.mask[index.to(trained.device)]).mean().item()

@@ -59,7 +59,7 @@ def decided(challenge: BackgroundChallenge, trained: LoadedModel, state: Path, k
     columns = (TextColumn("Background Challenge: {task.description}"), BarColumn(), TimeElapsedColumn())
     with (
         Progress(*columns, console=console, transient=True) as bars,
-        trained.config.training.arithmetic(trained.device),
+        trained.config.evaluation_arithmetic(trained.device),
     ):
         task, saved = bars.add_task("", total=1.0), time.monotonic()
         while len(undecided := challenge.undecided):

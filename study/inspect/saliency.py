@@ -97,7 +97,7 @@ def shares_of(trained: LoadedModel, variant: Variant, images: int) -> Shares:
     """The shares of one variant."""
     config, index = trained.config, spread(len(variant), images)
     mask = variant.foregrounds.mask[index.to(trained.device)]
-    with config.training.arithmetic(trained.device):
+    with config.evaluation_arithmetic(trained.device):
         found = {
             kind: mean_share(shares(config.method, trained.learner, variant, index, saliency))
             for kind, saliency in MAPS.items()
@@ -141,7 +141,7 @@ def class_by_class(label: Tensor) -> Tensor:
 def maps_of(trained: LoadedModel, batch: Batch) -> Maps:
     """A checkpoint's maps of a batch on its device."""
     method, learner = trained.config.method, trained.learner
-    with trained.config.training.arithmetic(trained.device):
+    with trained.config.evaluation_arithmetic(trained.device):
         saliency = {kind: find(method, learner, batch.image, batch.label) for kind, find in MAPS.items()}
         with torch.no_grad():
             prediction = logits_of(method, learner, batch.image).argmax(dim=1)

@@ -71,7 +71,7 @@ class Run:
     def _evaluate(self, report: EpochReport, split: str) -> dict[str, Predictions]:
         """Evaluate one split's variants, add the metrics to the epoch's report, and return the predictions."""
         trainer, chosen = self.trainer, self.config.evaluation.chosen()
-        with self.config.training.arithmetic(trainer.device):
+        with self.config.evaluation_arithmetic(trainer.device):
             result = evaluate(trainer.method, trainer.learner, trainer.view, chosen, [split])
         report.metrics.update(result.metrics)
         report.tables.update(result.tables)

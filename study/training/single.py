@@ -191,5 +191,5 @@ def described(spec: DatasetSpec) -> str:
 def evaluate_trained(trained: LoadedModel) -> Result:
     """The predictions on every variant, and their metrics as they were reported after the checkpoint's epoch."""
     config = trained.config
-    with config.training.arithmetic(trained.device):
+    with config.evaluation_arithmetic(trained.device):
         return evaluate(config.method, trained.learner, trained.dataset, config.evaluation.chosen())

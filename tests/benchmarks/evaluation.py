@@ -1,9 +1,9 @@
-"""Share of an ERM trial's time that evaluation takes: test variants at kept epochs only, and at every epoch.
+"""Share of an ERM trial's time that evaluation takes: test variants at kept epochs only, at every epoch, and in bfloat16.
 
     .venv/bin/python tests/benchmarks/evaluation.py --mnist DIR --photographs DIR
 
 The first holds MNIST's files, the second is what `study data build --size 64` wrote. Processor time, so that other work
-on the machine counts little; one thread. Takes about 4 minutes.
+on the machine counts little; one thread. Takes about 6 minutes.
 """
 
 import tempfile
@@ -47,8 +47,9 @@ def main(
         "photographs": {"dataset/name": "imagenet9", "dataset/size": 64, "data": str(photographs.absolute())},
     }
     for name, settings in data.items():
-        for when in ("kept", "every"):
-            show(name, {**settings, "method/name": "erm", "training/epochs": epochs, "evaluation/test": when})
+        for when, precision in (("kept", "float32"), ("every", "float32"), ("kept", "bfloat16")):
+            how = {"evaluation/test": when, "evaluation/precision": precision}
+            show(name, {**settings, **how, "method/name": "erm", "training/epochs": epochs})
 
 
 def show(name: str, settings: dict[str, object]) -> None:
@@ -61,9 +62,11 @@ def show(name: str, settings: dict[str, object]) -> None:
             run.epoch()
         total = time.process_time() - started
     tested = sum(bool(variants_in(metrics, TEST)) for metrics in run.history)
+    evaluation = config.evaluation
     print(
-        f"{name}, {config.model.name()}, {len(run.history)} epochs, evaluation/test={config.evaluation.test} "
-        f"({tested} of them tested): {run.seconds:.1f} of {total:.1f} s, {100 * run.seconds / total:.0f} %"
+        f"{name}, {config.model.name()}, {len(run.history)} epochs, {evaluation.precision}, "
+        f"evaluation/test={evaluation.test} ({tested} of them tested): "
+        f"{run.seconds:.1f} of {total:.1f} s, {100 * run.seconds / total:.0f} %"
     )
 
 

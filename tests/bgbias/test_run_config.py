@@ -41,7 +41,8 @@ def test_the_flat_form_is_complete():
         *("training/learning_rate", "training/schedule", "training/weight_decay"),
         *("training/body_rate", "training/batch_norm", "training/feature_views", "training/feature_swaps"),
         *("training/precision", "training/channels_last", "training/compile", "training/cuda_graphs"),
-        *("evaluation/every", "evaluation/test", "evaluation/also", "evaluation/backgrounds"),
+        *("evaluation/every", "evaluation/test", "evaluation/also", "evaluation/precision"),
+        "evaluation/backgrounds",
     }
 
 

@@ -12,6 +12,7 @@ from bgbias import checkpoint
 from bgbias.checkpoint import read_right
 from bgbias.config import RunConfig
 from bgbias.errors import CheckpointError
+from bgbias.evaluation.accuracy import predict
 from bgbias.methods.erm import Erm
 from bgbias.methods.method import Stage
 from bgbias.metrics import IMAGES_PER_SECOND
@@ -115,6 +116,34 @@ def test_test_variants_are_evaluated_where_an_epoch_is_kept_and_nothing_else_dif
     assert [row.oracle_test_accuracy for row in rows[1]] == [
         max(metrics[f"test/{row.variant}/accuracy"] for metrics in every) for row in rows[1]
     ]
+
+
+def of_training(metrics):
+    return {name: value for name, value in timeless(metrics).items() if name.startswith("train/")}
+
+
+def test_the_precision_of_evaluation_changes_nothing_in_training(load, tmp_path):
+    digits = load("colored-digits").head(200)
+    runs = {}
+    for precision in (None, "float32", "bfloat16"):
+        settings = {"training/epochs": 2, "evaluation/precision": precision}
+        runs[precision] = fresh(digits, tmp_path / str(precision), **settings)
+        while not runs[precision].done:
+            runs[precision].epoch()
+    own, exact, coarse = (run.history[-1] for run in runs.values())
+    assert timeless(own) == timeless(exact)
+    assert of_training(coarse) == of_training(exact)
+    assert coarse["val/original/loss"] != exact["val/original/loss"]
+    assert coarse["val/original/loss"] == pytest.approx(exact["val/original/loss"], rel=0.02)
+
+
+def test_training_in_bfloat16_is_evaluated_in_float32_where_asked(load, tmp_path):
+    digits = load("colored-digits").head(200)
+    settings = {"training/epochs": 1, "training/precision": "bfloat16", "evaluation/precision": "float32"}
+    run = fresh(digits, tmp_path, **settings)
+    found = run.epoch().metrics["val/original/loss"]
+    exact = predict(run.trainer.method, run.trainer.learner, run.trainer.view.validation["original"])
+    assert found == exact.loss
 
 
 def checksum_of(file):
