@@ -1,4 +1,4 @@
-"""Share of an ERM trial's time that evaluation takes: test variants at kept epochs only, at every epoch, and in bfloat16.
+"""Share of an ERM trial's time that evaluation takes: test at kept epochs, at every epoch, and in bfloat16.
 
     .venv/bin/python tests/benchmarks/evaluation.py --mnist DIR --photographs DIR
 
