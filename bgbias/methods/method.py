@@ -119,7 +119,8 @@ class Notes:
 class Method(Component):
     """A way to train. Its fields are its hyper-parameters; what it learns lives in the learner.
 
-    differentiates_input: whether `penalties` takes gradients with respect to `batch.image`
+    differentiates_input: whether `penalties` takes gradients with respect to `batch.image`; the loop then prepares the
+        body by `differentiate_twice`
     needs_pixels: whether it reads or changes pixels or masks itself, beside composing and classifying examples. Other
         methods have features in the place of pictures where the body is frozen
     needs_masks: whether it has no meaning for pictures without masks
