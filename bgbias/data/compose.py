@@ -9,8 +9,8 @@ def compose(mask: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
 
     Args:
         mask: [B, 1, H, W] bool, True = foreground.
-        foreground: [B, C or 1, H, W].
-        background: [B, C, H, W] or [B, C, 1, 1], of the foreground's type.
+        foreground: [B, C or 1, H, W], finite.
+        background: [B, C, H, W] or [B, C, 1, 1], finite, of the foreground's type.
 
     Returns:
         [B, C, H, W].

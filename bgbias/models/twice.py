@@ -20,7 +20,8 @@ def differentiate_twice(module: nn.Module) -> None:
     """Prepare a module in place for losses that hold a gradient with respect to its input.
 
     Its layers of the types `Conv2d`, `MaxPool2d` and `HalvingMaxPool` compute such losses' derivatives faster.
-    Parameters, their names, outputs and derivatives are those of before, up to rounding.
+    Parameters, their names, outputs and derivatives are those of before, up to rounding. Gradients with respect to
+    parameters cannot be differentiated again: PyTorch raises a RuntimeError.
     """
     for layer in module.modules():
         layer.__class__ = TWICE.get(type(layer), type(layer))
@@ -127,6 +128,8 @@ class TwiceHalvingMaxPool(TwiceMaxPool2d, HalvingMaxPool):
 
 
 class _Pool(Function):
+    """The pooling, as a function of the image."""
+
     @staticmethod
     def forward(ctx: Any, image: Tensor, options: Options) -> Tensor:
         found: tuple[Tensor, Tensor] = torch.ops.aten.max_pool2d_with_indices(image, *options)

@@ -26,6 +26,16 @@ def test_compose_gives_each_example_its_own_background():
     assert composed[:, 0, 1, 1].tolist() == [5, 5]
 
 
+def test_compose_of_floats_and_of_bytes_takes_every_value_as_it_is():
+    draw = torch.Generator().manual_seed(0)
+    mask = torch.rand(5, 1, 7, 7, generator=draw) < 0.5
+    foreground = 1e3 * torch.randn(5, 1, 7, 7, generator=draw)
+    background = 1e-3 * torch.randn(5, 3, 7, 7, generator=draw)
+    assert torch.equal(compose(mask, foreground, background), torch.where(mask, foreground, background))
+    small, large = foreground.to(torch.uint8), (1e5 * background).to(torch.uint8)
+    assert torch.equal(compose(mask, small, large), torch.where(mask, small, large))
+
+
 def test_unit_scales_bytes_to_the_unit_interval():
     image = torch.tensor([0, 51, 255], dtype=torch.uint8)
     torch.testing.assert_close(unit(image), torch.tensor([0, 0.2, 1]))
