@@ -10,7 +10,7 @@ from bgbias.components import NonNegative, Positive, Share, component
 from bgbias.data.assignment import of_class
 from bgbias.data.dataset import Dataset, Variant
 from bgbias.errors import SettingError
-from bgbias.methods.background_predictions import background_predictions
+from bgbias.methods.background_predictions import fitted_predictions
 from bgbias.methods.group_means import group_means
 from bgbias.methods.method import CROSS_ENTROPY, Learner, Method, Notes, Stage, own_of
 from bgbias.models.model import Classifier
@@ -21,12 +21,14 @@ from bgbias.types import Batch, Examples, Task
 class Cells(nn.Module):
     """The matrix of replacement and what its rules are computed from.
 
+    replaced: [], the chance that an example is replaced; 0 in the first epoch of the rule `balancing`
     share: [K, P] >= 0, rows of sum 1: how often an example of class c that is replaced is put on place d
     count: [K, P], training examples of each cell
     available: [P] bool, which places have backgrounds
     predictions: [P, K], what is predicted from backgrounds alone, of the rule `balancing`
     """
 
+    replaced: Tensor
     share: Tensor
     count: Tensor
     available: Tensor
@@ -36,15 +38,17 @@ class Cells(nn.Module):
         super().__init__()
         self.classes, self.places = task.classes, task.places[:-1]
         shape = len(self.classes), len(self.places)
+        self.register_buffer("replaced", torch.zeros(()))
         self.register_buffer("share", torch.full(shape, 1 / shape[1]))
         self.register_buffer("count", torch.zeros(shape))
         self.register_buffer("available", torch.ones(shape[1], dtype=torch.bool))
         self.register_buffer("predictions", torch.zeros(shape[1], shape[0]))
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *more: Any) -> None:
-        """Load weights; in those of earlier versions the predictions are called answers."""
+        """Load weights; those of earlier versions call the predictions answers, and have no chance of replacement."""
         if f"{prefix}answers" in state_dict:
             state_dict[f"{prefix}predictions"] = state_dict.pop(f"{prefix}answers")
+        state_dict.setdefault(f"{prefix}replaced", self.replaced)
         super()._load_from_state_dict(state_dict, prefix, *more)
 
     @property
@@ -61,16 +65,18 @@ class BackgroundMatrix(Method):
         `adversarial`: each batch, T[c, d] <- T[c, d] exp(step (L[c, d] + adjustment / sqrt(n[c, d]))), divided by its
             row's sum; L is the cell's mean loss in the batch, n its training examples (at least 1): group DRO over the
             cells, each class for itself
-        `balancing`: before each epoch, so that what is predicted from the background alone is as frequent in every
-            class as over all, q[s]: T[c, d] is proportional to sum_s max(0, q[s] - (1 - replaced) P[s | c]) P(d | s),
-            with P[s | c] the share of prediction s among the backgrounds that c has in training
+        `balancing`: after a first epoch without replacement, so that what a logistic regression on the body's features
+            predicts from the background alone is as frequent in every class as over all, q[s]: T[c, d] is proportional
+            to sum_s max(0, q[s] - (1 - replaced) P[s | c]) P(d | s), with P[s | c] the share of prediction s among
+            the backgrounds that c has in training; the stronger c's bias, the rarer it stands on its own backgrounds
+            beside the other classes, unless cells are 0: that takes replaced >= 1 - q[s] / P[s | c]
     replaced: in [0, 1], chance of replacement
     step: > 0, of `adversarial`; published 0.01
     adjustment: >= 0, of `adversarial`; published 0 to 5
     floor: in [0, 1], share of T that is uniform over the places, so that no cell is lost
 
     Supervision: mask, background
-    Cost: ERM's; `balancing` 64 pictures of each background class for each epoch more
+    Cost: ERM's; `balancing` once 128 pictures of each background class more
     Sources: further work of "Mitigating image background bias in DNN" (2022); S. Sagawa et al., "Distributionally
     Robust Neural Networks for Group Shifts", 2020 (arXiv 1911.08731), for `adversarial`; the aim of `balancing` is
     that of FG-CCDB (arXiv 2505.06831), there reached by weights of real pictures, here by composed ones.
@@ -88,7 +94,9 @@ class BackgroundMatrix(Method):
         return Cells(task)
 
     def stages(self, epochs: int) -> Sequence[Stage]:
-        return (Stage(1), *[Stage(1, same_view=True)] * (epochs - 1))
+        if self.rule == "balancing":
+            return Stage(1), Stage(epochs - 1, same_view=True)
+        return (Stage(epochs),)
 
     def enter(self, stage: int, learner: Learner, dataset: Dataset, rng: Generator) -> None:
         own = own_of(learner, Cells)
@@ -96,15 +104,17 @@ class BackgroundMatrix(Method):
             own.count.copy_(dataset.training_groups[:, :-1])
             own.available.copy_(torch.bincount(dataset.train.backgrounds.place, minlength=len(own.places)) > 0)
             own.share.copy_(own.uniform.expand_as(own.share))
-        if self.rule == "balancing":
-            own.predictions.copy_(background_predictions(learner, dataset, rng))
+            own.replaced.fill_(0 if self.rule == "balancing" else self.replaced)
+        else:
+            own.predictions.copy_(fitted_predictions(learner, dataset, rng))
             share = balanced(own.count, own.predictions, own.available, self.replaced)
             own.share.copy_(torch.lerp(share, own.uniform.expand_as(share), self.floor))
+            own.replaced.fill_(self.replaced)
 
     def assign(self, learner: Learner, examples: Examples, rng: Generator) -> Tensor:
         own = own_of(learner, Cells)
         drawn = torch.multinomial(own.share[examples.label], 1, generator=rng)[:, 0]
-        replaced = torch.rand(len(examples), generator=rng, device=rng.device) < self.replaced
+        replaced = torch.rand(len(examples), generator=rng, device=rng.device) < own.replaced
         return torch.where(replaced, of_class(drawn, examples.backgrounds.place, rng), examples.background)
 
     def weigh(self, learner: Learner, batch: Batch, terms: Mapping[str, Tensor]) -> Tensor | None:

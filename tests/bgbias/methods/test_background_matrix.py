@@ -1,5 +1,6 @@
 """The matrix's two rules against hand-worked rows."""
 
+import dataclasses
 import math
 
 import pytest
@@ -8,16 +9,20 @@ from made_learners import task_of
 
 from bgbias.errors import SettingError
 from bgbias.methods.background_matrix import BackgroundMatrix, Cells, balanced, raised
+from bgbias.methods.background_predictions import fitted_predictions, halves
 from bgbias.methods.group_means import group_means
 from bgbias.methods.method import build_learner
 from bgbias.models.compact_cnn import CompactCnn
+from bgbias.optimization import Training
 from bgbias.randomness import stream
+from bgbias.training import Trainer
 
 
 def test_weights_of_earlier_versions_are_read():
     made, read = (Cells(task_of()) for _ in range(2))
     made.predictions.fill_(0.25)
     state = {("answers" if name == "predictions" else name): value for name, value in made.state_dict().items()}
+    del state["replaced"]
     read.load_state_dict(state)
     torch.testing.assert_close(read.state_dict(), made.state_dict())
 
@@ -73,6 +78,36 @@ def test_examples_stand_where_the_matrix_says(load):
     assert moved.float().mean().item() == pytest.approx(0.5, abs=0.05)
 
 
+def test_balancing_orders_the_classes_by_their_bias():
+    strength = torch.tensor([0.5, 0.6, 0.7, 0.8, 1.0])
+    count = torch.diag(strength) + (1 - torch.eye(5)) * ((1 - strength) / 4)[:, None]
+    found = balanced(100 * count, torch.eye(5), torch.ones(5, dtype=torch.bool), replaced=0.9)
+    overall = count.mean(dim=0)
+    torch.testing.assert_close(found, (overall - 0.1 * count) / 0.9)
+    rarer_than_elsewhere = found.mean(dim=0) - found.diagonal()
+    assert rarer_than_elsewhere.argsort().tolist() == [0, 1, 2, 3, 4]
+
+
+def test_balancing_begins_without_replacement_and_keeps_its_matrix(load):
+    trainer = Trainer(
+        BackgroundMatrix(rule="balancing", replaced=0.95),
+        CompactCnn(),
+        load("colored-digits"),
+        Training(epochs=3),
+        0,
+        torch.device("cpu"),
+    )
+    replaced, share = [], []
+    while not trainer.done:
+        trainer.train_epoch()
+        replaced.append(trainer.learner.own.replaced.item())
+        share.append(trainer.learner.own.share.clone())
+    assert replaced == pytest.approx([0, 0.95, 0.95])
+    assert torch.equal(share[0], torch.full((10, 10), 0.1))
+    assert not torch.equal(share[0], share[1])
+    assert torch.equal(share[1], share[2])
+
+
 def test_hard_cells_are_drawn_more_and_the_floor_keeps_the_others(load):
     dataset = load("colored-digits")
     method = BackgroundMatrix(step=1.0, floor=0.1)
@@ -95,3 +130,23 @@ def test_a_mean_in_place_of_each_examples_loss_is_refused(load):
     learner = build_learner(method, dataset.task, CompactCnn().build(dataset.task))
     with pytest.raises(SettingError, match="background_matrix needs the cross-entropy of each example"):
         method.weigh(learner, dataset.train.batch(torch.arange(3)), {"cross_entropy": torch.ones(())})
+
+
+def test_halves_share_only_what_a_class_has_once():
+    first, second = halves(torch.tensor([2, 0, 2, 1, 2, 0]))
+    assert first.tolist() == [0, 1, 3, 4]
+    assert second.tolist() == [2, 3, 5]
+
+
+def test_a_head_fitted_to_one_colour_for_each_class_predicts_the_class(load):
+    dataset = load("colored-digits")
+    learner = build_learner(BackgroundMatrix(), dataset.task, CompactCnn().build(dataset.task))
+    learner.train()
+    before = {name: tensor.clone() for name, tensor in learner.state_dict().items()}
+    found = fitted_predictions(learner, dataset, stream(0, "fitted"))
+    assert torch.equal(found, torch.eye(10))
+    assert learner.training
+    torch.testing.assert_close(dict(learner.state_dict()), before, rtol=0, atol=0)
+    unseen = dataclasses.replace(dataset, training_groups=dataset.training_groups * (torch.arange(11) != 4))
+    found = fitted_predictions(learner, unseen, stream(0, "fitted"))
+    assert torch.equal(found.sum(dim=1), (torch.arange(10) != 4).float())
