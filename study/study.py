@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -40,7 +40,7 @@ from study.report import write_report
 from study.report.note import experiment_note, study_note
 from study.report.tables import Report
 from study.search.stage import SearchStage
-from study.settings import Settings
+from study.settings import Settings, of_space
 from study.space import SearchSpace, change_since, label, load_space
 from study.tracking.outbox import Outbox
 from study.tracking.recorded import report_all
@@ -53,6 +53,8 @@ CONFIRMED = 3
 """Members of a space's front that are trained on fresh seeds, at most: those farthest apart."""
 NOTE = "mlflow.note.content"
 """The tag whose Markdown MLflow shows as a description."""
+SHARED = ("dataset/", "evaluation/")
+"""How the settings begin that all spaces of a study share."""
 
 
 @dataclass(frozen=True)
@@ -193,11 +195,14 @@ def plan(config: StudyConfig, recorded: Path | None = None) -> Plan:
         BgbiasError: an option, a space or the data is wrong.
     """
     loaded = {label(name): load_space(name, recorded) for name in config.spaces}
-    spaces = {name: space.pinned(config.settings, config.dataset) for name, space in loaded.items()}
+    check_scopes(config.settings, loaded)
+    settings = {name: of_space(name, config.settings) for name in loaded}
+    spaces = {name: space.pinned(settings[name], config.dataset) for name, space in loaded.items()}
     if len(spaces) < len(config.spaces):
         raise SettingError(f"two spaces of {', '.join(config.spaces)} have the same name: rename one")
     for setting in config.settings:
-        if not any(setting in space.fixed for space in spaces.values()):
+        scope, _, name = setting.rpartition(":")
+        if not any(name in space.fixed for own, space in spaces.items() if scope in ("", own)):
             raise SettingError(f"no method of this study has the setting '{setting}': leave it out")
     check_tracking(config.tracking_uri)
     if config.address is None:
@@ -256,6 +261,20 @@ def choose_objectives(spaces: Mapping[str, SearchSpace], config: StudyConfig) ->
     if len(asked) > 1 and config.early_stopping:
         raise SettingError(f"early stopping takes one objective, but got {', '.join(asked)}: give --no-early-stopping")
     return asked
+
+
+def check_scopes(settings: Settings, spaces: Collection[str]) -> None:
+    """Check the settings that are for one space alone.
+
+    Raises:
+        SettingError: there is no such space, or the setting is the same for all of them.
+    """
+    for setting in settings:
+        scope, _, name = setting.rpartition(":")
+        if scope and scope not in spaces:
+            raise SettingError(f"'{setting}' is for a space that this study has not: choose among {', '.join(spaces)}")
+        if scope and name.startswith(SHARED):
+            raise SettingError(f"'{setting}' is the same for all spaces of a study: leave '{scope}:' out")
 
 
 def check_space(space: SearchSpace, config: StudyConfig) -> RunConfig:

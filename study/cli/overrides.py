@@ -21,26 +21,32 @@ CHOSEN = {f"dataset/{NAME}": "--dataset", f"method/{NAME}": "the command's argum
 """Settings that are not chosen by `--set`, and the option or argument that chooses them."""
 
 
-def parse_settings(given: Sequence[str]) -> dict[str, Any]:
+def parse_settings(given: Sequence[str], *, spaces: bool = False) -> dict[str, Any]:
     """`weight=0.1` and `training/batch_size=32` as flat settings; a bare field is the method's.
 
     Values stay strings (`none` is None); the component that owns the field reads and checks them.
 
+    Args:
+        spaces: whether `SPACE:FIELD=VALUE` may set a field of one space (`study.settings.of_space`).
+
     Raises:
-        SettingError: an item is not FIELD=VALUE, FIELD is close to another setting or option, or names the dataset or
-            the method.
+        SettingError: an item is not FIELD=VALUE, FIELD is close to another setting or option, names the dataset or the
+            method, or has a space where there is none.
     """
     settings: dict[str, Any] = {}
     for item in given:
         field, equals, value = item.partition("=")
         if not field or not equals:
             raise SettingError(f"--set takes FIELD=VALUE, but got '{item}'")
+        scope, colon, field = field.rpartition(":")
+        if colon and not (scope and spaces):
+            raise SettingError(f"'{scope}:' names a space of a study, which is not asked for here: leave it out")
         key = field if "/" in field else f"method/{field}"
         if key in CHOSEN:
             raise SettingError(f"'{key}' is not set by --set: give {value} as {CHOSEN[key]}")
         if key not in known_settings():
             suggest(field, key, value)
-        settings[key] = None if value.lower() == "none" else absolute_path(value)
+        settings[f"{scope}{colon}{key}"] = None if value.lower() == "none" else absolute_path(value)
     return settings
 
 

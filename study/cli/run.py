@@ -47,7 +47,7 @@ def run(
     from study.study import run as run_plan
 
     chosen = {"spaces": tuple(spaces)} if spaces else {}
-    config = make(StudyConfig, {**given, **chosen, "settings": parse_settings(settings or [])}, "study")
+    config = make(StudyConfig, {**given, **chosen, "settings": parse_settings(settings or [], spaces=True)}, "study")
     plan = plan_of(config)
     config = dataclasses.replace(config, classes=plan.classes, objectives=plan.objectives)
     folder = StudyFolder(output or new_folder(config.dataset))

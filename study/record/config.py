@@ -34,7 +34,8 @@ class StudyConfig:
 
     study_id: the tag by which the study's runs are found in MLflow, made once
     spaces: names under `search_spaces` or paths of space files
-    settings: flat settings fixed for every trial, on top of each space's own
+    settings: flat settings fixed for every trial, or for those of one space (`study.settings.of_space`), on top of each
+        space's own
     classes: the names of the dataset's classes, recorded when the study starts
     """
 

@@ -23,6 +23,21 @@ def test_settings_of_some_methods_are_pinned_where_they_belong():
     assert "method/p" not in study.spaces["erm"].fixed
 
 
+def test_a_setting_of_one_space_goes_before_that_of_all():
+    spaces = ("learned_replacement", "background_matrix")
+    settings = {"background_matrix:method/rule": "balancing", "method/rule": "bilevel", "erm:method/rule": "x"}
+    with pytest.raises(SettingError, match=r"'erm:method/rule' is for a space that .* has not: .*background_m"):
+        plan(StudyConfig(spaces=spaces, settings=settings))
+    del settings["erm:method/rule"]
+    study = plan(StudyConfig(spaces=spaces, settings=settings))
+    assert study.spaces["learned_replacement"].fixed["method/rule"] == "bilevel"
+    assert study.spaces["background_matrix"].fixed["method/rule"] == "balancing"
+    with pytest.raises(SettingError, match="no method of this study has the setting 'background_matrix:method/rate'"):
+        plan(StudyConfig(spaces=spaces, settings={"background_matrix:method/rate": "0.1"}))
+    with pytest.raises(SettingError, match="'background_matrix:dataset/intensity' is the same for all spaces"):
+        plan(StudyConfig(spaces=spaces, settings={"background_matrix:dataset/intensity": "2"}))
+
+
 def test_a_space_with_dilation_may_be_judged_with_a_rim_and_another_may_not():
     config = {"objectives": ("shuffled_rim",)}
     study = plan(StudyConfig(spaces=("gradient_penalty",), **config))

@@ -19,6 +19,16 @@ def test_a_value_may_hold_an_equals_sign():
     assert parse_settings(["method/form=a=b"]) == {"method/form": "a=b"}
 
 
+def test_a_setting_may_be_of_one_space_of_a_study():
+    assert parse_settings(["erm+clad:weight=a:b", "erm:training/batch_size=8"], spaces=True) == {
+        "erm+clad:method/weight": "a:b",
+        "erm:training/batch_size": "8",
+    }
+    for item, spaces in (("erm:weight=1", False), (":weight=1", True)):
+        with pytest.raises(SettingError, match="names a space of a study, which is not asked for here"):
+            parse_settings([item], spaces=spaces)
+
+
 @pytest.mark.parametrize("item", ["weight", "=3"])
 def test_what_is_not_field_equals_value_is_refused(item):
     with pytest.raises(SettingError, match="takes FIELD=VALUE, but got"):
