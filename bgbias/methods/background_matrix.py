@@ -69,7 +69,7 @@ class BackgroundMatrix(Method):
             predicts from the background alone is as frequent in every class as over all, q[s]: T[c, d] is proportional
             to sum_s max(0, q[s] - (1 - replaced) P[s | c]) P(d | s), with P[s | c] the share of prediction s among
             the backgrounds that c has in training; the stronger c's bias, the rarer it stands on its own backgrounds
-            beside the other classes, unless cells are 0: that takes replaced >= 1 - q[s] / P[s | c]
+            beside the other classes
     replaced: in [0, 1], chance of replacement
     step: > 0, of `adversarial`; published 0.01
     adjustment: >= 0, of `adversarial`; published 0 to 5
