@@ -54,7 +54,7 @@ CONFIRMED = 3
 NOTE = "mlflow.note.content"
 """The tag whose Markdown MLflow shows as a description."""
 SHARED = ("dataset/", "evaluation/")
-"""How the settings begin that all spaces of a study share."""
+"""Beginnings of the settings that all spaces of a study share."""
 
 
 @dataclass(frozen=True)
