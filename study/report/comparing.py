@@ -12,8 +12,10 @@ from study.record.objectives import shifted_metric
 from study.report import analysis, fairness
 from study.report.analysis import Ranked, Trade
 from study.report.drawing import (
+    broken,
     color,
     finished,
+    in_rows,
     mark,
     panels,
     percents,
@@ -28,20 +30,20 @@ from study.report.statistics import Comparison, PairedTest
 from study.report.tables import Report
 from study.report.text import front_table
 
-BAR = 40
-"""Pixels of a bar and what is between it and the next."""
+BAR, HEAD = 40, 40
+"""Pixels of a bar and what is between it and the next, and of what is above the first and below the last."""
 
 
 def ranking(report: Report) -> go.Figure:
     """Bars: on every variant the methods from best to worst, with 95 % intervals where there are fresh seeds."""
-    count = len(spaces(report))
-    figure, places = panels(report.variants, shared_y=False, row=40 + BAR * count)
-    for variant, place in zip(report.variants, places, strict=True):
-        ranked = analysis.ranking(report, variant)
+    found = [analysis.ranking(report, variant) for variant in report.variants]
+    bars = [max(map(len, row)) for row in in_rows(found)]
+    figure, places = panels(report.variants, shared_y=False, heights=[HEAD + BAR * count for count in bars])
+    for ranked, place in zip(found, places, strict=True):
         figure.add_trace(_bars(ranked, spaces(report)), **place)
-        names = [r.row.space for r in ranked]
-        labels = [f"{r.row.space}<br>{ranked_text(r)}" for r in ranked]
-        figure.update_yaxes(range=[count - 0.5, -0.5], tickvals=names, ticktext=labels, automargin=True, **place)
+        names, labels = [r.row.space for r in ranked], list(map(bar_label, ranked))
+        lowest = bars[place["row"] - 1] - 0.5
+        figure.update_yaxes(range=[lowest, -0.5], tickvals=names, ticktext=labels, automargin=True, **place)
     figure.update_xaxes(range=[0, 102], tickvals=[0, 25, 50, 75, 100])
     return figure
 
@@ -78,8 +80,14 @@ def interval(ranked: Ranked) -> tuple[float, float]:
 
 
 def ranked_text(ranked: Ranked) -> str:
-    """A bar's label, such as `98.8 ± 0.1` for fresh seeds, with their standard deviation, or `98.8` for one run."""
+    """A bar's value, such as `98.8 ± 0.1` for fresh seeds, with their standard deviation, or `98.8` for one run."""
     return with_spread(ranked.value, ranked.seeds.std if ranked.seeds else None, digits=1)
+
+
+def bar_label(ranked: Ranked) -> str:
+    """A bar's name and value on two lines; a combination's last part stands beside the value."""
+    name = broken(ranked.row.space)
+    return f"{name}{' ' if name != ranked.row.space else '<br>'}{ranked_text(ranked)}"
 
 
 def _seeds_text(ranked: Ranked) -> str:
@@ -100,7 +108,9 @@ def differences(report: Report) -> go.Figure | None:
         return None
     variants = list(dict.fromkeys(row.variant for row in rows))
     colors = {name: color(at) for at, name in enumerate(dict.fromkeys([*spaces(report), *(r.space for r in rows)]))}
-    figure, places = panels(variants, shared_y=False, row=40 + BAR * len({row.space for row in rows}))
+    names = list(dict.fromkeys(row.space for row in rows))
+    heights = [HEAD + BAR * len(names)] * len(in_rows(variants))
+    figure, places = panels(variants, shared_y=False, heights=heights)
     for variant, place in zip(variants, places, strict=True):
         mine = [row for row in rows if row.variant == variant]
         figure.add_scatter(
@@ -124,7 +134,8 @@ def differences(report: Report) -> go.Figure | None:
             **place,
         )
     figure.add_vline(x=0, line={"color": "#555", "width": 1})
-    figure.update_yaxes(autorange="reversed", automargin=True)
+    labels = [broken(name) for name in names]
+    figure.update_yaxes(autorange="reversed", tickvals=names, ticktext=labels, automargin=True)
     return figure
 
 

@@ -1,6 +1,7 @@
 """Colours, panels and texts that all figures share."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -22,6 +23,8 @@ GAP, TOP, BOTTOM = 75, 45, 90
 """Pixels between two rows, above the first and below the last, where the legend stands."""
 OWN = ("method/", "training/", "model/")
 """Prefixes of the settings in a trial's hover text."""
+
+Item = TypeVar("Item")
 
 
 def color(at: int) -> str:
@@ -45,16 +48,19 @@ def trials_of(report: Report, space: str) -> list[Trial]:
     return [trial for trial in report.trials if trial.space == space]
 
 
-def panels(titles: Sequence[str], *, shared_y: bool, row: int = ROW) -> tuple[go.Figure, list[dict[str, int]]]:
+def panels(
+    titles: Sequence[str], *, shared_y: bool, heights: Sequence[int] = ()
+) -> tuple[go.Figure, list[dict[str, int]]]:
     """A figure of titled panels in rows, and the place of each.
 
     Args:
         shared_y: whether panels of a row have one vertical axis.
-        row: height of a row in pixels.
+        heights: of each row in pixels; empty is `ROW` for all.
     """
     columns = max(1, min(PANELS, len(titles)))
     rows = max(1, -(-len(titles) // columns))
-    inside = rows * row + (rows - 1) * GAP
+    heights = heights or [ROW] * rows
+    inside = sum(heights) + (rows - 1) * GAP
     figure = make_subplots(
         rows,
         columns,
@@ -62,9 +68,20 @@ def panels(titles: Sequence[str], *, shared_y: bool, row: int = ROW) -> tuple[go
         shared_yaxes=shared_y,
         horizontal_spacing=0.04 if shared_y else 0.17,
         vertical_spacing=GAP / inside if rows > 1 else 0,
+        row_heights=heights,
     )
     places = [{"row": at // columns + 1, "col": at % columns + 1} for at in range(len(titles))]
     return finished(figure, inside + TOP + BOTTOM), places
+
+
+def in_rows(items: Sequence[Item]) -> list[Sequence[Item]]:
+    """The items of each row of panels."""
+    return [items[start : start + PANELS] for start in range(0, len(items), PANELS)]
+
+
+def broken(space: str) -> str:
+    """A space's name, that of a combination on a line for each part."""
+    return space.replace("+", "<br>+")
 
 
 def finished(figure: go.Figure, height: int) -> go.Figure:

@@ -217,6 +217,19 @@ def test_bars_stand_from_best_to_worst_with_the_interval_of_fresh_seeds(found):
     assert "trial penalty5, epoch 3" in bars.hovertext[0]
 
 
+def test_a_combination_is_named_on_several_lines_and_a_row_is_as_high_as_its_own_bars_need():
+    both = {"original": (0.9, 0.9), "mixed": (0.5, 0.5), "removed": (0.5, 0.5)}
+    first = trial("a", [epoch(**both)], space="a+b")
+    second = trial("b", [epoch(**both, rim=(0.8, 0.8))], space="c", number=2)
+    found = dataclasses.replace(report([first, second]), variants=[*both, "rim"])
+    figure = comparing.ranking(found)
+    assert set(figure.layout.yaxis.ticktext) == {"a<br>+b 90.0", "c<br>90.0"}
+    heights = [axis.domain[1] - axis.domain[0] for axis in (figure.layout.yaxis, figure.layout.yaxis4)]
+    assert heights[0] / heights[1] == pytest.approx((40 + 2 * 40) / (40 + 40))
+    assert list(figure.layout.yaxis.range) == [1.5, -0.5]
+    assert list(figure.layout.yaxis4.range) == [0.5, -0.5]
+
+
 def test_the_trade_off_draws_every_trial_and_rings_the_front(found):
     front, *methods = comparing.trade_off(found).data
     assert list(front.x) == [75.0]
