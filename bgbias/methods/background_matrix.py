@@ -1,7 +1,8 @@
 """A matrix of classes and background classes: how often each class is shown on each background."""
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -11,7 +12,7 @@ from bgbias.data.assignment import of_class
 from bgbias.data.dataset import Dataset, Variant
 from bgbias.errors import SettingError
 from bgbias.methods.background_predictions import fitted_predictions
-from bgbias.methods.group_means import group_means
+from bgbias.methods.group_losses import newest_means, raised
 from bgbias.methods.method import CROSS_ENTROPY, Learner, Method, Notes, Stage, own_of
 from bgbias.models.model import Classifier
 from bgbias.table import Table
@@ -22,14 +23,16 @@ class Cells(nn.Module):
     """The matrix of replacement and what its rules are computed from.
 
     replaced: [], the chance that an example is replaced; 0 in the first epoch of the rule `balancing`
-    share: [K, P] >= 0, rows of sum 1: how often an example of class c that is replaced is put on place d
+    log_share: [K, P], logarithms of the matrix before its floor, rows of sum 1
+    loss: [K, P] >= 0, mean cross-entropy of each cell in the newest batch that had it; log K before the first
     count: [K, P], training examples of each cell
     available: [P] bool, which places have backgrounds
     predictions: [P, K], what is predicted from backgrounds alone, of the rule `balancing`
     """
 
     replaced: Tensor
-    share: Tensor
+    log_share: Tensor
+    loss: Tensor
     count: Tensor
     available: Tensor
     predictions: Tensor
@@ -39,22 +42,24 @@ class Cells(nn.Module):
         self.classes, self.places = task.classes, task.places[:-1]
         shape = len(self.classes), len(self.places)
         self.register_buffer("replaced", torch.zeros(()))
-        self.register_buffer("share", torch.full(shape, 1 / shape[1]))
+        self.register_buffer("log_share", torch.full(shape, -math.log(shape[1])))
+        self.register_buffer("loss", torch.full(shape, math.log(shape[0])))
         self.register_buffer("count", torch.zeros(shape))
         self.register_buffer("available", torch.ones(shape[1], dtype=torch.bool))
         self.register_buffer("predictions", torch.zeros(shape[1], shape[0]))
-
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *more: Any) -> None:
-        """Load weights; those of earlier versions call the predictions answers, and have no chance of replacement."""
-        if f"{prefix}answers" in state_dict:
-            state_dict[f"{prefix}predictions"] = state_dict.pop(f"{prefix}answers")
-        state_dict.setdefault(f"{prefix}replaced", self.replaced)
-        super()._load_from_state_dict(state_dict, prefix, *more)
 
     @property
     def uniform(self) -> Tensor:
         """[P], alike for all places that have backgrounds."""
         return self.available / self.available.sum()
+
+    def share(self, floor: float) -> Tensor:
+        """[K, P] >= 0, rows of sum 1: how often an example of class c that is replaced is put on place d.
+
+        Args:
+            floor: in [0, 1], the share that is uniform over the places.
+        """
+        return torch.lerp(self.log_share.exp(), self.uniform.expand_as(self.log_share), floor)
 
 
 @component
@@ -63,8 +68,8 @@ class BackgroundMatrix(Method):
 
     rule: how T follows from training; `floor` of it is uniform in both
         `adversarial`: each batch, T[c, d] <- T[c, d] exp(step (L[c, d] + adjustment / sqrt(n[c, d]))), divided by its
-            row's sum; L is the cell's mean loss in the batch, n its training examples (at least 1): group DRO over the
-            cells, each class for itself
+            row's sum; L is the cell's mean cross-entropy in the newest batch that had it (log K before the first), n
+            its training examples (at least 1): group DRO over the cells, each class for itself
         `balancing`: after a first epoch without replacement, so that what a logistic regression on the body's features
             predicts from the background alone is as frequent in every class as over all, q[s]: T[c, d] is proportional
             to sum_s max(0, q[s] - (1 - replaced) P[s | c]) P(d | s), with P[s | c] the share of prediction s among
@@ -73,7 +78,7 @@ class BackgroundMatrix(Method):
     replaced: in [0, 1], chance of replacement
     step: > 0, of `adversarial`; published 0.01
     adjustment: >= 0, of `adversarial`; published 0 to 5
-    floor: in [0, 1], share of T that is uniform over the places, so that no cell is lost
+    floor: in [0, 1], share of the draws that is uniform over the places, so that no cell is lost
 
     Supervision: mask, background
     Cost: ERM's; `balancing` once 128 pictures of each background class more
@@ -103,17 +108,16 @@ class BackgroundMatrix(Method):
         if stage == 0:
             own.count.copy_(dataset.training_groups[:, :-1])
             own.available.copy_(torch.bincount(dataset.train.backgrounds.place, minlength=len(own.places)) > 0)
-            own.share.copy_(own.uniform.expand_as(own.share))
+            own.log_share.copy_(own.uniform.log().expand_as(own.log_share))
             own.replaced.fill_(0 if self.rule == "balancing" else self.replaced)
         else:
             own.predictions.copy_(fitted_predictions(learner, dataset, rng))
-            share = balanced(own.count, own.predictions, own.available, self.replaced)
-            own.share.copy_(torch.lerp(share, own.uniform.expand_as(share), self.floor))
+            own.log_share.copy_(balanced(own.count, own.predictions, own.available, self.replaced).log())
             own.replaced.fill_(self.replaced)
 
     def assign(self, learner: Learner, examples: Examples, rng: Generator) -> Tensor:
         own = own_of(learner, Cells)
-        drawn = torch.multinomial(own.share[examples.label], 1, generator=rng)[:, 0]
+        drawn = torch.multinomial(own.share(self.floor)[examples.label], 1, generator=rng)[:, 0]
         replaced = torch.rand(len(examples), generator=rng, device=rng.device) < own.replaced
         return torch.where(replaced, of_class(drawn, examples.backgrounds.place, rng), examples.background)
 
@@ -127,26 +131,16 @@ class BackgroundMatrix(Method):
                 )
             places = len(own.places)
             cell = torch.where(batch.place < 0, -1, batch.label * places + batch.place)
-            mean, _ = group_means(loss, cell, own.share.numel())
-            share = raised(own.share, mean.view_as(own.share), own.count, self.step, self.adjustment)
-            own.share.copy_(torch.lerp(share, own.uniform.expand_as(share), self.floor))
+            own.loss.copy_(newest_means(loss, cell, own.loss.flatten()).view_as(own.loss))
+            own.log_share.copy_(raised(own.log_share, own.loss, own.count, self.step, self.adjustment))
         return None
 
     def notes(self, learner: Learner, validation: Mapping[str, Variant]) -> Notes:
         own = own_of(learner, Cells)
-        tables = {"background_matrix": Table.of(own.share, own.classes, own.places)}
+        tables = {"background_matrix": Table.of(own.share(self.floor), own.classes, own.places)}
         if self.rule == "balancing":
             tables["background_predictions"] = Table.of(own.predictions, own.places, own.classes)
         return Notes(tables=tables)
-
-
-def raised(share: Tensor, loss: Tensor, count: Tensor, step: float, adjustment: float) -> Tensor:
-    """Compute T exp(step (L + adjustment / sqrt(n))), divided by each row's sum: [K, P]; a cell of share 0 keeps it.
-
-    Args:
-        share, loss, count: [K, P] >= 0; counts below 1 are taken as 1.
-    """
-    return (share.log() + step * (loss + adjustment / count.clamp(min=1).sqrt())).softmax(dim=1)
 
 
 def balanced(count: Tensor, predictions: Tensor, available: Tensor, replaced: float) -> Tensor:

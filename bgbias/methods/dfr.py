@@ -44,7 +44,8 @@ class Dfr(LastLayer):
     at most 100 passes. The run has a single epoch, and Training is not used but for the body.
 
     The paper takes all validation images, half of them to choose C; here a share of them, as checkpoints are chosen on
-    the rest. It reports training images (`data=train`) too, but of those that the body was trained on.
+    the rest, and of several validation variants the one with the most groups (the first of equals), such as one with
+    moved backgrounds. It reports training images (`data=train`) too, but of those that the body was trained on.
 
     draws: >= 1; published 10, and 20 on validation data in its code
     backbone, backbone_epochs, data, held_out: as `bgbias.methods.last_layer.LastLayer` has them
@@ -59,6 +60,9 @@ class Dfr(LastLayer):
 
     def stages(self, epochs: int) -> Sequence[Stage]:
         return super().stages(1)
+
+    def head_variant(self, variants: Mapping[str, Variant]) -> str:
+        return max(variants, key=lambda name: len(variants[name].group.unique()))
 
     def build(self, task: Task, classifier: Classifier) -> nn.Module:
         outputs, classes = classifier.linear.out_features, len(task.classes)

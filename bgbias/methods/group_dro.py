@@ -1,5 +1,6 @@
 """Group DRO: minimise the loss of the worst group, by a weight of each group that rises with its loss."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -8,7 +9,7 @@ from torch import Generator, Tensor, nn
 from bgbias.components import NonNegative, Positive, component
 from bgbias.data.dataset import Dataset, Variant
 from bgbias.errors import SettingError
-from bgbias.methods.group_means import group_means
+from bgbias.methods.group_losses import newest_means, raised
 from bgbias.methods.method import CROSS_ENTROPY, Learner, Method, Notes, own_of
 from bgbias.methods.per_example import PerExample
 from bgbias.models.model import Classifier
@@ -19,12 +20,14 @@ from bgbias.types import Batch, Task
 class GroupWeights(nn.Module):
     """The weights of the groups.
 
-    q: [G] >= 0 of sum 1, the weight of each group (class, place); 0 for those that do not occur in training
+    log_q: [G], logarithm of the weight of each group (class, place); -inf for those that do not occur in training
+    loss: [G] >= 0, mean cross-entropy of each in the newest batch that had it; log K before the first
     count: [G] int64, training examples of each
     group: the group of each training example
     """
 
-    q: Tensor
+    log_q: Tensor
+    loss: Tensor
     count: Tensor
     group: PerExample
 
@@ -32,19 +35,29 @@ class GroupWeights(nn.Module):
         super().__init__()
         self.classes, self.places = task.classes, task.places
         groups = len(task.classes) * len(task.places)
-        self.register_buffer("q", torch.full((groups,), 1 / groups))
+        self.register_buffer("log_q", torch.full((groups,), -math.log(groups)))
+        self.register_buffer("loss", torch.full((groups,), math.log(len(task.classes))))
         self.register_buffer("count", torch.zeros(groups, dtype=torch.int64))
         self.group = PerExample(torch.zeros(task.examples, dtype=torch.int64))
+
+    @property
+    def q(self) -> Tensor:
+        """[G] >= 0 of sum 1."""
+        return self.log_q.exp()
 
 
 @component
 class GroupDro(Method):
     """Each batch, q_g <- q_g exp(step (L_g + adjustment / sqrt(n_g))), with sum 1, and the loss is sum_g q_g L_g.
 
-    L_g is the mean cross-entropy of the group's examples in the batch, 0 where it has none; n_g is its number of
-    training examples. q begins uniform over the groups (class, place) that occur in training. An example's group is
-    the one it has there, also where another method puts it elsewhere. The adjustment moves q alone, not the reported
-    loss. The paper draws batches in which groups are alike frequent; here batches are drawn as for any method.
+    L_g is the group's mean cross-entropy; n_g is its number among the N training examples. q begins uniform over the
+    groups (class, place) that occur in training. An example's group is the one it has there, also where another method
+    puts it elsewhere. The adjustment moves q alone, not the reported loss.
+
+    The paper draws batches in which groups are alike frequent; here batches are drawn as for any method. So an
+    example's loss has the weight q_g N / n_g, which has the same expectation, and for q a group that a batch lacks
+    keeps the L_g of the newest batch that had it (log K before the first): otherwise q would rise with how often a
+    group occurs.
 
     step: > 0, of the weights' logarithms; published 0.01, searched from 0.001 to 0.1
     adjustment: >= 0, C of the paper, which favours small groups, whose loss generalises worse; published 0 to 5
@@ -63,8 +76,10 @@ class GroupDro(Method):
     def enter(self, stage: int, learner: Learner, dataset: Dataset, rng: Generator) -> None:
         own = own_of(learner, GroupWeights)
         own.group.value = dataset.train.group
+        first = not own.count.any()
         own.count.copy_(torch.bincount(own.group.value, minlength=len(own.count)))
-        own.q.copy_((own.count > 0) / (own.count > 0).sum())
+        if first:
+            own.log_q.copy_(((own.count > 0) / (own.count > 0).sum()).log())
 
     def weigh(self, learner: Learner, batch: Batch, terms: Mapping[str, Tensor]) -> Tensor:
         own, loss = own_of(learner, GroupWeights), terms[CROSS_ENTROPY].detach().float()
@@ -74,21 +89,10 @@ class GroupDro(Method):
                 "mean: choose another method"
             )
         group = own.group.value[batch.index]
-        mean, present = group_means(loss, group, len(own.q))
-        own.q.copy_(raised(own.q, mean, own.count, self.step, self.adjustment))
-        return (own.q / present)[group] * len(batch)
+        own.loss.copy_(newest_means(loss, group, own.loss))
+        own.log_q.copy_(raised(own.log_q, own.loss, own.count, self.step, self.adjustment))
+        return (own.q * own.count.sum() / own.count.clamp(min=1))[group]
 
     def notes(self, learner: Learner, validation: Mapping[str, Variant]) -> Notes:
         own = own_of(learner, GroupWeights)
         return Notes(tables={"q": Table.of(own.q.view(len(own.classes), -1), own.classes, own.places)})
-
-
-def raised(q: Tensor, loss: Tensor, count: Tensor, step: float, adjustment: float) -> Tensor:
-    """Compute q_g exp(step (L_g + adjustment / sqrt(n_g))), divided by their sum: [G].
-
-    Args:
-        q: [G] >= 0; a group of weight 0 keeps it.
-        loss: [G], the mean of each group.
-        count: [G] int64, the groups' sizes.
-    """
-    return (q.log() + step * (loss + adjustment / count.clamp(min=1).sqrt())).softmax(dim=0)

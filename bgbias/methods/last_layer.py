@@ -1,7 +1,7 @@
 """The base of methods that train the last layer alone, on the features of a frozen body."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -26,8 +26,8 @@ class LastLayer(Method, ABC):
         is not kept from the pictures that are held out; or `none`, which takes the weights that the model begins with
     backbone_epochs: >= 1, where a method trains it
     data: `train`: the head learns from training pictures that the body was not trained on. `validation`: from
-        validation pictures, of the variant that has the most groups (the first of several); those are then taken out
-        of every validation variant, so that what is chosen on validation is chosen on others
+        validation pictures of the first variant, as they were collected (`dfr` takes the one with the most groups);
+        those are then taken out of every validation variant, so that what is chosen on validation is chosen on others
     held_out: in (0, 1), the share of the sources of `data` that the head learns from
     """
 
@@ -42,8 +42,15 @@ class LastLayer(Method, ABC):
         return [*body, Stage(epochs)]
 
     def prepare(self, dataset: Dataset, rng: Generator) -> Dataset:
-        divide = for_head_of_train if self.data == "train" else for_head_of_validation
-        return divide(dataset, self.held_out)
+        if self.data == "train":
+            return for_head_of_train(dataset, self.held_out)
+        if not dataset.validation:
+            return dataset
+        return for_head_of_validation(dataset, self.held_out, self.head_variant(dataset.validation))
+
+    def head_variant(self, variants: Mapping[str, Variant]) -> str:
+        """The name of the validation variant whose pictures the head learns from: of the first, unless overridden."""
+        return next(iter(variants))
 
     def build(self, task: Task, classifier: Classifier) -> nn.Module:
         classifier.requires_grad_(False)
@@ -69,21 +76,18 @@ def for_head_of_train(dataset: Dataset, share: float) -> Dataset:
     return replace(dataset, train=picked(train, for_head), body_train=picked(train, ~for_head))
 
 
-def for_head_of_validation(dataset: Dataset, share: float) -> Dataset:
+def for_head_of_validation(dataset: Dataset, share: float, chosen: str) -> Dataset:
     """Divide validation sources between the head and the choice of checkpoints.
 
-    The head gets its share from the variant with the most groups; the others of every variant stay for the choice.
+    The head gets its share of the variant `chosen`; the others of every variant stay for the choice.
     """
     variants = dataset.validation
-    if not variants:
-        return dataset
     source = torch.cat([variant.foregrounds.source for variant in variants.values()])
     parts = held_out(source, share).split([len(variant) for variant in variants.values()])
     for_head = dict(zip(variants, parts, strict=True))
-    most = max(variants, key=lambda name: len(variants[name].group.unique()))
     return replace(
         dataset,
-        train=picked(variants[most], for_head[most]),
+        train=picked(variants[chosen], for_head[chosen]),
         body_train=dataset.train,
         validation={name: picked(variant, ~for_head[name]) for name, variant in variants.items()},
     )

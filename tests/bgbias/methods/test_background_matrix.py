@@ -5,12 +5,11 @@ import math
 
 import pytest
 import torch
-from made_learners import task_of
 
 from bgbias.errors import SettingError
-from bgbias.methods.background_matrix import BackgroundMatrix, Cells, balanced, raised
+from bgbias.methods.background_matrix import BackgroundMatrix, balanced
 from bgbias.methods.background_predictions import fitted_predictions, halves
-from bgbias.methods.group_means import group_means
+from bgbias.methods.group_losses import raised
 from bgbias.methods.method import build_learner
 from bgbias.models.compact_cnn import CompactCnn
 from bgbias.optimization import Training
@@ -18,32 +17,19 @@ from bgbias.randomness import stream
 from bgbias.training import Trainer
 
 
-def test_weights_of_earlier_versions_are_read():
-    made, read = (Cells(task_of()) for _ in range(2))
-    made.predictions.fill_(0.25)
-    state = {("answers" if name == "predictions" else name): value for name, value in made.state_dict().items()}
-    del state["replaced"]
-    read.load_state_dict(state)
-    torch.testing.assert_close(read.state_dict(), made.state_dict())
-
-
-def test_group_means_by_hand():
-    mean, count = group_means(torch.tensor([1.0, 3.0, 5.0, 7.0]), torch.tensor([2, 2, 3, -1]), groups=6)
-    assert mean.tolist() == [0, 0, 2, 5, 0, 0]
-    assert count.tolist() == [1, 1, 2, 1, 1, 1]
-
-
 def test_a_row_rises_where_its_loss_is_high_in_closed_form():
-    share = torch.tensor([[0.5, 0.5], [0.2, 0.8]])
-    found = raised(share, torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([[4.0, 4.0], [9.0, 9.0]]), 0.5, 3.0)
+    share = torch.tensor([[0.5, 0.5], [0.2, 0.8]]).log()
+    found = raised(
+        share, torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([[4.0, 4.0], [9.0, 9.0]]), 0.5, 3.0
+    ).exp()
     rise = math.exp(1.0)
     assert found[0].tolist() == pytest.approx([rise / (1 + rise), 1 / (1 + rise)])
     assert found[1].tolist() == pytest.approx([0.2, 0.8])
 
 
 def test_the_adjustment_favours_small_cells_and_lost_cells_stay_lost():
-    share, loss = torch.tensor([[0.5, 0.5, 0.0]]), torch.zeros(1, 3)
-    found = raised(share, loss, torch.tensor([[100.0, 0.0, 1.0]]), step=1.0, adjustment=2.0)
+    share, loss = torch.tensor([[0.5, 0.5, 0.0]]).log(), torch.zeros(1, 3)
+    found = raised(share, loss, torch.tensor([[100.0, 0.0, 1.0]]), step=1.0, adjustment=2.0).exp()
     rise = math.exp(2.0 - 0.2)
     assert found[0].tolist() == pytest.approx([1 / (1 + rise), rise / (1 + rise), 0])
 
@@ -67,10 +53,10 @@ def test_balancing_is_uniform_where_backgrounds_say_nothing():
 
 def test_examples_stand_where_the_matrix_says(load):
     dataset = load("colored-digits")
-    method = BackgroundMatrix(replaced=0.5)
+    method = BackgroundMatrix(replaced=0.5, floor=0)
     learner = build_learner(method, dataset.task, CompactCnn().build(dataset.task))
     method.enter(0, learner, dataset, stream(0, "enter"))
-    learner.own.share.copy_(torch.eye(10).roll(1, dims=1))
+    learner.own.log_share.copy_(torch.eye(10).roll(1, dims=1).log())
     examples = dataset.training_examples(torch.arange(1000), stream(0, "examples"))
     place = method.assign(learner, examples, stream(0, "assign"))
     moved = place != examples.label
@@ -101,27 +87,41 @@ def test_balancing_begins_without_replacement_and_keeps_its_matrix(load):
     while not trainer.done:
         trainer.train_epoch()
         replaced.append(trainer.learner.own.replaced.item())
-        share.append(trainer.learner.own.share.clone())
+        share.append(trainer.learner.own.share(0).clone())
     assert replaced == pytest.approx([0, 0.95, 0.95])
-    assert torch.equal(share[0], torch.full((10, 10), 0.1))
+    torch.testing.assert_close(share[0], torch.full((10, 10), 0.1))
     assert not torch.equal(share[0], share[1])
     assert torch.equal(share[1], share[2])
 
 
 def test_hard_cells_are_drawn_more_and_the_floor_keeps_the_others(load):
     dataset = load("colored-digits")
-    method = BackgroundMatrix(step=1.0, floor=0.1)
+    method = BackgroundMatrix(step=0.01, floor=0.1)
     learner = build_learner(method, dataset.task, CompactCnn().build(dataset.task))
     method.enter(0, learner, dataset, stream(0, "enter"))
-    batch = dataset.train.batch(torch.arange(200))
-    for _ in range(60):
-        assert method.weigh(learner, batch, {"cross_entropy": torch.ones(200)}) is None
-    share = learner.own.share
-    assert (share.diagonal() > 0.8).all()
-    assert 0.01 <= share.min() < 0.02
-    torch.testing.assert_close(share.sum(dim=1), torch.ones(10))
+    examples = dataset.training_examples(torch.arange(500), stream(0, "examples"))
+    for _ in range(600):
+        batch = examples.on(method.assign(learner, examples, stream(0, "assign")))
+        loss = torch.where(batch.place == (batch.label + 3) % 10, 3.0, 0.1)
+        assert method.weigh(learner, batch, {"cross_entropy": loss}) is None
+    share = learner.own.share(method.floor)
+    assert share.argmax(dim=1).tolist() == [(label + 3) % 10 for label in range(10)]
+    assert share.max(dim=1).values.tolist() == pytest.approx([0.91] * 10, abs=1e-3)
+    assert share.min().item() == pytest.approx(0.01, abs=1e-3)
     table = method.notes(learner, {}).tables["background_matrix"]
-    assert table.values[3][3] == pytest.approx(share[3, 3].item())
+    assert table.values[3][6] == pytest.approx(share[3, 6].item())
+
+
+def test_cells_of_equal_loss_keep_equal_shares_however_often_they_occur(load):
+    dataset = load("colored-digits")
+    method = BackgroundMatrix(step=0.1, replaced=0.3)
+    learner = build_learner(method, dataset.task, CompactCnn().build(dataset.task))
+    method.enter(0, learner, dataset, stream(0, "enter"))
+    for rows in torch.arange(len(dataset.train)).split(16):
+        examples = dataset.training_examples(rows, stream(0, "examples"))
+        batch = examples.on(method.assign(learner, examples, stream(0, "assign")))
+        method.weigh(learner, batch, {"cross_entropy": torch.full((len(rows),), math.log(10))})
+    torch.testing.assert_close(learner.own.share(0), torch.full((10, 10), 0.1))
 
 
 def test_a_mean_in_place_of_each_examples_loss_is_refused(load):

@@ -5,7 +5,9 @@ from bgbias.config import RunConfig
 from bgbias.data.dataset import held_out
 from bgbias.errors import DataError, SettingError
 from bgbias.methods import methods
+from bgbias.methods.afr import Afr
 from bgbias.methods.cb_last_layer import CbLastLayer
+from bgbias.methods.dfr import Dfr
 from bgbias.methods.frozen import with_features
 from bgbias.methods.last_layer import LastLayer
 from bgbias.methods.method import Stage
@@ -23,8 +25,8 @@ def digits(load):
     return load("colored-digits", bias_strength=0.9).head(120)
 
 
-def prepared(dataset, **fields):
-    return CbLastLayer(**fields).prepare(dataset, stream(0, "prepare"))
+def prepared(dataset, kind=CbLastLayer, **fields):
+    return kind(**fields).prepare(dataset, stream(0, "prepare"))
 
 
 def trainer(dataset, name="cb_last_layer", weights=None, **fields):
@@ -66,11 +68,11 @@ def test_what_fits_the_head_is_taken_out_of_every_validation_variant(digits):
     assert torch.equal(found.training_groups, digits.training_groups)
 
 
-def test_of_validation_the_variant_with_the_most_groups_fits_the_head(digits):
-    found, shuffled = prepared(digits), digits.validation["shuffled"]
-    rows = held_out(shuffled.foregrounds.source, 1 / 3).nonzero()[:, 0]
-    assert torch.equal(found.train.assignment, shuffled.assignment[rows])
-    assert len(found.train.group.unique()) > 10
+@pytest.mark.parametrize(("kind", "variant"), [(CbLastLayer, "original"), (Afr, "original"), (Dfr, "shuffled")])
+def test_pictures_as_collected_fit_the_head_and_for_dfr_those_with_the_most_groups(digits, kind, variant):
+    found, expected = prepared(digits, kind, data="validation", held_out=1 / 3), digits.validation[variant]
+    rows = held_out(expected.foregrounds.source, 1 / 3).nonzero()[:, 0]
+    assert torch.equal(found.train.assignment, expected.assignment[rows])
 
 
 def test_training_pictures_are_divided_between_body_and_head(digits):
