@@ -227,4 +227,7 @@ def restore(module: nn.Module, checkpoint: Checkpoint) -> None:
         module.load_state_dict(checkpoint.weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        raise CheckpointError(f"the weights do not fit the checkpoint's own configuration: {reason}") from None
+        raise CheckpointError(
+            f"the weights do not fit what this version makes of the checkpoint's configuration ({reason}): train again "
+            "with this version, or use the one that wrote it"
+        ) from None

@@ -175,6 +175,10 @@ class Trainer:
         with self.training.arithmetic(self.device):
             terms = self.method.loss(self.learner, batch, draws)
             weight = self.method.weigh(self.learner, batch, terms)
+        if weight is not None and all(value.ndim == 0 for value in terms.values()):
+            raise SettingError(
+                f"{self.method.name()} weighs examples, but its loss has no term of each: choose another method"
+            )
         means = {term: mean_of(value, weight) for term, value in terms.items()}
         for parameter in self._learning:
             parameter.grad = None

@@ -1,4 +1,4 @@
-"""The controls of `learned_replacement`: fixed schedules of p, by the same number of searched settings."""
+"""The controls of `learned_replacement`: fixed schedules of p."""
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 

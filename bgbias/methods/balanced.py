@@ -48,6 +48,8 @@ class Balanced(Method):
         learner.own.value = balancing_weight(self.number(dataset.train))
 
     def weigh(self, learner: Learner, batch: Batch, terms: Mapping[str, Tensor]) -> Tensor | None:
+        if self.how == "subsample":
+            return None
         return learner.own.get_buffer("value")[batch.index]
 
     def number(self, variant: Variant) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 from bgbias.components import Count, NonNegative, Positive, component
 from bgbias.data.assignment import of_class, other_class
 from bgbias.methods.method import Learner, Method, Output, own_of
+from bgbias.methods.places import check_place_of_each_class
 from bgbias.models.model import Classifier
 from bgbias.types import Batch, Task
 
@@ -80,6 +81,7 @@ class Clad(Method):
     positive_weight: NonNegative = 0.0
 
     def build(self, task: Task, classifier: Classifier) -> Queues:
+        check_place_of_each_class(self.name(), task)
         return Queues(len(task.places) - 1, self.queue, classifier.linear.in_features)
 
     def penalties(self, learner: Learner, batch: Batch, output: Output, rng: Generator) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """Combinations of methods, such as `dynamic_replacement+gradient_penalty`, without a class for each pair.
 
-`prepare`, `enter`, `view` and `augment` follow one another in the order of the names, penalties and notes are merged,
-weights are multiplied. A hook or a field that only one method may own is refused with both names.
+`enter`, `view` and `augment` follow one another in the order of the names; so does `prepare`, after that of the method
+that divides the run into stages. Penalties and notes are merged, weights are multiplied. A hook or a field that only
+one method may own is refused with both names.
 """
 
 import dataclasses
@@ -27,6 +28,8 @@ M = TypeVar("M", bound=Method)
 SEPARATOR = "+"
 EXCLUSIVE = ("stages", "assign", "loss", "optimizers", "predict")
 """Hooks that only one of the methods may override."""
+OF_STEPS = ("assign", "augment", "loss", "penalties", "weigh")
+"""Hooks of a training step."""
 
 
 class Combined(Method):
@@ -59,8 +62,8 @@ class Combined(Method):
         return tuple(kind(**{name: getattr(self, name) for name in field_names(kind)}) for kind in self.kinds)
 
     def prepare(self, dataset: Dataset, rng: Generator) -> Dataset:
-        for method in self.methods:
-            dataset = method.prepare(dataset, rng)
+        for method in sorted(self.methods, key=lambda method: not overrides(type(method), "stages")):
+            dataset = method.prepare(dataset, rng)  # what is held out of a backbone is drawn from all of the dataset
         return dataset
 
     def build(self, task: Task, classifier: Classifier) -> nn.Module:
@@ -162,6 +165,7 @@ def combined(kinds: tuple[type[Method], ...]) -> type[Combined]:
             body[field.name] = field.default
     for trait in ("differentiates_input", "needs_pixels", "needs_masks"):
         body[trait] = any(getattr(kind, trait) for kind in kinds)
+    body["takes_steps"] = all(kind.takes_steps for kind in kinds)
     body["analyses"] = tuple(name for kind in kinds for name in kind.analyses)
     return component(type("Combined", (Combined,), body))
 
@@ -189,4 +193,14 @@ def check_pair(one: type[Method], other: type[Method]) -> None:
         if overrides(owner, "loss") and overrides(rest, "penalties"):
             raise SettingError(
                 f"{owner.name()} has a loss of its own, and {rest.name()} adds to the common loss: choose other methods"
+            )
+        if overrides(owner, "view") and rest.needs_pixels:
+            raise SettingError(
+                f"{owner.name()} trains on features, and {rest.name()} needs pictures: choose other methods"
+            )
+        changed = [hook for hook in OF_STEPS if overrides(rest, hook)]
+        if not owner.takes_steps and changed:
+            raise SettingError(
+                f"{owner.name()} takes no training steps, and {rest.name()} changes them (by '{changed[0]}'): "
+                "choose other methods"
             )

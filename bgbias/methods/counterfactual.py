@@ -4,12 +4,14 @@ import math
 from typing import ClassVar, Literal
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from bgbias.components import NonNegative, component
 from bgbias.data.assignment import elsewhere
 from bgbias.methods.method import Learner, Method, Output
-from bgbias.types import Batch
+from bgbias.methods.places import check_other_place
+from bgbias.models.model import Classifier
+from bgbias.types import Batch, Task
 
 DISAGREEMENT = "disagreement"
 
@@ -35,6 +37,10 @@ class Counterfactual(Method):
 
     agreement: NonNegative = 1.0
     distance: Literal["jensen_shannon", "squared_logits"] = "jensen_shannon"
+
+    def build(self, task: Task, classifier: Classifier) -> nn.Module:
+        check_other_place(self.name(), task)
+        return super().build(task, classifier)
 
     def penalties(self, learner: Learner, batch: Batch, output: Output, rng: Generator) -> dict[str, Tensor]:
         other = learner.output(batch.on(elsewhere(batch, rng)).image)

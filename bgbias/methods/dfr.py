@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -56,6 +56,8 @@ class Dfr(LastLayer):
     (arXiv 2204.02937).
     """
 
+    takes_steps: ClassVar[bool] = False
+
     draws: Count = 10
 
     def stages(self, epochs: int) -> Sequence[Stage]:
@@ -108,9 +110,17 @@ def chosen_strength(features: Tensor, label: Tensor, group: Tensor, generator: G
     Args:
         features: [N, F], standardised.
         label, group: [N] int64; all on the CPU, as the generator.
+
+    Raises:
+        DataError: the two thirds have a single class.
     """
     order = torch.randperm(len(label), generator=generator)
     chosen_on, rest = order.split([round(CHOICE_SHARE * len(order)), len(order) - round(CHOICE_SHARE * len(order))])
+    if len(label[rest].unique()) < 2:
+        raise DataError(
+            f"dfr chooses C by fits to {len(rest)} of the held-out examples, which have a single class: raise "
+            "method/held_out or change method/data"
+        )
     drawn = rest[balanced_draw(group[rest], generator)]
 
     def quality(c: float) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from bgbias.methods.background_predictions import background_predictions
 from bgbias.methods.dynamic_replacement import redraw
 from bgbias.methods.method import Learner, Method, Notes, Output, Stage, own_of
 from bgbias.methods.passes import evaluating
+from bgbias.methods.places import check_place_of_each_class
 from bgbias.models.model import Classifier
 from bgbias.optimization import Training
 from bgbias.table import Table
@@ -80,8 +81,8 @@ class LearnedReplacement(Method):
     threshold: in [0, 1], of `cuda`; published 0.6
 
     Supervision: mask, background
-    Cost: ERM's; `cuda` at most 5 levels^2 forward passes of a picture for each class and epoch more, `heuristic` 64,
-        `bilevel` one and a half forward passes of each batch
+    Cost: ERM's; `cuda` at most 5 (levels + 1) (levels + 2) forward passes of a picture for each class and epoch more,
+        `heuristic` 64, `bilevel` one and a half forward passes of each batch
     Sources: "Mitigating image background bias in DNN" (2022); S. Ahn et al., "CUDA: Curriculum of Data Augmentation for
     Long-tailed Recognition", 2023 (arXiv 2302.05499), algorithm 1, there for the strength of augmentation; T. Nauen
     et al., "ForAug", 2025 (arXiv 2503.09399), for the schedules. `bilevel` is our own: the exact derivative of one step
@@ -98,6 +99,8 @@ class LearnedReplacement(Method):
     threshold: Share = 0.6
 
     def build(self, task: Task, classifier: Classifier) -> Chances:
+        if self.rule == "heuristic":
+            check_place_of_each_class(self.name(), task)
         return Chances(task.classes, self.start)
 
     def stages(self, epochs: int) -> Sequence[Stage]:

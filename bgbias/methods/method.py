@@ -124,12 +124,14 @@ class Method(Component):
     needs_pixels: whether it reads or changes pixels or masks itself, beside composing and classifying examples. Other
         methods have features in the place of pictures where the body is frozen
     needs_masks: whether it has no meaning for pictures without masks
+    takes_steps: whether it trains in batches; otherwise what it fits, it fits at a stage's start
     analyses: names of the analyses that a checkpoint of it has beside those of every method
     """
 
     differentiates_input: ClassVar[bool] = False
     needs_pixels: ClassVar[bool] = False
     needs_masks: ClassVar[bool] = False
+    takes_steps: ClassVar[bool] = True
     analyses: ClassVar[tuple[str, ...]] = ()
 
     @classmethod

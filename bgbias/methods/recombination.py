@@ -34,8 +34,8 @@ class Recombination(DynamicReplacement):
 
     Supervision: mask, background
     Cost: ERM's, and one resampling of each picture
-    Sources: AutoBackSwap, 2026 (arXiv 2606.32018), which also in-paints and learns its masks; T. Nauen et al.,
-    "ForAug", 2025 (arXiv 2503.09399).
+    Sources: AutoBackSwap, 2026 (arXiv 2606.32018), which also in-paints, learns its masks and weights the classes in
+    its loss; T. Nauen et al., "ForAug", 2025 (arXiv 2503.09399).
     """
 
     needs_pixels: ClassVar[bool] = True

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from bgbias.components import NonNegative, component
-from bgbias.errors import SettingError
 from bgbias.methods.dynamic_replacement import DynamicReplacement
 from bgbias.methods.method import Learner, Output
+from bgbias.methods.places import check_place_of_each_class
 from bgbias.models.model import Classifier
 from bgbias.types import Batch, Task
 
@@ -39,12 +39,7 @@ class ReplacedClassPenalty(DynamicReplacement):
     form: Literal["unlikelihood", "log_odds"] = "unlikelihood"
 
     def build(self, task: Task, classifier: Classifier) -> nn.Module:
-        places, classes = len(task.places) - 1, len(task.classes)
-        if places != classes:
-            raise SettingError(
-                f"{self.name()} needs a background class for each class, but there are {places} and {classes}: "
-                "choose another dataset or method"
-            )
+        check_place_of_each_class(self.name(), task)
         return nn.Module()
 
     def penalties(self, learner: Learner, batch: Batch, output: Output, rng: Generator) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from bgbias.errors import SettingError
 from study import stopping
-from study.cli.options import SAME_COMMAND, AsJson, Device, MasksFrom, MasksWeights
+from study.cli.options import NEW_FOLDER, SAME_COMMAND, AsJson, Device, MasksFrom, MasksWeights
 from study.cli.printing import print_json
 from study.display import console, percent, points, results, show_line, show_table
 from study.record.lock import new_folder
@@ -69,7 +69,9 @@ def audit(
         int | None,
         typer.Option(min=2, help="number of backgrounds of the challenge, evenly spread", show_default="all"),
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="folder for the page and its JSON file")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="folder for the page and its JSON file", show_default=NEW_FOLDER)
+    ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="folder that keeps built variants", show_default="~/.cache/bgbias"),

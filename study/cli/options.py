@@ -14,6 +14,8 @@ from bgbias.errors import SettingError
 
 SAME_COMMAND = "the same command continues"
 """Advice after a stop, for a command that continues its own work."""
+NEW_FOLDER = "a new one in ./outputs"
+"""The default of folders that a command writes."""
 
 Data = Annotated[Path | None, typer.Option("--data", help="folder of the dataset's source files")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]

@@ -14,7 +14,7 @@ from rich.markup import escape
 from bgbias.components import make
 from bgbias.errors import BgbiasError, SettingError
 from study import stopping
-from study.cli.options import AsJson, Folder, Settings, options_of
+from study.cli.options import NEW_FOLDER, AsJson, Folder, Settings, options_of
 from study.cli.overrides import parse_settings
 from study.cli.printing import show_report
 from study.display import command_line, results, show_line
@@ -38,7 +38,9 @@ def run(
     given: dict[str, Any],
     spaces: Annotated[list[str] | None, typer.Argument(metavar="SPACE", help="names or .py files")] = None,
     settings: Settings = None,
-    output: Annotated[Path | None, typer.Option(help="folder for all files of the study")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="folder for all files of the study", show_default=NEW_FOLDER)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Search every method's hyper-parameters and show which wins on each variant."""
@@ -137,7 +139,8 @@ def report(
         list[str], typer.Argument(metavar="DIR|EXPERIMENT", help="studies' folders, or experiments in MLflow")
     ],
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="folder for the report; if left out, the folder of the one study")
+        Path | None,
+        typer.Option(metavar="DIR", help="folder for the report", show_default="report in the one study's folder"),
     ] = None,
     pictures: Annotated[
         bool, typer.Option(help="draw each dataset's variants if its pictures are on this machine")
@@ -151,7 +154,7 @@ def report(
 ) -> None:
     """Show a study's tables and figures, or put several into one report.
 
-    Writes overview.html (one file that works offline), report.md and report.csv. A name that is not a folder is an
+    Writes overview.html (one file that works offline), report.md, report.csv and report.json. A name that is not a folder is an
     experiment in MLflow: its studies are rebuilt from their runs and from the reports that they attached.
     """
     from study.report import draw_reports, finished_report, write_pngs

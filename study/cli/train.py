@@ -11,7 +11,7 @@ from bgbias.data.datasets import datasets
 from bgbias.methods import methods
 from bgbias.methods.erm import Erm
 from study import stopping
-from study.cli.options import AsJson, Data, Device, Settings, Threads
+from study.cli.options import NEW_FOLDER, AsJson, Data, Device, Settings, Threads
 from study.cli.overrides import parse_settings
 from study.cli.printing import print_json, print_metrics
 from study.display import results
@@ -28,7 +28,13 @@ def train(
     settings: Settings = None,
     epochs: Epochs = 10,
     seed: Seed = 0,
-    output: Annotated[Path | None, typer.Option(help="folder for the checkpoints")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="folder for the checkpoints of the last epoch and of each that is best on a validation variant",
+            show_default=NEW_FOLDER,
+        ),
+    ] = None,
     device: Device = "auto",
     threads: Threads = 1,
     as_json: AsJson = False,
@@ -60,7 +66,7 @@ def adopt(
     dataset: Dataset = "imagenet9",
     data: Data = None,
     settings: Settings = None,
-    output: Annotated[Path | None, typer.Option(help="folder of the checkpoint")] = None,
+    output: Annotated[Path | None, typer.Option(help="folder of the checkpoint", show_default=NEW_FOLDER)] = None,
 ) -> None:
     """Make a checkpoint of a model that was trained elsewhere, to evaluate it here.
 

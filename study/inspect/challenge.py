@@ -150,11 +150,11 @@ def table(verdict: Verdict, trained: LoadedModel) -> Table:
 
 
 def counts(verdict: Verdict, trained: LoadedModel) -> str:
-    """Describe how many pairs of foreground and background were evaluated."""
+    """Describe how many pairs of foreground and background were predicted."""
     backgrounds = len(trained.dataset.test[ORIGINAL].backgrounds)
     return (
-        f"{verdict.passes} of {len(verdict.label) * backgrounds} pairs answered, {verdict.gradients} of them with "
-        f"their gradient; {verdict.fewest_passes(backgrounds)} could prove it at best"
+        f"predicted {verdict.passes:,} of {len(verdict.label) * backgrounds:,} pairs of foreground and background, "
+        f"{verdict.gradients:,} of them with a gradient; the fewest possible: {verdict.fewest_passes(backgrounds):,}"
     )
 
 

@@ -26,6 +26,7 @@ from study.report.drawing import (
     with_unit,
 )
 from study.report.layout import Grid
+from study.report.significance import p_text
 from study.report.statistics import Comparison, PairedTest
 from study.report.tables import Report
 from study.report.text import front_table
@@ -145,7 +146,7 @@ def _symbol(row: Comparison) -> str:
 
 def _difference_text(row: Comparison) -> str:
     tests = {"seeds": row.by_seeds, "images, networks fixed": row.by_images}
-    p = [f"p over {unit}: {test.p:.2g}{_after(test)}" for unit, test in tests.items() if test.p is not None]
+    p = [f"p over {unit}: {p_text(test.p)}{_after(test)}" for unit, test in tests.items() if test.p is not None]
     return "<br>".join(
         [
             f"<b>{row.space}</b> - {row.baseline}: {points(row.difference)} points on {counted(row.seeds, 'seed')}",
@@ -157,7 +158,7 @@ def _difference_text(row: Comparison) -> str:
 
 
 def _after(test: PairedTest) -> str:
-    return "" if test.holm is None else f", {test.holm:.2g} after Holm"
+    return "" if test.holm is None else f", {p_text(test.holm)} after Holm"
 
 
 def on_the_line(report: Report) -> go.Figure | None:

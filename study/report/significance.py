@@ -17,6 +17,8 @@ from bgbias.evaluation.statistics import CONFIDENCE, SIGNIFICANT
 
 FEWEST_SEEDS = 6
 """With fewer pairs no exact paired Wilcoxon test reaches 0.05: its smallest p is 2 ^ (1 - n)."""
+LEAST = 1e-12
+"""The smallest p of images that is told: below, the rounding of a Fourier transform is as large."""
 RESAMPLES, SEED = 9999, 0
 DIGITS = 12
 """To which differences are rounded before they are ranked, so that equal ones are equal."""
@@ -110,6 +112,8 @@ def over_images(differences: Array) -> tuple[Interval, float]:
 def permutation_p(sums: np.ndarray[Any, np.dtype[np.int64]]) -> float:
     """The two-sided exact p that a sum is as far from 0 as found, where each of its terms may change its sign.
 
+    A smaller p than `LEAST` is given as that, because rounding adds about as much.
+
     Args:
         sums: [N] whole numbers. With terms of -1, 0 and 1 it is McNemar's exact test.
     """
@@ -123,7 +127,12 @@ def permutation_p(sums: np.ndarray[Any, np.dtype[np.int64]]) -> float:
     middle = len(chance) // 2
     at = abs(int(sums.sum()))
     tail = np.clip(chance[middle + at :], 0, None).sum()
-    return float(min(1.0, 2 * tail)) if at else 1.0
+    return float(np.clip(2 * tail, LEAST, 1.0)) if at else 1.0
+
+
+def p_text(p: float) -> str:
+    """A p value with two digits, such as `0.031` or `< 1e-12`."""
+    return f"{p:.2g}" if p > LEAST else f"< {LEAST:.0e}"
 
 
 def over_both(differences: Array) -> Interval:

@@ -9,7 +9,7 @@ from study.record.rules import TEST_DATA
 from study.record.selection import Candidate, Trial, best_epoch, best_metrics, by_space
 from study.report.choosing import RuleRow
 from study.report.layout import Grid
-from study.report.significance import Interval
+from study.report.significance import Interval, p_text
 from study.report.statistics import Comparison, QuantityTest
 from study.report.tables import QuantityRow, Report, SeedRow, by_choice
 from study.settings import short
@@ -190,7 +190,7 @@ def _quantity_cell(row: QuantityTest | None) -> str:
         return MISSING
     shown = points if is_share(row.metric) else "{:+.4g}".format
     bounds = f" ({shown(row.interval.low)}, {shown(row.interval.high)})" if row.interval else ""
-    p = "" if row.by_seeds.p is None else f" p = {row.by_seeds.p:.2g}, {_p(row.by_seeds.holm)}"
+    p = "" if row.by_seeds.p is None else f" p = {p_text(row.by_seeds.p)}, {_p(row.by_seeds.holm)}"
     return f"{shown(row.difference)}{bounds}{p}"
 
 
@@ -199,7 +199,7 @@ def _interval(found: Interval | None) -> str:
 
 
 def _p(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.2g}"
+    return MISSING if value is None else p_text(value)
 
 
 def difference_cell(row: Comparison | None) -> str:

@@ -79,7 +79,7 @@ def test_the_challenge_is_told_in_words_numbers_and_a_picture(study, checkpoint,
         assert fooled["prediction"] in result["classes"]
     code, printed, _ = study("evaluate", checkpoint, "--challenge")
     assert "Background Challenge" in printed
-    assert "pairs answered" in printed
+    assert "pairs of foreground and background" in printed
 
 
 def test_a_stopped_challenge_goes_on_and_a_finished_one_is_not_repeated(study, checkpoint, monkeypatch):

@@ -27,7 +27,7 @@ from bgbias.methods.frozen import encoder_of
 from bgbias.methods.method import CROSS_ENTROPY, Learner, Method, Notes, SampledLogits, Stage, own_of
 from bgbias.models.model import Classifier
 from bgbias.randomness import stream
-from bgbias.types import Batch, Task
+from bgbias.types import Batch, Examples, Task
 
 NEGATIVE_LOG_LIKELIHOOD = "negative_log_likelihood"
 VOTE_CROSS_ENTROPY = "vote_cross_entropy"
@@ -126,6 +126,10 @@ class FlowEmbedding(Method):
     @torch.no_grad()
     def view(self, stage: int, learner: Learner, dataset: Dataset, rng: Generator) -> Dataset:
         return encoded_dataset(dataset, self.swaps, encoder_of(learner.classifier, dataset), rng)
+
+    def assign(self, learner: Learner, examples: Examples, rng: Generator) -> Tensor:
+        """Each example stands on its own background and the swapped ones: [B, 1 + n] int64."""
+        return examples.background
 
     def loss(self, learner: Learner, batch: Batch, rng: Generator) -> dict[str, Tensor]:
         own = own_of(learner, FlowModule)

@@ -67,6 +67,14 @@ def test_reweighted_groups_have_the_same_sum(digits, by):
     assert torch.equal(method.weigh(learner, moved, {}), weight[:9])
 
 
+def test_what_is_subsampled_has_no_weights(digits):
+    method = Balanced(by="group", how="subsample")
+    prepared = method.prepare(digits, stream(0, "prepare"))
+    learner = make_learner(method, CompactCnn(), prepared, seed=0)
+    method.enter(0, learner, prepared, stream(0, "enter"))
+    assert method.weigh(learner, prepared.train.batch(torch.arange(5)), {}) is None
+
+
 def test_numbers_per_example_are_loaded_whatever_their_count_is():
     kept, fresh = (Learner(torch.nn.Linear(1, 1), PerExample(torch.arange(float(n)))) for n in (5, 3))
     fresh.load_state_dict(kept.state_dict())

@@ -125,6 +125,21 @@ def test_a_missing_class_is_refused_with_the_way_out():
         check_classes(torch.tensor([0, 2, 0]), ("a", "b", "c"))
 
 
+def test_two_thirds_of_a_single_class_are_refused():
+    label = torch.tensor([0, 0, 0, 0, 0, 1])
+    features, refused = torch.randn(6, 3, generator=stream(0, "features")), 0
+    for seed in range(12):
+        generator = stream(seed, "choice")
+        lacks = 5 in torch.randperm(6, generator=stream(seed, "choice"))[:2]
+        if lacks:
+            with pytest.raises(
+                DataError, match="dfr chooses C by fits to 4 of the held-out examples, which have a single class"
+            ):
+                chosen_strength(features, label, label, generator)
+        refused += lacks
+    assert 0 < refused < 12
+
+
 def test_a_head_of_other_outputs_is_refused(load):
     task = load("colored-digits").task
     classifier = CompactCnn().build(task)

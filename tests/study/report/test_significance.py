@@ -9,9 +9,11 @@ from scipy.special import expit
 
 from bgbias.evaluation.statistics import holm
 from study.report.significance import (
+    LEAST,
     Interval,
     over_both,
     over_images,
+    p_text,
     permutation_p,
     rank_biserial,
     seeds_needed,
@@ -68,6 +70,11 @@ def test_permutations_of_right_and_wrong_are_mcnemars_exact_test():
     assert permutation_p(sums) == pytest.approx(stats.binomtest(15, 20).pvalue, rel=1e-9)
     assert permutation_p(-sums) == pytest.approx(permutation_p(sums))
     assert permutation_p(np.zeros(4, dtype=int)) == 1
+
+
+def test_a_p_below_what_rounding_allows_is_told_as_a_bound():
+    assert permutation_p(np.array([3] * 200 + [2] * 50 + [1] * 10)) == LEAST
+    assert [p_text(p) for p in (LEAST, 2e-12, 0.03125, 1.0)] == ["< 1e-12", "2e-12", "0.031", "1"]
 
 
 def test_permutations_of_several_seeds_are_scipys_over_all_patterns():
