@@ -154,8 +154,8 @@ def report(
 ) -> None:
     """Show a study's tables and figures, or put several into one report.
 
-    Writes overview.html (one file that works offline), report.md, report.csv and report.json. A name that is not a folder is an
-    experiment in MLflow: its studies are rebuilt from their runs and from the reports that they attached.
+    Writes overview.html (one file that works offline), report.md, report.csv and report.json. A name that is not a
+    folder is an experiment in MLflow: its studies are rebuilt from their runs and from the reports that they attached.
     """
     from study.report import draw_reports, finished_report, write_pngs
 
