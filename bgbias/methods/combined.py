@@ -63,7 +63,7 @@ class Combined(Method):
 
     def prepare(self, dataset: Dataset, rng: Generator) -> Dataset:
         for method in sorted(self.methods, key=lambda method: not overrides(type(method), "stages")):
-            dataset = method.prepare(dataset, rng)  # what is held out of a backbone is drawn from all of the dataset
+            dataset = method.prepare(dataset, rng)  # a backbone's held-out pictures are drawn from the whole dataset
         return dataset
 
     def build(self, task: Task, classifier: Classifier) -> nn.Module:

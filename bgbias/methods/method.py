@@ -124,7 +124,7 @@ class Method(Component):
     needs_pixels: whether it reads or changes pixels or masks itself, beside composing and classifying examples. Other
         methods have features in the place of pictures where the body is frozen
     needs_masks: whether it has no meaning for pictures without masks
-    takes_steps: whether it trains in batches; otherwise what it fits, it fits at a stage's start
+    takes_steps: whether it trains in batches; False if it fits everything at a stage's start
     analyses: names of the analyses that a checkpoint of it has beside those of every method
     """
 

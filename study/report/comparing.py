@@ -32,7 +32,7 @@ from study.report.tables import Report
 from study.report.text import front_table
 
 BAR, HEAD = 40, 40
-"""Pixels of a bar and what is between it and the next, and of what is above the first and below the last."""
+"""Pixels for each bar with its gap, and for the space above the first and below the last bar together."""
 
 
 def ranking(report: Report) -> go.Figure:

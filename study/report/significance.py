@@ -18,7 +18,7 @@ from bgbias.evaluation.statistics import CONFIDENCE, SIGNIFICANT
 FEWEST_SEEDS = 6
 """With fewer pairs no exact paired Wilcoxon test reaches 0.05: its smallest p is 2 ^ (1 - n)."""
 LEAST = 1e-12
-"""The smallest p of images that is told: below, the rounding of a Fourier transform is as large."""
+"""Smallest reported p over images; rounding errors of the Fourier transform are about as large."""
 RESAMPLES, SEED = 9999, 0
 DIGITS = 12
 """To which differences are rounded before they are ranked, so that equal ones are equal."""
@@ -112,7 +112,7 @@ def over_images(differences: Array) -> tuple[Interval, float]:
 def permutation_p(sums: np.ndarray[Any, np.dtype[np.int64]]) -> float:
     """The two-sided exact p that a sum is as far from 0 as found, where each of its terms may change its sign.
 
-    A smaller p than `LEAST` is given as that, because rounding adds about as much.
+    A p below `LEAST` is reported as `LEAST`.
 
     Args:
         sums: [N] whole numbers. With terms of -1, 0 and 1 it is McNemar's exact test.
