@@ -10,10 +10,9 @@ from torch import Generator, Tensor, nn
 from bgbias.components import NonNegative, Positive, Share, component
 from bgbias.data.assignment import of_class
 from bgbias.data.dataset import Dataset, Variant
-from bgbias.errors import SettingError
 from bgbias.methods.background_predictions import fitted_predictions
-from bgbias.methods.group_losses import newest_means, raised
-from bgbias.methods.method import CROSS_ENTROPY, Learner, Method, Notes, Stage, own_of
+from bgbias.methods.group_losses import example_losses, newest_means, raised
+from bgbias.methods.method import Learner, Method, Notes, Stage, own_of
 from bgbias.models.model import Classifier
 from bgbias.table import Table
 from bgbias.types import Batch, Examples, Task
@@ -123,12 +122,7 @@ class BackgroundMatrix(Method):
 
     def weigh(self, learner: Learner, batch: Batch, terms: Mapping[str, Tensor]) -> Tensor | None:
         if self.rule == "adversarial":
-            own, loss = own_of(learner, Cells), terms[CROSS_ENTROPY].detach().float()
-            if loss.ndim == 0:
-                raise SettingError(
-                    f"{self.name()} needs the cross-entropy of each example, but the method it is combined with gives "
-                    "their mean: choose another method"
-                )
+            own, loss = own_of(learner, Cells), example_losses(self.name(), terms)
             places = len(own.places)
             cell = torch.where(batch.place < 0, -1, batch.label * places + batch.place)
             own.loss.copy_(newest_means(loss, cell, own.loss.flatten()).view_as(own.loss))

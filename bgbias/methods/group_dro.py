@@ -8,9 +8,8 @@ from torch import Generator, Tensor, nn
 
 from bgbias.components import NonNegative, Positive, component
 from bgbias.data.dataset import Dataset, Variant
-from bgbias.errors import SettingError
-from bgbias.methods.group_losses import newest_means, raised
-from bgbias.methods.method import CROSS_ENTROPY, Learner, Method, Notes, own_of
+from bgbias.methods.group_losses import example_losses, newest_means, raised
+from bgbias.methods.method import Learner, Method, Notes, own_of
 from bgbias.methods.per_example import PerExample
 from bgbias.models.model import Classifier
 from bgbias.table import Table
@@ -82,12 +81,7 @@ class GroupDro(Method):
             own.log_q.copy_(((own.count > 0) / (own.count > 0).sum()).log())
 
     def weigh(self, learner: Learner, batch: Batch, terms: Mapping[str, Tensor]) -> Tensor:
-        own, loss = own_of(learner, GroupWeights), terms[CROSS_ENTROPY].detach().float()
-        if loss.ndim == 0:
-            raise SettingError(
-                "group_dro needs the cross-entropy of each example, but the method it is combined with gives their "
-                "mean: choose another method"
-            )
+        own, loss = own_of(learner, GroupWeights), example_losses(self.name(), terms)
         group = own.group.value[batch.index]
         own.loss.copy_(newest_means(loss, group, own.loss))
         own.log_q.copy_(raised(own.log_q, own.loss, own.count, self.step, self.adjustment))

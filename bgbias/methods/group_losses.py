@@ -1,8 +1,28 @@
 """Losses of groups and the weights that rise with them, for which an accelerator neither waits nor adds at random."""
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from bgbias.errors import SettingError
+from bgbias.methods.method import CROSS_ENTROPY
+
+
+def example_losses(method: str, terms: Mapping[str, Tensor]) -> Tensor:
+    """The cross-entropy of each example among a loss's terms: [B] float32, without gradient.
+
+    Raises:
+        SettingError: the loss has only its mean.
+    """
+    loss = terms[CROSS_ENTROPY].detach().float()
+    if loss.ndim == 0:
+        raise SettingError(
+            f"{method} needs the cross-entropy of each example, but the method it is combined with gives their mean: "
+            "choose another method"
+        )
+    return loss
 
 
 def newest_means(value: Tensor, group: Tensor, last: Tensor) -> Tensor:
