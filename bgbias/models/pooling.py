@@ -1,14 +1,18 @@
 """Layers that several small classifiers share."""
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
 
 
 class HalvingMaxPool(nn.MaxPool2d):
     """Max pooling of 2 x 2 pixels.
 
-    Without gradients on a CPU it takes the larger of neighbouring rows, then of neighbouring columns: the same numbers
-    in half the time, since it need not note which pixel was the largest.
+    On a CPU, pictures in float32 or float64 that lie in memory pixel by pixel (`channels_last`) are pooled by the
+    library's own machine code: the same numbers as PyTorch's, in a fourth of the time, and a half for gradients.
     """
 
     def __init__(self) -> None:
@@ -16,9 +20,83 @@ class HalvingMaxPool(nn.MaxPool2d):
 
     def forward(self, image: Tensor) -> Tensor:
         """[B, C, H, W] to [B, C, H // 2, W // 2]."""
-        if torch.is_grad_enabled() or image.device.type != "cpu":
-            pooled: Tensor = super().forward(image)
-            return pooled
-        height, width = (side // 2 * 2 for side in image.shape[2:])
-        rows = torch.maximum(image[:, :, 0:height:2], image[:, :, 1:height:2])
-        return torch.maximum(rows[..., 0:width:2], rows[..., 1:width:2])
+        pooled: Tensor = _Largest.apply(image) if _has_kernel(image) else super().forward(image)
+        return pooled
+
+
+def _has_kernel(image: Tensor) -> bool:
+    return (
+        image.device.type == "cpu"
+        and image.dtype in (torch.float32, torch.float64)
+        and image.is_contiguous(memory_format=torch.channels_last)
+        and min(image.shape[2:]) >= 2
+        and not torch.compiler.is_compiling()
+    )
+
+
+class _Largest(Function):
+    """The largest number of each window, as a function of the image."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor) -> Tensor:
+        from bgbias.models.kernels.pooling import largest  # the compiler takes a second to import
+
+        pooled = torch.empty(_halved(image.shape), dtype=image.dtype, memory_format=torch.channels_last)
+        place = torch.empty_like(pooled, dtype=torch.uint8)
+        largest(pixels(image), pixels(pooled), pixels(place))
+        ctx.save_for_backward(place)
+        ctx.shape = image.shape
+        return pooled
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (place,) = ctx.saved_tensors
+        spread: Tensor = _Spread.apply(gradient, place, ctx.shape)
+        return spread
+
+
+class _Spread(Function):
+    """Numbers put on the pixels that `place` names, as a function of the numbers."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, place: Tensor, shape: torch.Size) -> Tensor:
+        from bgbias.models.kernels.pooling import spread
+
+        ctx.save_for_backward(place)
+        image = torch.empty(shape, dtype=value.dtype, memory_format=torch.channels_last)
+        spread(pixels(value), pixels(place), pixels(image))
+        return image
+
+    @staticmethod
+    def backward(ctx: Any, direction: Tensor) -> tuple[Tensor, None, None]:
+        (place,) = ctx.saved_tensors
+        return _Gathered.apply(direction, place), None, None
+
+
+class _Gathered(Function):
+    """The pixels that `place` names, as a function of the image."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, place: Tensor) -> Tensor:
+        from bgbias.models.kernels.pooling import gather
+
+        ctx.save_for_backward(place)
+        ctx.shape = image.shape
+        value = torch.empty_like(place, dtype=image.dtype)
+        gather(pixels(image), pixels(place), pixels(value))
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (place,) = ctx.saved_tensors
+        return _Spread.apply(gradient, place, ctx.shape), None
+
+
+def pixels(image: Tensor) -> np.ndarray[Any, Any]:
+    """The memory of [B, C, H, W], brought to `channels_last`, as [B, H, W, C]."""
+    found: np.ndarray[Any, Any] = image.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1).numpy()
+    return found
+
+
+def _halved(shape: torch.Size) -> tuple[int, int, int, int]:
+    return shape[0], shape[1], shape[2] // 2, shape[3] // 2

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from bgbias.models.pooling import HalvingMaxPool
-
 Parameters = tuple[Tensor, Tensor | None]
 """A convolution's weight and bias."""
 
@@ -19,7 +17,7 @@ Options = tuple[Any, ...]
 def differentiate_twice(module: nn.Module) -> None:
     """Prepare a module in place for losses that hold a gradient with respect to its input.
 
-    Its layers of the types `Conv2d`, `MaxPool2d` and `HalvingMaxPool` compute such losses' derivatives faster.
+    Its layers of the types `Conv2d` and `MaxPool2d` compute such losses' derivatives faster.
     Parameters, their names, outputs and derivatives are those of before, up to rounding. Gradients with respect to
     parameters cannot be differentiated again: PyTorch raises a RuntimeError.
     """
@@ -123,10 +121,6 @@ class TwiceMaxPool2d(nn.MaxPool2d):
         return pooled
 
 
-class TwiceHalvingMaxPool(TwiceMaxPool2d, HalvingMaxPool):
-    """`HalvingMaxPool` that notes the largest pixels once for both derivatives."""
-
-
 class _Pool(Function):
     """The pooling, as a function of the image."""
 
@@ -162,9 +156,5 @@ class _PoolGradient(Function):
         return found.permute(0, 3, 1, 2), None, None, None
 
 
-TWICE: dict[type[nn.Module], type[nn.Module]] = {
-    nn.Conv2d: TwiceConv2d,
-    nn.MaxPool2d: TwiceMaxPool2d,
-    HalvingMaxPool: TwiceHalvingMaxPool,
-}
+TWICE: dict[type[nn.Module], type[nn.Module]] = {nn.Conv2d: TwiceConv2d, nn.MaxPool2d: TwiceMaxPool2d}
 """The type that a layer of each type becomes."""

@@ -5,14 +5,13 @@ picture are mixed from two of these, and coloured before the next is begun. The 
 once all rows are there, so contrast and what follows it are a second pass over the finished picture.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-F = TypeVar("F", bound=Callable[..., Any])
+from bgbias.machine_code import compiled
+
 Bytes = npt.NDArray[np.uint8]
 Bits = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -29,17 +28,7 @@ SHOWN = np.float32(128 / 255)
 BYTE = np.uint32(255)
 
 
-def compiled(function: F) -> F:
-    """The function as machine code, kept beside this file or in the user's cache where either can be written."""
-    options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
-    try:
-        made: F = njit(cache=True, **options)(function)
-    except RuntimeError:  # there is no folder to keep it in
-        made = njit(**options)(function)
-    return made
-
-
-@compiled
+@compiled(fastmath=True)
 def sources(extent: int, side: int, mirrored: bool) -> tuple[Words, Words, Floats]:
     """Compute the bilinear weights of a scaled row, without aligned corners.
 
@@ -55,7 +44,7 @@ def sources(extent: int, side: int, mirrored: bool) -> tuple[Words, Words, Float
     return low, high, share
 
 
-@compiled
+@compiled(fastmath=True)
 def compose_row(front: Words, bits: Words, back: Words, whole: bool, out: Floats) -> None:
     """One row of a picture, composed and separated.
 
@@ -72,7 +61,7 @@ def compose_row(front: Words, bits: Words, back: Words, whole: bool, out: Floats
         out[3, x] = np.float32(bits[x])
 
 
-@compiled
+@compiled(fastmath=True)
 def read_bits(line: Bytes, left: int, out: Words) -> None:
     """Bits `left`, `left + 1`, ... of a packed row, one word each, as many as `out` has."""
     for x in range(len(out)):
@@ -81,7 +70,7 @@ def read_bits(line: Bytes, left: int, out: Words) -> None:
         out[x] = (np.uint32(line[column >> np.uint32(3)]) >> shift) & np.uint32(1)
 
 
-@compiled
+@compiled(fastmath=True)
 def scale_row(values: Floats, low: Words, high: Words, share: Floats, out: Floats) -> None:
     """Each channel [C, w] interpolated between two source pixels: [C, S], overwritten."""
     for channel in range(len(values)):
@@ -91,7 +80,7 @@ def scale_row(values: Floats, low: Words, high: Words, share: Floats, out: Float
             target[x] = value + (source[high[x]] - value) * share[x]
 
 
-@compiled
+@compiled(fastmath=True)
 def mix_rows(one: Floats, other: Floats, share: Number, image: Floats, mask: Bits, y: int) -> None:
     """Row y of a picture and its mask from two scaled rows [4, S], colours in 0..255, the mask in 0..1."""
     for channel in range(3):
@@ -103,7 +92,7 @@ def mix_rows(one: Floats, other: Floats, share: Number, image: Floats, mask: Bit
         mask[y, x] = first[x] + (second[x] - first[x]) * share >= SHOWN
 
 
-@compiled
+@compiled(fastmath=True)
 def change_row(image: Floats, y: int, kind: int, f: Number, grey: Number) -> None:
     """Brightness, contrast or saturation of one row of a picture [3, H, W]: clamp(f x + (1 - f) other, 0, 1).
 
@@ -121,7 +110,7 @@ def change_row(image: Floats, y: int, kind: int, f: Number, grey: Number) -> Non
         blue[x] = min(max(f * blue[x] + other, ZERO), ONE)
 
 
-@compiled
+@compiled(fastmath=True)
 def grey_of_row(image: Floats, y: int) -> Number:
     """The sum of the grey values of one row of a picture [3, H, W]."""
     red, green, blue = image[0, y], image[1, y], image[2, y]
@@ -131,7 +120,7 @@ def grey_of_row(image: Floats, y: int) -> Number:
     return total
 
 
-@compiled
+@compiled(fastmath=True)
 def finish(
     front: Words,
     packed: Bytes,
@@ -186,7 +175,7 @@ def finish(
             change_row(image, y, kind, factor[kind], grey)
 
 
-@compiled
+@compiled(fastmath=True)
 def finish_share(
     first: int,
     step: int,
