@@ -80,11 +80,31 @@ def save(
     }
     (folder / CONFIG).write_text(json.dumps(described, indent=1))
     save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, folder / MODEL)
+    save_file(_tensors(predictions), folder / PREDICTIONS, metadata={CLASSES: json.dumps(list(classes))})
+    write_checksums(folder)
+
+
+def extend(folder: Path, metrics: Mapping[str, float], predictions: Mapping[str, Predictions]) -> None:
+    """Add metrics and predictions to a checkpoint, which may be evaluated later than it was saved.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or of another format.
+    """
+    described = read_description(folder)
+    described["metrics"].update(metrics)
+    (folder / CONFIG).write_text(json.dumps(described, indent=1))
+    kept = load_file(folder / PREDICTIONS)
+    metadata = {CLASSES: json.dumps(described[CLASSES])}
+    save_file({**kept, **_tensors(predictions)}, folder / PREDICTIONS, metadata=metadata)
+    write_checksums(folder)
+
+
+def _tensors(predictions: Mapping[str, Predictions]) -> dict[str, Tensor]:
+    """Predictions as a checkpoint keeps them."""
     predicted = {key: found.prediction.to(torch.int16) for key, found in predictions.items()}
     labels = {f"{key}/{LABEL}": found.label.to(torch.int16) for key, found in predictions.items()}
     places = {f"{key}/{PLACE}": found.place.to(torch.int16) for key, found in predictions.items() if len(found.place)}
-    save_file({**predicted, **labels, **places}, folder / PREDICTIONS, metadata={CLASSES: json.dumps(list(classes))})
-    write_checksums(folder)
+    return {**predicted, **labels, **places}
 
 
 def load(folder: Path) -> Checkpoint:
@@ -93,12 +113,7 @@ def load(folder: Path) -> Checkpoint:
     Raises:
         CheckpointError: a file is missing or damaged, or of another format.
     """
-    described = read_description(folder)
-    try:
-        weights = load_file(folder / MODEL)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{folder / MODEL} cannot be read ({error}): give a whole checkpoint") from None
-    verify_checksums(folder, MODEL)
+    described, weights = read_description(folder), read_weights(folder)
     try:
         config = RunConfig.from_flat(described["config"])
     except BgbiasError as error:
@@ -111,6 +126,20 @@ def load(folder: Path) -> Checkpoint:
         weights=weights,
         sources=described.get(SOURCES, {}),
     )
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """A checkpoint's weights alone, on the CPU.
+
+    Raises:
+        CheckpointError: their file is missing or damaged.
+    """
+    try:
+        weights: dict[str, Tensor] = load_file(folder / MODEL)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder / MODEL} cannot be read ({error}): give a whole checkpoint") from None
+    verify_checksums(folder, MODEL)
+    return weights
 
 
 def sources_of(model: Model, dataset: Dataset) -> dict[str, str]:

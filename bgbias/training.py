@@ -112,7 +112,11 @@ class Trainer:
     @property
     def view(self) -> Dataset:
         """The dataset as the last epoch's stage sees it, or before the first epoch, the first stage."""
-        return self._view_of(self.schedule.stage_at(max(0, self.epoch - 1)))
+        return self.view_after(self.epoch)
+
+    def view_after(self, epoch: int) -> Dataset:
+        """The dataset as the stage of an epoch (from 1) sees it; of 0, the first stage."""
+        return self._view_of(self.schedule.stage_at(max(0, epoch - 1)))
 
     def train_epoch(self) -> dict[str, float]:
         """Train on every example once, in the order that the settings ask for.

@@ -24,8 +24,9 @@ class Evaluation:
 
     every: evaluate after every `every` epochs and after the last. Checkpoints are chosen among evaluated epochs; a
         number above the run's epochs evaluates the last one only
-    test: the evaluated epochs with test variants: `kept`, those that are the best so far for some validation variant
-        or objective, and the last; or `every`, needed for the highest test accuracy of any epoch (`oracle`)
+    test: the evaluated epochs with test variants: `kept`, those that are the best for some validation variant or
+        objective where a search may stop the run and at its end, and the last; or `every`, needed for the highest test
+        accuracy of any epoch (`oracle`)
     also: names of optional evaluators with commas between, such as `challenge,saliency`; empty for none
     precision: `float32` or `bfloat16`; None is that of training. Where a CPU has instructions for bfloat16, a
         ResNet-18 evaluates photographs of 64 pixels in it in 0.6 of the time

@@ -18,12 +18,12 @@ from bgbias.errors import CheckpointError
 from study.cluster.ray_internals import try_again
 from study.display import console, counted, measured, progress_columns, rounded, show_line
 from study.record.divergence import divergence
-from study.record.epoch import EpochReport
+from study.record.epoch import EpochReport, history_from_json
 from study.record.folder import CONFIRM, StudyFolder
 from study.record.provenance import now
 from study.record.selection import Kept, Trial, score, values_of, worth_keeping
 from study.record.storage import Storage
-from study.search.trainable import ENVIRONMENT, EPOCH, REPORT, SETTINGS, TRIAL, VALUES, Environment, Result
+from study.search.trainable import ENVIRONMENT, EPOCH, REPORTS, SETTINGS, TRIAL, VALUES, Environment, Result
 from study.tracking.recorded import report_end, report_trial
 from study.tracking.reporter import Reporter
 from study.training.trial_store import TrialStore
@@ -61,16 +61,27 @@ class Recorder(Callback):  # type: ignore[misc]
         report_trial(self._reporter, self._folder.name, self._running[name])
 
     def on_trial_result(self, trial: RayTrial, result: Result, **info: object) -> None:  # noqa: ARG002
-        """Record and report a new epoch."""
-        name, report = trial.config[TRIAL], EpochReport.from_json(str(result[REPORT]))
+        """Record and report a new epoch, and what is new of earlier ones."""
+        name = trial.config[TRIAL]
+        for report in history_from_json(str(result[REPORTS])):
+            self._record(name, report)
+
+    def _record(self, name: str, report: EpochReport) -> None:
+        """Record and report what is new of an epoch. Trained again after an interruption, it has the same numbers."""
         record = self._running[name]
-        if report.epoch <= len(record.epochs):
-            return  # recorded before an interruption; trained again, it has the same numbers
-        report = replace(report, at=now())
-        self._folder.add_epoch(name, report)
-        self._reporter.epoch(name, report)
-        self._running[name] = replace(record, epochs=[*record.epochs, report])
-        self._failures[name] = 0
+        known = record.epochs[report.epoch - 1] if report.epoch <= len(record.epochs) else None
+        if known is None:
+            new = report = replace(report, at=now())
+            self._failures[name] = 0
+        else:
+            report = replace(report, at=known.at)
+            found = {metric: value for metric, value in report.metrics.items() if metric not in known.metrics}
+            new = replace(report, metrics=found, tables={})
+        if new.metrics:
+            self._folder.add_epoch(name, report)
+            self._reporter.epoch(name, new)
+            epochs = [*record.epochs[: report.epoch - 1], report, *record.epochs[report.epoch :]]
+            self._running[name] = replace(record, epochs=epochs)
 
     def on_trial_recover(self, trial: RayTrial, **info: object) -> None:  # noqa: ARG002
         """Let Ray restart a trial, unless it failed `FAILURES` times without a new epoch."""

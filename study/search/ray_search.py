@@ -18,8 +18,11 @@ from study.cluster.ray_internals import stand_in
 from study.record.folder import SEARCH, StudyFolder
 from study.record.selection import Trial, best_score
 from study.search.proposals import Proposals
-from study.search.trainable import EPOCH, SCORE, SETTINGS, TRIAL, VALUES, Result
+from study.search.trainable import EPOCH, MAY_STOP, SCORE, SETTINGS, TRIAL, VALUES, Result
 from study.settings import Settings
+
+FACTOR = 3
+"""Of the trials at a rung, one in so many continues."""
 
 
 class RecordedSearch(Searcher):  # type: ignore[misc]
@@ -100,11 +103,30 @@ class RecordedSearch(Searcher):  # type: ignore[misc]
 class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
     """Successive halving that replays the recorded trials, so that a resumed study makes the same decisions.
 
-    A trial without an evaluation so far, such as one of JTT in its first stage, continues.
+    A trial without an evaluation so far, such as one of JTT in its first stage, continues. After a resume, a trial that
+    was to stop may have gone on: it stops where it next may.
+
+    rungs: the epochs after which trials are compared
     """
 
-    def __init__(self, folder: StudyFolder, stage: str, space: str, objective: str, **kwargs: int) -> None:
-        super().__init__(time_attr=EPOCH, metric=SCORE, mode="max", **kwargs)
+    def __init__(
+        self, folder: StudyFolder, stage: str, space: str, objective: str, first: int, factor: int, epochs: int
+    ) -> None:
+        """Replay the record of a stage.
+
+        Args:
+            folder: the study's.
+            stage: `search` or `repeat`.
+            space: the space's label.
+            objective: the metric that trials are compared by.
+            first: the first rung; each further one is at `factor` times as many epochs.
+            factor: of the trials at a rung, one in so many continues.
+            epochs: the most that a trial has.
+        """
+        super().__init__(
+            time_attr=EPOCH, metric=SCORE, mode="max", max_t=epochs, grace_period=first, reduction_factor=factor
+        )
+        self.rungs = tuple(first * factor**n for n in range(epochs.bit_length()))
         self._stopped: set[str] = set()
         for recorded in folder.trials(stage, space):
             self._recall(recorded, objective)
@@ -131,14 +153,16 @@ class RecordedHalving(ASHAScheduler):  # type: ignore[misc]
         decision: str = super().on_trial_result(None, trial, result)
         if decision == self.STOP:
             self._stopped.add(trial.trial_id)
-        return self.STOP if trial.trial_id in self._stopped else decision
+        if trial.trial_id not in self._stopped:
+            return decision
+        return str(self.STOP if result[MAY_STOP] else self.CONTINUE)
 
     def _recall(self, recorded: Trial, objective: str) -> None:
         trial = stand_in(recorded.trial_id)
         super().on_trial_add(None, trial)
         for epoch in range(1, len(recorded.history) + 1):
             best = best_score(recorded.history[:epoch], objective)
-            self._decide(trial, {EPOCH: epoch, SCORE: best})
+            self._decide(trial, {EPOCH: epoch, SCORE: best, MAY_STOP: True})
 
 
 def own(trial: RayTrial) -> SimpleNamespace:
@@ -157,4 +181,4 @@ def make_scheduler(
     Source: L. Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2018 (arXiv 1810.05934).
     """
     first = min(epochs, max(every, epochs // 5))
-    return RecordedHalving(folder, stage, space, objective, max_t=epochs, grace_period=first, reduction_factor=3)
+    return RecordedHalving(folder, stage, space, objective, first, FACTOR, epochs)

@@ -75,7 +75,7 @@ class SearchStage:
             warnings.simplefilter("ignore")
             results = tune.Tuner(
                 tune.with_resources(TrialTrainable, resources),
-                param_space={ENVIRONMENT: self._environment().to_json()},
+                param_space={ENVIRONMENT: self._environment(scheduler.rungs if scheduler else ()).to_json()},
                 tune_config=tune.TuneConfig(
                     search_alg=search,
                     scheduler=scheduler,
@@ -88,9 +88,9 @@ class SearchStage:
             ).fit()
             self._check_end(proposals.total, results)
 
-    def _environment(self) -> Environment:
+    def _environment(self, rungs: tuple[int, ...]) -> Environment:
         config = self.config
-        return Environment(self.folder.storage(config), self.objectives, config.cpus_per_trial, config.device)
+        return Environment(self.folder.storage(config), self.objectives, config.cpus_per_trial, config.device, rungs)
 
     def _run_config(self, folder: Path, proposals: Proposals) -> tune.RunConfig:
         """Configure Ray to store no checkpoints and to restart trials without limit.

@@ -12,7 +12,7 @@ from ray import tune
 from bgbias.config import RunConfig
 from bgbias.training import choose_device
 from study.cluster.process import set_up
-from study.record.epoch import EpochReport
+from study.record.epoch import history_to_json
 from study.record.json_record import JsonRecord, json_record
 from study.record.selection import best_score, values_of
 from study.record.storage import Storage
@@ -22,23 +22,24 @@ from study.training.trial_store import TrialStore
 
 ENVIRONMENT, TRIAL, SETTINGS = "environment", "trial", "settings"
 """Keys of a trial's Ray config: the environment as JSON, the trial's name, its flat configuration as JSON."""
-EPOCH, REPORT, SCORE, VALUES = "epoch", "report", "score", "values"
-"""Keys of a trial's result for Ray: the number of epochs; the last epoch's report as JSON; the first objective at its
-best epoch so far (higher is better, NaN before the first evaluation); all objectives at that epoch as JSON."""
+EPOCH, REPORTS, SCORE, VALUES, MAY_STOP = "epoch", "reports", "score", "values", "may_stop"
+"""Keys of a trial's result for Ray: the number of epochs; the new and changed reports as JSON; the first objective at
+its best epoch so far (higher is better, NaN before the first evaluation); all objectives at that epoch as JSON; whether
+its test variants are evaluated so far that it may be stopped now."""
 
 Result = dict[str, str | float]
 """A trial's result for Ray after an epoch."""
 
 
-def result_of(epochs: Sequence[EpochReport], objectives: Sequence[str], *, done: bool) -> Result:
-    """Make the result for Ray after the last epoch so far."""
-    history = [report.metrics for report in epochs]
+def result_of(run: Run, objectives: Sequence[str]) -> Result:
+    """Make the result for Ray after a run's last epoch so far."""
     return {
-        REPORT: epochs[-1].to_json(),
-        EPOCH: len(epochs),
-        SCORE: best_score(history, objectives[0]),
-        VALUES: json.dumps(values_of(history, objectives)),
-        "done": done,
+        REPORTS: history_to_json(run.reports),
+        EPOCH: len(run.history),
+        SCORE: best_score(run.history, objectives[0]),
+        VALUES: json.dumps(values_of(run.history, objectives)),
+        MAY_STOP: run.may_stop,
+        "done": run.done,
     }
 
 
@@ -50,12 +51,14 @@ class Environment(JsonRecord):
     objectives: names of metrics
     cpus: cores that each trial reserves
     device: `auto`, `cpu` or `cuda`
+    rungs: numbers of epochs after which a trial may be stopped
     """
 
     storage: str
     objectives: tuple[str, ...]
     cpus: float
     device: str
+    rungs: tuple[int, ...] = ()
 
 
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
@@ -73,7 +76,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         run = RunConfig.from_flat(json.loads(config[SETTINGS]))
         dataset = cached_dataset(run.dataset, run.data)
         self._scratch = Scratch()
-        self._run = Run(run, dataset, choose_device(environment.device), self._scratch.path, self._objectives)
+        device = choose_device(environment.device)
+        self._run = Run(run, dataset, device, self._scratch.path, self._objectives, environment.rungs)
         self._store = TrialStore(Storage(environment.storage), config[TRIAL])
         self._store.load(self._run)
         self._reported = 0
@@ -91,7 +95,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             run.epoch()
             self._store.save(run)
         self._reported = len(run.epochs)
-        return result_of(run.epochs, self._objectives, done=run.done)
+        return result_of(run, self._objectives)
 
     def cleanup(self) -> None:
         """Delete the run's scratch folder."""

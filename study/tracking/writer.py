@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -161,12 +160,12 @@ class MlflowWriter:
         from mlflow.entities import Metric
 
         run = self._run(epochs[0][0].run)
-        there = self._steps(run, [message.report for message, _ in epochs])
+        there = self._steps(run, {last_metric(message.report) for message, _ in epochs})
         values = [
             Metric(key, value, sent_at, message.report.epoch)
             for message, sent_at in epochs
             for key, value in message.report.metrics.items()
-            if message.report.epoch not in there
+            if message.report.epoch not in there[last_metric(message.report)]
         ]
         for start in range(0, len(values), VALUES_PER_CALL):
             self._client.log_batch(run, metrics=values[start : start + VALUES_PER_CALL])
@@ -174,14 +173,14 @@ class MlflowWriter:
             for name, table in message.report.tables.items():
                 self._table(run, name, table, message.report.epoch, sent_at)
 
-    def _steps(self, run: str, reports: Sequence[EpochReport]) -> set[int]:
-        """The epochs of what is to be logged that a run had when this process found it."""
+    def _steps(self, run: str, metrics: set[str]) -> dict[str, set[int]]:
+        """By metric, the epochs that a run had of it when this process found it."""
         if run not in self._found:
-            return set()
-        keys = {next(reversed(report.metrics), "") for report in reports} - {""}
-        for key in keys - self._found[run].keys():
-            self._found[run][key] = {metric.step for metric in self._client.get_metric_history(run, key)}
-        return {step for key in keys for step in self._found[run][key]}
+            return {metric: set() for metric in metrics}
+        known = self._found[run]
+        for metric in metrics - known.keys():
+            known[metric] = {value.step for value in self._client.get_metric_history(run, metric)} if metric else set()
+        return known
 
     def _table(self, run: str, name: str, table: Table, epoch: int, sent_at: int) -> None:
         """Log a table as an image of the epoch, and then its values, which show that the image is there."""
@@ -330,6 +329,11 @@ class MlflowWriter:
             wanted += f" and tags.`{TAG_PARENT}` = '{self._run(RunKey(TAG_STUDY, key.study))}'"
         found = self._client.search_runs([self._experiment], wanted)
         return sorted(found, key=_holds, reverse=True)
+
+
+def last_metric(report: EpochReport) -> str:
+    """The metric that is logged last: where it is, all others of the report are; empty if there is none."""
+    return next(reversed(report.metrics), "")
 
 
 def filled(text: str, places: dict[str, str]) -> str:

@@ -12,7 +12,7 @@ from bgbias.data.dataset import Dataset, DatasetSpec
 from bgbias.errors import CheckpointError
 from bgbias.evaluation.evaluate import evaluate
 from bgbias.evaluation.evaluator import Predictions
-from bgbias.metrics import TEST, VALIDATION, learned
+from bgbias.metrics import TEST, VALIDATION, learned, variants_in
 from bgbias.pretraining import check, pretrained_weights
 from bgbias.training import Trainer
 from study.record.divergence import divergence
@@ -26,6 +26,7 @@ class Run:
     """A trainer with its history and its kept checkpoints.
 
     objectives: metrics whose best epochs are kept, beside those of every variant
+    rungs: numbers of epochs after which a search may stop the run
     """
 
     def __init__(
@@ -35,8 +36,9 @@ class Run:
         device: torch.device,
         scratch: Path,
         objectives: Sequence[str] = (),
+        rungs: Sequence[int] = (),
     ) -> None:
-        self.config = config
+        self.config, self._rungs = config, rungs
         check(config, dataset.classes)
         pretrained = functools.partial(pretrained_weights, config, dataset, device)
         self.trainer = Trainer(config.method, config.model, dataset, config.training, config.seed, device, pretrained)
@@ -59,20 +61,59 @@ class Run:
             report.metrics.update({learned(name): value for name, value in notes.values.items()})
             report.tables.update({learned(name): table for name, table in notes.tables.items()})
             predictions |= self._evaluate(report, VALIDATION)
-            if evaluation.test == "every" or self.done or report.epoch in self.keeper.best(self.history):
+            if evaluation.test == "every":
                 predictions |= self._evaluate(report, TEST)
         classes, path = trainer.dataset.classes, self.keeper.path(report.epoch)
         checkpoint.save(
             path, self.config, classes, report.epoch, report.metrics, trainer.learner, predictions, self.sources
         )
         self.keeper.prune(self.history)
+        self._test()
         return report
+
+    @property
+    def may_stop(self) -> bool:
+        """True if the run is done, or a search may stop it after its newest epoch.
+
+        A search stops runs at rungs; one that was first evaluated after the first rung, at any epoch.
+        """
+        evaluated = [report.epoch for report in self.epochs if variants_in(report.metrics, VALIDATION)]
+        late = bool(evaluated and self._rungs) and evaluated[0] > min(self._rungs)
+        return self.done or late or len(self.epochs) in self._rungs
+
+    @property
+    def reports(self) -> list[EpochReport]:
+        """The newest epoch's report, and the earlier ones that it completed, in order."""
+        return [self.epochs[epoch - 1] for epoch in sorted({*self._chosen, len(self.epochs)})]
+
+    @property
+    def _chosen(self) -> set[int]:
+        """The epochs at which test variants are evaluated, where the run may stop.
+
+        These are the best so far for some variant or objective, and of a run that is done, the last.
+        """
+        if not self.may_stop:
+            return set()
+        newest = {len(self.epochs)} if self.done and variants_in(self.history[-1], VALIDATION) else set()
+        return self.keeper.best(self.history) | newest
+
+    def _test(self) -> None:
+        """Evaluate test variants at the chosen epochs, each with its own weights."""
+        due = [epoch for epoch in self._chosen if not variants_in(self.epochs[epoch - 1].metrics, TEST)]
+        learner = self.trainer.learner
+        newest = {name: value.clone() for name, value in learner.state_dict().items()} if due else None
+        for epoch in sorted(due):
+            report, path = self.epochs[epoch - 1], self.keeper.path(epoch)
+            learner.load_state_dict(checkpoint.read_weights(path))
+            checkpoint.extend(path, report.metrics, self._evaluate(report, TEST))
+        if newest is not None:
+            learner.load_state_dict(newest)
 
     def _evaluate(self, report: EpochReport, split: str) -> dict[str, Predictions]:
         """Evaluate one split's variants, add the metrics to the epoch's report, and return the predictions."""
         trainer, chosen = self.trainer, self.config.evaluation.chosen()
         with self.config.evaluation_arithmetic(trainer.device):
-            result = evaluate(trainer.method, trainer.learner, trainer.view, chosen, [split])
+            result = evaluate(trainer.method, trainer.learner, trainer.view_after(report.epoch), chosen, [split])
         report.metrics.update(result.metrics)
         report.tables.update(result.tables)
         return result.predictions

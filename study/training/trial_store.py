@@ -9,6 +9,7 @@ change results: a killed process, a lost node, a full disk or a damaged file.
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bgbias.errors import CheckpointError
@@ -29,7 +30,9 @@ class TrialStore:
         self._all, self._storage, self._trial = storage, storage.below(trial_id), trial_id
 
     def save(self, run: Run) -> None:
-        """Store the run after its last epoch, and delete what neither this state nor the one before needs.
+        """Store the run after its last epoch with the checkpoints that this one made or changed.
+
+        What neither this state nor the one before needs is deleted.
 
         Raises:
             StorageError: it cannot be written, after several attempts.
@@ -38,7 +41,8 @@ class TrialStore:
         with scratch() as state:
             run.save(state)
             write_checksums(state)
-            with_retries(lambda: self._storage.put(run.keeper.path(epoch), f"epoch/{epoch}"))
+            for changed in (report.epoch for report in run.reports):
+                with_retries(partial(self._storage.put, run.keeper.path(changed), f"epoch/{changed}"))
             with_retries(lambda: self._storage.put(state, f"state/{epoch}"))
         self._prune(run)
 

@@ -15,7 +15,8 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from types import SimpleNamespace
+from typing import Annotated, Any, cast
 from unittest import mock
 
 import optuna
@@ -41,6 +42,7 @@ from study.search.stage import SearchStage
 from study.search.trainable import ENVIRONMENT, EPOCH, SCORE, TRIAL, Environment, result_of
 from study.space import SearchSpace
 from study.study import reporting, sending
+from study.training.run import Run
 
 EPOCHS, WORKERS, METRICS = 3, 2, 20
 PENDING = "TUNE_MAX_PENDING_TRIALS_PG"
@@ -69,7 +71,9 @@ class Nothing(tune.Trainable):  # type: ignore[misc]
             return {**self._epochs[-1].metrics, EPOCH: epoch, SCORE: value, "done": done}
         if done:
             self._store()
-        return result_of(self._epochs, OBJECTIVES, done=done)
+        history = [report.metrics for report in self._epochs]
+        run = SimpleNamespace(history=history, reports=self._epochs[-1:], may_stop=True, done=done)
+        return result_of(cast(Run, run), OBJECTIVES)
 
     def _store(self) -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,6 @@
 import json
 import math
+import random
 from types import SimpleNamespace
 
 import pytest
@@ -14,8 +15,8 @@ OBJECTIVE = "val/shuffled/accuracy"
 FIXED = {"dataset/name": "colored-digits", "method/name": "erm"}
 
 
-def result(epochs, value):
-    return {"epoch": epochs, "score": value, "values": json.dumps([value])}
+def result(epochs, value, may_stop=True):
+    return {"epoch": epochs, "score": value, "values": json.dumps([value]), "may_stop": may_stop}
 
 
 @pytest.fixture
@@ -77,6 +78,31 @@ def test_a_trial_goes_on_until_its_first_evaluation_and_is_compared_then(tmp_pat
     assert [decide(scheduler, "high", epoch, 0.9) for epoch in (1, 2, 3)] == [scheduler.CONTINUE] * 3
     assert [decide(scheduler, "late", epoch, math.nan) for epoch in (1, 2, 3)] == [scheduler.CONTINUE] * 3
     assert decide(scheduler, "late", 4, 0.1) == scheduler.STOP
+
+
+def test_a_trial_that_was_to_stop_goes_on_to_where_it_may(folder):
+    scheduler = make_scheduler(folder, "x", OBJECTIVE, epochs=5, every=1)
+    again = SimpleNamespace(config={"trial": "low"})
+    scheduler.on_trial_add(None, again)
+    assert scheduler.on_trial_result(None, again, result(2, 0.1, may_stop=False)) == scheduler.CONTINUE
+    assert scheduler.on_trial_result(None, again, result(3, 0.1, may_stop=True)) == scheduler.STOP
+
+
+@pytest.mark.parametrize(("epochs", "every", "rungs"), [(1, 1, {1}), (10, 1, {2, 6}), (50, 1, {10, 30}), (9, 4, {4})])
+def test_trials_are_stopped_at_rungs_and_at_the_end_only(tmp_path, epochs, every, rungs):
+    made = StudyFolder(tmp_path / "study")
+    made.create(StudyConfig())
+    scheduler, rng, stopped = make_scheduler(made, "x", OBJECTIVE, epochs, every), random.Random(0), set()
+    for number in range(60):
+        trial = SimpleNamespace(config={"trial": str(number)})
+        scheduler.on_trial_add(None, trial)
+        for epoch in range(1, epochs + 1):
+            score = rng.random() if epoch >= every else math.nan
+            if scheduler.on_trial_result(None, trial, result(epoch, score)) == scheduler.STOP:
+                stopped.add(epoch)
+                break
+    assert stopped == rungs | {epochs}
+    assert {rung for rung in scheduler.rungs if rung <= epochs} == rungs
 
 
 class Told(Seeds):

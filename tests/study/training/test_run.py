@@ -22,9 +22,9 @@ from study.training.run import Run
 from study.training.trial_store import TrialStore
 
 
-def fresh(digits, scratch, objectives=(), **settings):
+def fresh(digits, scratch, objectives=(), rungs=(), **settings):
     names = {"dataset/name": "colored-digits", "method/name": "erm"}
-    return Run(RunConfig.from_flat({**names, **settings}), digits, torch.device("cpu"), scratch, objectives)
+    return Run(RunConfig.from_flat({**names, **settings}), digits, torch.device("cpu"), scratch, objectives, rungs)
 
 
 def test_a_run_is_not_done_before_its_first_epoch(load, tmp_path):
@@ -75,39 +75,50 @@ def test_judging_seldom_changes_nothing_but_when(load, tmp_path):
     digits = load("colored-digits")
     always = finished(digits, tmp_path / "always", every=1).history
     seldom = finished(digits, tmp_path / "seldom", every=2).history
-    evaluated = [any(name.startswith(("val/", "test/")) for name in metrics) for metrics in seldom]
+    evaluated = [any(name.startswith("val/") for name in metrics) for metrics in seldom]
     assert evaluated == [False, True, False, True, True]
     for one, other in zip(always, seldom, strict=True):
-        assert timeless(other) == {name: one[name] for name in timeless(other)}
-    assert seldom[1].keys() == seldom[4].keys() == always[0].keys()
+        ours = {name: value for name, value in timeless(other).items() if name in one or not name.startswith("test/")}
+        assert ours == {name: one[name] for name in ours}
+    assert seldom[4].keys() == always[4].keys()
 
 
 def on_test(metrics):
     return {name: value for name, value in metrics.items() if name.startswith("test/")}
 
 
-def test_test_variants_are_evaluated_where_an_epoch_is_kept_and_nothing_else_differs(load, tmp_path):
+def trained(digits, scratch, objectives=(), rungs=(), **settings):
+    """A finished run, and after each of its epochs the epochs that were tested by then."""
+    settings = {"training/epochs": 6, "training/learning_rate": 0.05, **settings}
+    run, tested = fresh(digits, scratch, objectives, rungs, **settings), []
+    while not run.done:
+        run.epoch()
+        tested.append({report.epoch for report in run.epochs if on_test(report.metrics)})
+    return run, tested
+
+
+def test_test_variants_are_evaluated_at_the_chosen_epochs_and_nothing_else_differs(load, tmp_path):
     digits, objective = load("colored-digits").head(200), "val/shuffled/loss"
-    runs = {}
-    for when in ("kept", "every"):
-        settings = {"training/epochs": 6, "training/learning_rate": 0.05, "evaluation/test": when}
-        runs[when] = fresh(digits, tmp_path / when, [objective], **settings)
-        while not runs[when].done:
-            runs[when].epoch()
-    kept, every = runs["kept"].history, runs["every"].history
-    best_so_far = [at in chosen_epochs(every[:at], [objective]) for at in range(1, 6)]
-    assert [bool(on_test(metrics)) for metrics in kept] == [*best_so_far, True]
-    assert all(map(on_test, every))
-    assert set(best_so_far) == {True, False}
+    runs = {
+        when: trained(digits, tmp_path / when, [objective], **{"evaluation/test": when}) for when in ("kept", "every")
+    }
+    kept, every = (run.history for run, _ in runs.values())
+    chosen = chosen_epochs(every, [objective])
+    assert len(chosen | {6}) < 6
+    assert runs["kept"][1] == [set()] * 5 + [chosen | {6}]
+    assert runs["every"][1] == [set(range(1, at + 1)) for at in range(1, 7)]
     for one, other in zip(kept, every, strict=True):
         assert on_test(one) in ({}, on_test(other))
         assert timeless(one) == {name: other[name] for name in timeless(one)}
-    assert chosen_epochs(kept, [objective]) == chosen_epochs(every, [objective])
+    assert chosen_epochs(kept, [objective]) == chosen
     chosen = {str(epoch) for epoch in chosen_epochs(every, [objective])}
     assert {folder.name for folder in (tmp_path / "kept").iterdir()} == {*chosen, "6"}
     for name in (*chosen, "6"):
-        one, other = (checksum_of(tmp_path / when / name / "model.safetensors") for when in ("kept", "every"))
-        assert one == other
+        for file in ("model.safetensors", "predictions.safetensors"):
+            one, other = (checksum_of(tmp_path / when / name / file) for when in ("kept", "every"))
+            assert one == other
+        one, other = (checkpoint.load(tmp_path / when / name).metrics for when in ("kept", "every"))
+        assert timeless(one) == timeless(other)
     gaps = digits.gaps
     assert summary(kept, gaps, [objective]) == summary(every, gaps, [objective])
     rows = [winners([trial("a", history, **{"dataset/name": "colored-digits"})]) for history in (kept, every)]
@@ -116,6 +127,57 @@ def test_test_variants_are_evaluated_where_an_epoch_is_kept_and_nothing_else_dif
     assert [row.oracle_test_accuracy for row in rows[1]] == [
         max(metrics[f"test/{row.variant}/accuracy"] for metrics in every) for row in rows[1]
     ]
+
+
+def test_where_a_search_may_stop_a_run_the_best_so_far_are_tested(load, tmp_path):
+    digits = load("colored-digits").head(200)
+    run, tested = trained(digits, tmp_path, rungs=(2, 4))
+    best = [run.keeper.best(run.history[:at]) for at in range(1, 7)]
+    at_rungs = best[1] | best[3]
+    assert tested == [set(), best[1], best[1], at_rungs, at_rungs, at_rungs | best[5] | {6}]
+
+
+def test_a_run_first_evaluated_after_the_first_rung_may_stop_anywhere(load, tmp_path):
+    settings = {"method/name": "jtt", "method/identification": 0.34}
+    run, tested = trained(load("colored-digits").head(200), tmp_path, rungs=(1, 3), **settings)
+    best = [run.keeper.best(run.history[:at]) for at in range(1, 7)]
+    assert best[1] == set()
+    assert tested[2] == {3}
+    assert tested[:5] == [set().union(*best[: at + 1]) for at in range(5)]
+
+
+def test_a_report_of_an_epoch_holds_what_it_completed(load, tmp_path):
+    run = fresh(load("colored-digits").head(200), tmp_path, rungs=(3,), **{"training/epochs": 9})
+    reported = []
+    for _ in range(4):
+        run.epoch()
+        reported.append([report.epoch for report in run.reports])
+    assert reported == [[1], [2], sorted({*run.keeper.best(run.history[:3]), 3}), [4]]
+
+
+def test_a_run_stopped_while_it_is_tested_goes_on_as_if_never_stopped(load, tmp_path, monkeypatch):
+    digits, settings = load("colored-digits").head(200), {"training/epochs": 3}
+    straight = fresh(digits, tmp_path / "straight", **settings)
+    while not straight.done:
+        straight.epoch()
+    storage = Storage(str(tmp_path / "storage"))
+    stopped, resumed = (fresh(digits, tmp_path / name, **settings) for name in ("stopped", "resumed"))
+    for _ in range(2):
+        stopped.epoch()
+        TrialStore(storage, "t").save(stopped)
+    stopped.epoch()
+    with monkeypatch.context() as patch:  # its checkpoints are stored, its state is not
+        put = Storage.put
+        patch.setattr(Storage, "put", lambda self, folder, name: None if "state" in name else put(self, folder, name))
+        TrialStore(storage, "t").save(stopped)
+    TrialStore(storage, "t").load(resumed)
+    assert len(resumed.epochs) == 2
+    resumed.epoch()
+    assert list(map(timeless, resumed.history)) == list(map(timeless, straight.history))
+    for epoch in straight.keeper.kept(straight.history):
+        one, other = (checkpoint.load(run.keeper.path(epoch)) for run in (straight, resumed))
+        assert timeless(one.metrics) == timeless(other.metrics)
+        assert all(torch.equal(one.weights[name], other.weights[name]) for name in one.weights)
 
 
 def of_training(metrics):
