@@ -76,9 +76,10 @@ class GradientPenalty(Method):
     def penalties(self, learner: Learner, batch: Batch, output: Output, rng: Generator) -> dict[str, Tensor]:
         gradient = input_gradient(self.differentiated(output, batch.label, rng).sum(), batch.image)
         mask = batch.mask | is_black(batch.image) if self.lit_only else batch.mask
+        gradient = on_background(gradient, mask)
         return {
             BACKGROUND_GRADIENT: self.weight * self.energy(gradient, mask),
-            RAW: squared_sum(gradient.detach(), mask),
+            RAW: squared_sum(gradient.detach()),
         }
 
     def differentiated(self, output: Output, label: Tensor, rng: Generator) -> Tensor:
@@ -93,11 +94,14 @@ class GradientPenalty(Method):
         return torch.randn(log_probability.shape, generator=rng, device=rng.device) * log_probability
 
     def energy(self, gradient: Tensor, mask: Tensor) -> Tensor:
-        """The form's energy of a gradient [B, C, H, W]."""
+        """The form's energy of a gradient [B, C, H, W] that is 0 on the foreground."""
         if self.form == "aggregated":
             return aggregated_energy(gradient, mask, self.smoothing)
-        measures = {"plain": plain_norm, "reproduced": background_norm, "gradmask": background_slope}
-        return measures.get(self.form, background_energy)(gradient, mask)
+        if self.form == "reproduced":
+            return background_norm(gradient)
+        if self.form == "gradmask":
+            return background_slope(gradient)
+        return plain_norm(gradient, mask) if self.form == "plain" else background_energy(gradient, mask)
 
 
 def lead(logits: Tensor, label: Tensor) -> Tensor:
@@ -147,32 +151,35 @@ def on_background(gradient: Tensor, mask: Tensor) -> Tensor:
     return gradient * (~mask).to(gradient.dtype)
 
 
-def squared_sum(gradient: Tensor, mask: Tensor) -> Tensor:
-    """|| m g ||^2 of each example, [B] >= 0. Arguments as of `background_norm`."""
-    return on_background(gradient, mask).square().sum(dim=(1, 2, 3))
+def squared_sum(gradient: Tensor) -> Tensor:
+    """|| m g ||^2 of each example, [B] >= 0. The argument is that of `background_norm`."""
+    return gradient.square().sum(dim=(1, 2, 3))
 
 
-def background_norm(gradient: Tensor, mask: Tensor) -> Tensor:
+def background_norm(gradient: Tensor) -> Tensor:
     """|| m g ||_2 / B over all pixels of all B examples together, a scalar >= 0, m the background.
 
     With g the gradient of the examples' cross-entropies this is the penalty of the 2022 study, the norm of their mean's
     gradient; its size falls with the batch size, as 1 / sqrt(B) for alike examples.
 
     Args:
-        gradient: [B, C, H, W], of a sum over examples, so that each has its own gradient.
-        mask: [B, 1, H, W] bool, True = foreground.
+        gradient: m g, [B, C, H, W], 0 on the foreground; of a sum over examples, so that each has its own gradient.
     """
-    norm: Tensor = on_background(gradient, mask).norm() / len(gradient)
+    norm: Tensor = gradient.norm() / len(gradient)
     return norm
 
 
 def plain_norm(gradient: Tensor, mask: Tensor) -> Tensor:
     """sqrt(mean_i n_i || m g_i ||^2), a scalar >= 0, n_i the background pixels of example i.
 
-    Where all n_i are n this is sqrt(n B) times `background_norm`, whose arguments it has.
+    Where all n_i are n this is sqrt(n B) times `background_norm`.
+
+    Args:
+        gradient: as of `background_norm`.
+        mask: [B, 1, H, W] bool, True = foreground.
     """
     root = (size_of(mask) / len(gradient)).sqrt()[:, None, None, None]
-    norm: Tensor = (root * on_background(gradient, mask)).norm()
+    norm: Tensor = (root * gradient).norm()
     return norm
 
 
@@ -181,18 +188,18 @@ def background_energy(gradient: Tensor, mask: Tensor) -> Tensor:
 
     It is the highest squared change, to first order, that a change of the background of root mean square 1 over its
     pixels makes. With g the gradient of v . log p, v ~ N(0, I), its expectation is n times the squared Jacobian of all
-    K log-probabilities on the background. Arguments as of `background_norm`.
+    K log-probabilities on the background. Arguments as of `plain_norm`.
     """
-    return size_of(mask) * squared_sum(gradient, mask)
+    return size_of(mask) * squared_sum(gradient)
 
 
-def background_slope(gradient: Tensor, mask: Tensor) -> Tensor:
+def background_slope(gradient: Tensor) -> Tensor:
     """Compute || m g ||_1 of each example, [B] >= 0.
 
-    It is the largest change, to first order, by a change of the background of at most 1 in every pixel. Arguments as of
-    `background_norm`.
+    It is the largest change, to first order, by a change of the background of at most 1 in every pixel. The argument is
+    that of `background_norm`.
     """
-    return on_background(gradient, mask).abs().sum(dim=(1, 2, 3))
+    return gradient.abs().sum(dim=(1, 2, 3))
 
 
 def aggregated_energy(gradient: Tensor, mask: Tensor, radius: int | None) -> Tensor:
@@ -205,14 +212,13 @@ def aggregated_energy(gradient: Tensor, mask: Tensor, radius: int | None) -> Ten
     them cost and memory are those of a few matrix products of the picture's side.
 
     Args:
-        gradient: [B, C, H, W], of a sum over examples.
+        gradient: as of `background_norm`.
         mask: [B, 1, H, W] bool, True = foreground.
         radius: pixels, >= 0, or None for the whole picture.
 
     Returns:
         [B], the sum over channels.
     """
-    gradient = on_background(gradient, mask)
     if radius is None:
         return gradient.sum(dim=(2, 3)).square().sum(dim=1)
     n = size_of(mask)[:, None, None, None]

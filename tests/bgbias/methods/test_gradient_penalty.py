@@ -17,6 +17,7 @@ from bgbias.methods.gradient_penalty import (
     background_slope,
     dim_backgrounds,
     lead,
+    on_background,
     plain_norm,
 )
 from bgbias.randomness import stream
@@ -37,55 +38,60 @@ RING = torch.tensor([[0, 0, 0], [0, 1, 0], [0, 0, 0]], dtype=torch.bool)[None, N
 """The object is the centre."""
 COUNT = torch.arange(1.0, 10).reshape(1, 1, 3, 3)
 """1 to 9; on the background, 8 pixels, their squares sum to 260 and they themselves to 40."""
+SHOWN = COUNT.masked_fill(RING, 0)
+"""The same, 0 on the object."""
+
+
+def test_the_foreground_is_left_out():
+    assert torch.equal(on_background(COUNT, RING), SHOWN)
 
 
 def test_background_norm_by_hand():
-    assert background_norm(COUNT, RING).item() == pytest.approx(260**0.5)
+    assert background_norm(SHOWN).item() == pytest.approx(260**0.5)
 
 
 def test_background_norm_is_taken_over_the_batch_at_once():
-    gradient, mask = torch.cat([COUNT, 3 * COUNT]), RING.expand(2, 1, 3, 3)
-    assert background_norm(gradient, mask).item() == pytest.approx((260 + 9 * 260) ** 0.5 / 2)
+    assert background_norm(torch.cat([SHOWN, 3 * SHOWN])).item() == pytest.approx((260 + 9 * 260) ** 0.5 / 2)
 
 
 def test_plain_norm_by_hand():
-    gradient, mask = torch.cat([COUNT, 3 * COUNT]), RING.expand(2, 1, 3, 3)
+    gradient, mask = torch.cat([SHOWN, 3 * SHOWN]), RING.expand(2, 1, 3, 3)
     assert plain_norm(gradient, mask).item() == pytest.approx(((8 * 260 + 8 * 9 * 260) / 2) ** 0.5)
-    assert plain_norm(gradient, mask).item() == pytest.approx((8 * 2) ** 0.5 * background_norm(gradient, mask).item())
+    assert plain_norm(gradient, mask).item() == pytest.approx((8 * 2) ** 0.5 * background_norm(gradient).item())
 
 
 def test_background_slope_by_hand():
-    assert background_slope(torch.cat([COUNT, -COUNT], dim=1), RING).item() == 80
+    assert background_slope(torch.cat([SHOWN, -SHOWN], dim=1)).item() == 80
 
 
 def test_background_energy_by_hand():
-    gradient = torch.cat([COUNT, -2 * COUNT], dim=1)
+    gradient = torch.cat([SHOWN, -2 * SHOWN], dim=1)
     assert background_energy(gradient, RING).item() == 8 * (260 + 4 * 260)
 
 
 def test_background_energy_keeps_examples_apart():
-    gradient, mask = torch.cat([COUNT, COUNT]), torch.cat([RING, torch.ones_like(RING)])
-    assert background_energy(gradient, mask).tolist() == [8 * 260, 0]
+    gradient, mask = torch.cat([SHOWN, 2 * SHOWN]), torch.cat([RING, RING])
+    assert background_energy(gradient, mask).tolist() == [8 * 260, 8 * 4 * 260]
 
 
 def test_aggregated_energy_sums_before_it_squares():
-    assert aggregated_energy(COUNT, RING, None).item() == 40**2
+    assert aggregated_energy(SHOWN, RING, None).item() == 40**2
 
 
 def test_aggregated_energy_keeps_channels_apart():
-    gradient = torch.cat([COUNT, -COUNT], dim=1)
+    gradient = torch.cat([SHOWN, -SHOWN], dim=1)
     assert aggregated_energy(gradient, RING, None).item() == 2 * 40**2
 
 
 def test_aggregated_energy_keeps_examples_apart():
-    gradient, mask = torch.cat([COUNT, COUNT]), torch.cat([RING, torch.ones_like(RING)])
+    gradient, mask = torch.cat([SHOWN, 0 * SHOWN]), torch.cat([RING, torch.ones_like(RING)])
     assert aggregated_energy(gradient, mask, None).tolist() == [40**2, 0]
 
 
 def test_aggregated_energy_over_windows_by_hand():
     windows = [7 / 3, 16 / 5, 11 / 3, 22 / 5, 28 / 5, 19 / 3, 34 / 5, 23 / 3]
     expected = sum((8 * window) ** 2 for window in windows) / 8
-    assert aggregated_energy(COUNT, RING, 1).item() == pytest.approx(expected)
+    assert aggregated_energy(SHOWN, RING, 1).item() == pytest.approx(expected)
 
 
 def random_gradient(shape):
@@ -94,12 +100,14 @@ def random_gradient(shape):
 
 @pytest.mark.parametrize("radius", [4, 5, 9])
 def test_a_radius_across_the_picture_sums_over_all_of_it(radius):
-    gradient, mask = random_gradient((3, 2, 5, 4)), random_gradient((3, 1, 5, 4)) > 0.5
+    mask = random_gradient((3, 1, 5, 4)) > 0.5
+    gradient = on_background(random_gradient((3, 2, 5, 4)), mask)
     torch.testing.assert_close(aggregated_energy(gradient, mask, radius), aggregated_energy(gradient, mask, None))
 
 
 def test_radius_zero_is_the_energy_of_each_pixel_alone():
-    gradient, mask = random_gradient((3, 2, 5, 4)), random_gradient((3, 1, 5, 4)) > 0.5
+    mask = random_gradient((3, 1, 5, 4)) > 0.5
+    gradient = on_background(random_gradient((3, 2, 5, 4)), mask)
     torch.testing.assert_close(aggregated_energy(gradient, mask, 0), background_energy(gradient, mask))
 
 
@@ -379,7 +387,7 @@ def test_the_gradient_of_summed_log_probabilities_of_a_linear_net():
     net = nn.Sequential(nn.Flatten(), nn.Linear(18, 4)).double()
     weight, p = net[1].weight, net(batch.image).softmax(dim=1)
     gradient = 4 * (weight.mean(dim=0) - p @ weight).view_as(batch.image)
-    expected = background_energy(gradient, batch.mask)
+    expected = background_energy(on_background(gradient, batch.mask), batch.mask)
     torch.testing.assert_close(terms_of("rrr", net, batch)["background_gradient"], expected)
 
 
@@ -412,7 +420,7 @@ def test_the_penalty_alone_changes_the_weights(case):
 def test_smoothing_of_photographs_at_full_size_is_the_sum_over_windows():
     gradient = torch.randn(2, 3, 224, 224, generator=stream(0, "gradient"), dtype=torch.float64)
     mask = torch.rand(2, 1, 224, 224, generator=stream(1, "mask")) < 0.3
-    found = aggregated_energy(gradient, mask, 20)
+    found = aggregated_energy(on_background(gradient, mask), mask, 20)
     background, shown = gradient.masked_fill(mask, 0), (~mask).double()
     window = nn.functional.avg_pool2d(torch.cat([background, shown], dim=1), 41, 1, 20, divisor_override=1)
     n = shown.sum(dim=(1, 2, 3))
