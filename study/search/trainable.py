@@ -25,7 +25,7 @@ ENVIRONMENT, TRIAL, SETTINGS = "environment", "trial", "settings"
 EPOCH, REPORTS, SCORE, VALUES, MAY_STOP = "epoch", "reports", "score", "values", "may_stop"
 """Keys of a trial's result for Ray: the number of epochs; the new and changed reports as JSON; the first objective at
 its best epoch so far (higher is better, NaN before the first evaluation); all objectives at that epoch as JSON; whether
-its test variants are evaluated so far that it may be stopped now."""
+the trial may be stopped now, since test variants are evaluated at its best epochs so far."""
 
 Result = dict[str, str | float]
 """A trial's result for Ray after an epoch."""
