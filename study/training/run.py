@@ -27,6 +27,7 @@ class Run:
 
     objectives: metrics whose best epochs are kept, beside those of every variant
     rungs: numbers of epochs after which a search may stop the run
+    changed: the epochs whose checkpoints the newest epoch made or completed
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Run:
         self.sources = checkpoint.sources_of(config.model, dataset)
         self.keeper = EpochKeeper(scratch, objectives)
         self.epochs: list[EpochReport] = []
+        self.changed: set[int] = set()
 
     @property
     def history(self) -> list[Metrics]:
@@ -68,7 +70,7 @@ class Run:
             path, self.config, classes, report.epoch, report.metrics, trainer.learner, predictions, self.sources
         )
         self.keeper.prune(self.history)
-        self._test()
+        self.changed = {report.epoch, *self._test()}
         return report
 
     @property
@@ -97,17 +99,22 @@ class Run:
         newest = {len(self.epochs)} if self.done and variants_in(self.history[-1], VALIDATION) else set()
         return self.keeper.best(self.history) | newest
 
-    def _test(self) -> None:
-        """Evaluate test variants at the chosen epochs, each with its own weights."""
-        due = [epoch for epoch in self._chosen if not variants_in(self.epochs[epoch - 1].metrics, TEST)]
+    def _test(self) -> list[int]:
+        """Evaluate test variants at the chosen epochs where it is due, each with its own weights, and return these."""
+        due = [epoch for epoch in sorted(self._chosen) if not self.is_tested(epoch)]
         learner = self.trainer.learner
         newest = {name: value.clone() for name, value in learner.state_dict().items()} if due else None
-        for epoch in sorted(due):
+        for epoch in due:
             report, path = self.epochs[epoch - 1], self.keeper.path(epoch)
             learner.load_state_dict(checkpoint.read_weights(path))
             checkpoint.extend(path, report.metrics, self._evaluate(report, TEST))
         if newest is not None:
             learner.load_state_dict(newest)
+        return due
+
+    def is_tested(self, epoch: int) -> bool:
+        """Return True if test variants are evaluated at an epoch."""
+        return bool(variants_in(self.epochs[epoch - 1].metrics, TEST))
 
     def _evaluate(self, report: EpochReport, split: str) -> dict[str, Predictions]:
         """Evaluate one split's variants, add the metrics to the epoch's report, and return the predictions."""

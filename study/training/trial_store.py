@@ -1,7 +1,8 @@
 """One trial's states in the study's storage, from which it continues on any machine.
 
-<trial>/epoch/<n>/   the checkpoint of each epoch that may still be needed
-<trial>/state/<n>/   history.jsonl and state.pt: with the checkpoints, all that epoch n + 1 needs
+<trial>/epoch/<n>/    the checkpoint of each epoch that may still be needed
+<trial>/tested/<n>/   in its place, once test variants are evaluated at it
+<trial>/state/<n>/    history.jsonl and state.pt: with the checkpoints, all that epoch n + 1 needs
 
 A trial starts from its newest state that is complete with all its checkpoints, or from the beginning. So crashes do not
 change results: a killed process, a lost node, a full disk or a damaged file.
@@ -18,6 +19,9 @@ from study.errors import StorageError
 from study.record.storage import Storage
 from study.scratch import scratch
 from study.training.run import Run, read_history
+
+EPOCH, TESTED = "epoch", "tested"
+"""Folders of checkpoints."""
 
 WAITS = (1.0, 4.0, 10.0, 20.0)
 """Seconds between attempts to write."""
@@ -41,8 +45,9 @@ class TrialStore:
         with scratch() as state:
             run.save(state)
             write_checksums(state)
-            for changed in (report.epoch for report in run.reports):
-                with_retries(partial(self._storage.put, run.keeper.path(changed), f"epoch/{changed}"))
+            for changed in sorted(run.changed):
+                name = f"{TESTED if run.is_tested(changed) else EPOCH}/{changed}"
+                with_retries(partial(self._storage.put, run.keeper.path(changed), name))
             with_retries(lambda: self._storage.put(state, f"state/{epoch}"))
         self._prune(run)
 
@@ -67,7 +72,10 @@ class TrialStore:
             CheckpointError: it is damaged or not there.
             OSError: the storage cannot be read.
         """
-        self._storage.get(f"epoch/{epoch}", folder)
+        try:
+            self._storage.get(f"{TESTED}/{epoch}", folder)
+        except CheckpointError:
+            self._storage.get(f"{EPOCH}/{epoch}", folder)
 
     def delete(self) -> None:
         """Delete everything of the trial."""
@@ -76,8 +84,10 @@ class TrialStore:
     def _prune(self, run: Run) -> None:
         history = run.history
         kept = run.keeper.kept(history) | run.keeper.kept(history[:-1])
-        for epoch in self._numbers("epoch") - kept:
-            self._storage.delete(f"epoch/{epoch}")
+        tested = {epoch for epoch in run.changed if run.is_tested(epoch)}
+        for kind, needed in ((EPOCH, kept - tested), (TESTED, kept)):
+            for epoch in self._numbers(kind) - needed:
+                self._storage.delete(f"{kind}/{epoch}")
         for epoch in self._numbers("state") - {len(history), len(history) - 1}:
             self._storage.delete(f"state/{epoch}")
 

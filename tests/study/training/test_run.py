@@ -9,13 +9,14 @@ import torch
 from made import trial
 
 from bgbias import checkpoint
-from bgbias.checkpoint import read_right
+from bgbias.checkpoint import read_predictions, read_right
 from bgbias.config import RunConfig
 from bgbias.errors import CheckpointError
 from bgbias.evaluation.accuracy import predict
 from bgbias.methods.erm import Erm
 from bgbias.methods.method import Stage
 from bgbias.metrics import IMAGES_PER_SECOND
+from study.errors import StorageError
 from study.record.selection import chosen_epochs, summary, winners
 from study.record.storage import Storage
 from study.training.run import Run
@@ -155,29 +156,48 @@ def test_a_report_of_an_epoch_holds_what_it_completed(load, tmp_path):
     assert reported == [[1], [2], sorted({*run.keeper.best(run.history[:3]), 3}), [4]]
 
 
-def test_a_run_stopped_while_it_is_tested_goes_on_as_if_never_stopped(load, tmp_path, monkeypatch):
+@pytest.mark.parametrize("fails_at", ["tested/1", "tested/3", "state/3"])
+def test_a_full_disk_at_the_end_costs_one_epoch(load, tmp_path, monkeypatch, fails_at):
     digits, settings = load("colored-digits").head(200), {"training/epochs": 3}
     straight = fresh(digits, tmp_path / "straight", **settings)
     while not straight.done:
         straight.epoch()
+    assert straight.keeper.best(straight.history) == {1}
     storage = Storage(str(tmp_path / "storage"))
     stopped, resumed = (fresh(digits, tmp_path / name, **settings) for name in ("stopped", "resumed"))
     for _ in range(2):
         stopped.epoch()
         TrialStore(storage, "t").save(stopped)
     stopped.epoch()
-    with monkeypatch.context() as patch:  # its checkpoints are stored, its state is not
-        put = Storage.put
-        patch.setattr(Storage, "put", lambda self, folder, name: None if "state" in name else put(self, folder, name))
-        TrialStore(storage, "t").save(stopped)
+    put = Storage.put
+
+    def put_until_full(self, folder, name):
+        if name == fails_at:
+            (tmp_path / "storage" / "t" / name).mkdir(parents=True)
+            raise OSError("no space left on device")
+        put(self, folder, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "put", put_until_full)
+        patch.setattr("study.training.trial_store.WAITS", ())
+        with pytest.raises(StorageError, match="no space left"):
+            TrialStore(storage, "t").save(stopped)
     TrialStore(storage, "t").load(resumed)
     assert len(resumed.epochs) == 2
     resumed.epoch()
+    TrialStore(storage, "t").save(resumed)
     assert list(map(timeless, resumed.history)) == list(map(timeless, straight.history))
+    there = {str(path.relative_to(tmp_path / "storage" / "t")) for path in (tmp_path / "storage" / "t").glob("*/*")}
+    assert there == {"epoch/2", "state/2", "state/3", "tested/1", "tested/3"}
     for epoch in straight.keeper.kept(straight.history):
-        one, other = (checkpoint.load(run.keeper.path(epoch)) for run in (straight, resumed))
+        TrialStore(storage, "t").fetch(epoch, tmp_path / "fetched" / str(epoch))
+        one, other = (checkpoint.load(folder / str(epoch)) for folder in (tmp_path / "straight", tmp_path / "fetched"))
         assert timeless(one.metrics) == timeless(other.metrics)
         assert all(torch.equal(one.weights[name], other.weights[name]) for name in one.weights)
+        assert (
+            read_predictions(tmp_path / "fetched" / str(epoch)).keys()
+            == read_predictions(straight.keeper.path(epoch)).keys()
+        )
 
 
 def of_training(metrics):
