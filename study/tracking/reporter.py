@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bgbias.errors import SettingError
-from bgbias.metrics import LEARNED, TEST
+from bgbias.metrics import LEARNED
 from study.record.epoch import EpochReport, Metrics
 from study.record.selection import Row
 from study.settings import Settings
@@ -77,17 +77,11 @@ class Reporter:
         self._outbox.put(TrialBegan(self._experiment, self._trial(trial_id), self._study, name, params, tags), at)
 
     def epoch(self, trial_id: str, report: EpochReport) -> None:
-        """Report a trial's epoch with its method's learned tables; counts of groups stay in the study's record.
-
-        Metrics of test data are a message of their own, because they may be known later than the others.
-        """
+        """Report a trial's epoch with its method's learned tables; counts of groups stay in the study's record."""
         learned = {name: table for name, table in report.tables.items() if name.startswith(LEARNED)}
-        tested = {name: value for name, value in report.metrics.items() if name.startswith(f"{TEST}/")}
-        others = {name: value for name, value in report.metrics.items() if name not in tested}
-        for metrics, tables in ((others, learned), (tested, {})):
-            if metrics or tables:
-                part = replace(report, metrics=metrics, tables=tables)
-                self._outbox.put(EpochEnded(self._experiment, self._trial(trial_id), part), report.at)
+        self._outbox.put(
+            EpochEnded(self._experiment, self._trial(trial_id), replace(report, tables=learned)), report.at
+        )
 
     def summary(self, trial_id: str, metrics: Metrics, at: int | None = None) -> None:
         """Report a trial's final metrics at step 0: MLflow draws metrics without a later step as bars, one per run."""

@@ -10,8 +10,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bgbias.metrics import TEST
 from bgbias.table import Table
-from study.record.epoch import EpochReport
+from study.record.epoch import Metrics
 from study.tracking.messages import (
     EXPERIMENT_PLACE,
     RUN_PLACE,
@@ -160,12 +161,15 @@ class MlflowWriter:
         from mlflow.entities import Metric
 
         run = self._run(epochs[0][0].run)
-        there = self._steps(run, {last_metric(message.report) for message, _ in epochs})
+        parts = [
+            (part, message.report.epoch, at) for message, at in epochs for part in in_parts(message.report.metrics)
+        ]
+        there = self._steps(run, {last(part) for part, _, _ in parts})
         values = [
-            Metric(key, value, sent_at, message.report.epoch)
-            for message, sent_at in epochs
-            for key, value in message.report.metrics.items()
-            if message.report.epoch not in there[last_metric(message.report)]
+            Metric(key, value, sent_at, epoch)
+            for part, epoch, sent_at in parts
+            for key, value in part.items()
+            if epoch not in there[last(part)]
         ]
         for start in range(0, len(values), VALUES_PER_CALL):
             self._client.log_batch(run, metrics=values[start : start + VALUES_PER_CALL])
@@ -179,7 +183,7 @@ class MlflowWriter:
             return {metric: set() for metric in metrics}
         known = self._found[run]
         for metric in metrics - known.keys():
-            known[metric] = {value.step for value in self._client.get_metric_history(run, metric)} if metric else set()
+            known[metric] = {value.step for value in self._client.get_metric_history(run, metric)}
         return known
 
     def _table(self, run: str, name: str, table: Table, epoch: int, sent_at: int) -> None:
@@ -331,9 +335,16 @@ class MlflowWriter:
         return sorted(found, key=_holds, reverse=True)
 
 
-def last_metric(report: EpochReport) -> str:
-    """The metric that is logged last: where it is, all others of the report are; empty if there is none."""
-    return next(reversed(report.metrics), "")
+def in_parts(metrics: Metrics) -> list[Metrics]:
+    """An epoch's metrics in parts that are known at one time: those of test data may come later than the others."""
+    tested = {name: value for name, value in metrics.items() if name.startswith(f"{TEST}/")}
+    others = {name: value for name, value in metrics.items() if name not in tested}
+    return [part for part in (others, tested) if part]
+
+
+def last(part: Metrics) -> str:
+    """The metric of a part that is logged last: where it is, all others are."""
+    return next(reversed(part))
 
 
 def filled(text: str, places: dict[str, str]) -> str:

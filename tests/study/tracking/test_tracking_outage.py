@@ -194,7 +194,7 @@ def test_a_server_gone_for_good_keeps_the_messages_for_later(server, experiment,
     reporter = begin(box, experiment)
     put_epochs(reporter, range(1, 4))
     end(reporter)
-    put = 1 + 3 + 2 * 9 + 4  # an epoch's metrics of test data are a message of their own
+    put = 1 + 3 + 9 + 4
     with socket.create_server(("127.0.0.1", 0)) as hangs:  # the connection is made, and nothing answers
         sender = Sender(box, f"http://127.0.0.1:{hangs.getsockname()[1]}", tmp_path)
         sender.start()
