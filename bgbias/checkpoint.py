@@ -90,10 +90,9 @@ def extend(folder: Path, metrics: Mapping[str, float], predictions: Mapping[str,
     Raises:
         CheckpointError: a file is missing or damaged, or of another format.
     """
-    described = read_description(folder)
+    described, kept = read_description(folder), _read(folder, PREDICTIONS)
     described["metrics"].update(metrics)
     (folder / CONFIG).write_text(json.dumps(described, indent=1))
-    kept = load_file(folder / PREDICTIONS)
     metadata = {CLASSES: json.dumps(described[CLASSES])}
     save_file({**kept, **_tensors(predictions)}, folder / PREDICTIONS, metadata=metadata)
     write_checksums(folder)
@@ -134,12 +133,21 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: their file is missing or damaged.
     """
+    return _read(folder, MODEL)
+
+
+def _read(folder: Path, file: str) -> dict[str, Tensor]:
+    """The tensors of a checkpoint's file.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
     try:
-        weights: dict[str, Tensor] = load_file(folder / MODEL)
+        found: dict[str, Tensor] = load_file(folder / file)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{folder / MODEL} cannot be read ({error}): give a whole checkpoint") from None
-    verify_checksums(folder, MODEL)
-    return weights
+        raise CheckpointError(f"{folder / file} cannot be read ({error}): give a whole checkpoint") from None
+    verify_checksums(folder, file)
+    return found
 
 
 def sources_of(model: Model, dataset: Dataset) -> dict[str, str]:
@@ -171,11 +179,7 @@ def read_predictions(folder: Path) -> dict[str, KeptPredictions]:
     Raises:
         CheckpointError: the file is missing or damaged.
     """
-    try:
-        found = load_file(folder / PREDICTIONS)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{folder / PREDICTIONS} cannot be read ({error}): give a whole checkpoint") from None
-    verify_checksums(folder, PREDICTIONS)
+    found = _read(folder, PREDICTIONS)
     keys = [key.removesuffix(f"/{LABEL}") for key in found if key.endswith(f"/{LABEL}") and key.count("/") > 1]
     return {
         key: KeptPredictions(found[key], found[f"{key}/{LABEL}"], found.get(f"{key}/{PLACE}")) for key in sorted(keys)

@@ -96,6 +96,27 @@ def one_line_error(call, *arguments):
     return str(caught.value)
 
 
+def test_what_is_known_later_is_added(saved):
+    before = checkpoint.load(saved)
+    later = {"test/shuffled": Predictions(torch.tensor([1, 2]), torch.tensor([1, 1]), 0.5)}
+    checkpoint.extend(saved, {"test/shuffled/accuracy": 0.5}, later)
+    after = checkpoint.load(saved)
+    assert after.metrics == {**METRICS, "test/shuffled/accuracy": 0.5}
+    assert all(torch.equal(after.weights[name], weight) for name, weight in before.weights.items())
+    kept = checkpoint.read_predictions(saved)
+    assert kept.keys() == {"val/shuffled", "test/original", "test/shuffled"}
+    assert kept["val/shuffled"].prediction.tolist() == [1, 9, 3]
+    assert checkpoint.read_right(saved, "test/shuffled").tolist() == [True, False]
+
+
+def test_nothing_is_added_to_damaged_predictions(saved):
+    described, file = (saved / "config.json").read_text(), saved / "predictions.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"predictions\.safetensors"):
+        checkpoint.extend(saved, {"test/shuffled/accuracy": 0.5}, {})
+    assert (saved / "config.json").read_text() == described
+
+
 def test_a_missing_folder_is_named(tmp_path):
     message = one_line_error(checkpoint.load, tmp_path / "nowhere")
     assert message == f"no checkpoint at {tmp_path / 'nowhere'}: give a folder that holds config.json"
