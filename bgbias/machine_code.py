@@ -8,11 +8,12 @@ from numba import njit
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def compiled(*, fastmath: bool) -> Callable[[F], F]:
+def compiled(*, fastmath: bool | set[str]) -> Callable[[F], F]:
     """Compile a function at its first call; the code is kept beside its file or in the user's cache, where it can be.
 
     Args:
-        fastmath: whether sums may be reordered and no number is taken to be NaN or infinite.
+        fastmath: whether sums may be reordered and no number is taken to be NaN or infinite; or names of the freedoms,
+            such as `contract` (a product and a sum are rounded once).
     """
     options = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
 

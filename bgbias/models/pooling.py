@@ -2,10 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
+
+from bgbias.models.kernels.memory import has_kernel, pixels
 
 
 class HalvingMaxPool(nn.MaxPool2d):
@@ -20,18 +21,9 @@ class HalvingMaxPool(nn.MaxPool2d):
 
     def forward(self, image: Tensor) -> Tensor:
         """[B, C, H, W] to [B, C, H // 2, W // 2]."""
-        pooled: Tensor = _Largest.apply(image) if _has_kernel(image) else super().forward(image)
+        with_kernel = has_kernel(image) and min(image.shape[2:]) >= 2
+        pooled: Tensor = _Largest.apply(image) if with_kernel else super().forward(image)
         return pooled
-
-
-def _has_kernel(image: Tensor) -> bool:
-    return (
-        image.device.type == "cpu"
-        and image.dtype in (torch.float32, torch.float64)
-        and image.is_contiguous(memory_format=torch.channels_last)
-        and min(image.shape[2:]) >= 2
-        and not torch.compiler.is_compiling()
-    )
 
 
 class _Largest(Function):
@@ -90,12 +82,6 @@ class _Gathered(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (place,) = ctx.saved_tensors
         return _Spread.apply(gradient, place, ctx.shape), None
-
-
-def pixels(image: Tensor) -> np.ndarray[Any, Any]:
-    """The memory of [B, C, H, W], brought to `channels_last`, as [B, H, W, C]."""
-    found: np.ndarray[Any, Any] = image.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1).numpy()
-    return found
 
 
 def _halved(shape: torch.Size) -> tuple[int, int, int, int]:

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from bgbias.models.kernels.memory import has_kernel, pixels
+
 Parameters = tuple[Tensor, Tensor | None]
 """A convolution's weight and bias."""
 
@@ -86,15 +88,28 @@ class _ImageGradient(Function):
     def forward(ctx: Any, gradient: Tensor, weight: Tensor, image: Tensor, options: Options) -> Tensor:
         ctx.save_for_backward(gradient, weight)
         ctx.options = options
-        of_image, _, _ = gradients(gradient, image, weight, options, (True, False, False))
-        return of_image
+        return image_gradient(gradient, weight, image, options)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, direction: Tensor) -> tuple[Tensor | None, ...]:
         gradient, weight = ctx.saved_tensors
+        if gradient.is_contiguous(memory_format=torch.channels_last):
+            direction = direction.contiguous(memory_format=torch.channels_last)
         _, of_weight, _ = gradients(gradient, direction, weight, ctx.options, (False, True, False))
         return torch.convolution(direction, weight, None, *ctx.options), of_weight, None, None
+
+
+def image_gradient(gradient: Tensor, weight: Tensor, image: Tensor, options: Options) -> Tensor:
+    """A convolution's gradient for its image; on a CPU, machine code computes that for up to three channels."""
+    stride, _, dilation, _, _, groups = options
+    if weight.shape[1] > 3 or (stride, dilation, groups) != ((1, 1), (1, 1), 1) or not has_kernel(gradient):
+        return gradients(gradient, image, weight, options, (True, False, False))[0]
+    from bgbias.models.kernels.convolution import gradient_of_pictures
+
+    found = torch.empty(image.shape, dtype=image.dtype)
+    gradient_of_pictures(pixels(gradient), weight.detach().contiguous().numpy(), found.numpy())
+    return found
 
 
 def gradients(

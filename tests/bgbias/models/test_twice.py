@@ -22,13 +22,20 @@ LAYERS = {
 }
 
 
+@pytest.fixture(params=[torch.contiguous_format, torch.channels_last])
+def layout(request: pytest.FixtureRequest) -> torch.memory_format:
+    layout: torch.memory_format = request.param
+    return layout
+
+
 @pytest.fixture(params=LAYERS)
-def networks(request: pytest.FixtureRequest) -> tuple[nn.Module, nn.Module]:
+def networks(request: pytest.FixtureRequest, layout: torch.memory_format) -> tuple[nn.Module, nn.Module]:
     """A small network with the layer in its middle as PyTorch differentiates it, and as `differentiate_twice` does."""
     torch.manual_seed(0)
-    layer = LAYERS[request.param]
+    layer = copy.deepcopy(LAYERS[request.param])
     network = nn.Sequential(nn.Conv2d(2, 3, 2), nn.Tanh(), layer, nn.Tanh(), nn.Flatten(), nn.LazyLinear(3)).double()
     network(torch.zeros(1, 2, 9, 8, dtype=torch.float64))
+    network.to(memory_format=layout)
     prepared = copy.deepcopy(network)
     differentiate_twice(prepared)
     return network, prepared
