@@ -35,7 +35,7 @@ from bgbias.types import (
 )
 
 ORIGINAL, SHUFFLED, REMOVED = "original", "shuffled", "removed"
-CPU_BATCH, CPU_PIXELS = 64, 1 << 22
+CPU_BATCH, CPU_PIXELS = 80, 1 << 22
 """Largest number of pictures that a CPU predicts at a time, within whose cache they stay, and of their pixels."""
 ACCELERATOR_BATCH, ACCELERATOR_PIXELS = 4000, 1 << 24
 """The same on an accelerator, which small batches leave partly idle."""
@@ -463,6 +463,6 @@ def batch_size(variant: Variant) -> int:
 
 
 def batches(variant: Variant) -> Iterator[Tensor]:
-    """The indices of a variant's examples in order, as many at a time as are answered at a time."""
-    device = variant.foregrounds.label.device
-    yield from torch.arange(len(variant), device=device).split(batch_size(variant))
+    """The indices of a variant's examples in order, divided into the fewest batches, of equal size up to one."""
+    everything = torch.arange(len(variant), device=variant.foregrounds.label.device)
+    yield from everything.tensor_split(max(1, math.ceil(len(variant) / batch_size(variant))))

@@ -1,9 +1,11 @@
 import dataclasses
 
+import pytest
 import torch
+from made_learners import random_variant
 from scipy.ndimage import distance_transform_cdt
 
-from bgbias.data.dataset import Dataset, Variant, held_out
+from bgbias.data.dataset import Dataset, Variant, batches, held_out
 from bgbias.data.digits.biases import PALETTES
 from bgbias.types import NO_BACKGROUND, OWN_BACKGROUND, Backgrounds, Foregrounds, Task, group_of
 
@@ -177,3 +179,27 @@ def test_pictures_of_the_body_move_with_the_dataset(load):
     digits = load("colored-digits").head(5)
     moved = dataclasses.replace(digits, body_train=digits.train).to(torch.device("meta"))
     assert moved.body_train.assignment.device.type == "meta"
+
+
+@pytest.mark.parametrize(
+    ("examples", "sizes"), [(0, [0]), (1, [1]), (69, [69]), (80, [80]), (135, [68, 67]), (161, [54, 54, 53])]
+)
+def test_batches_for_predictions_are_few_and_of_equal_size_up_to_one(examples, sizes):
+    found = list(batches(random_variant(examples)))
+    assert [len(index) for index in found] == sizes
+    assert torch.equal(torch.cat(found), torch.arange(examples))
+
+
+def test_batches_of_large_pictures_hold_fewer():
+    front = Foregrounds(
+        image=torch.zeros(1, 3, 1, 1).expand(3, 3, 2048, 1024),
+        mask=torch.zeros(1, 1, 1, 1, dtype=torch.bool).expand(3, 1, 2048, 1024),
+        label=torch.zeros(3, dtype=torch.int64),
+        source=torch.arange(3),
+        place=torch.zeros(3, dtype=torch.int64),
+    )
+    back = Backgrounds(torch.zeros(2, 3, 1, 1), torch.zeros(1, dtype=torch.int64), 1)
+    assert [index.tolist() for index in batches(Variant(front, back, torch.zeros(3, dtype=torch.int64)))] == [
+        [0, 1],
+        [2],
+    ]

@@ -81,7 +81,7 @@ def test_variants_of_the_same_foregrounds_are_predicted_alike_and_read_once():
         for name, variant in variants.items()
     }
     together = predict_all(Erm(), learner, shared)
-    assert [len(index) for index in image.reads] == [64] * 35 + [60]
+    assert [len(index) for index in image.reads] == [80] * 9 + [79] * 20
     assert list(together) == ["own", "none", "other"]
     for name, found in together.items():
         assert torch.equal(found.logits, alone[name].logits)
