@@ -21,9 +21,23 @@ class HalvingMaxPool(nn.MaxPool2d):
 
     def forward(self, image: Tensor) -> Tensor:
         """[B, C, H, W] to [B, C, H // 2, W // 2]."""
-        with_kernel = has_kernel(image) and min(image.shape[2:]) >= 2
-        pooled: Tensor = _Largest.apply(image) if with_kernel else super().forward(image)
+        pooled: Tensor
+        if not has_kernel(image) or min(image.shape[2:]) < 2:
+            pooled = super().forward(image)
+        elif torch.is_grad_enabled():
+            pooled = _Largest.apply(image)
+        else:
+            pooled = _maximum(image)
         return pooled
+
+
+def _maximum(image: Tensor) -> Tensor:
+    """The largest number of each window, without a note of its pixel."""
+    from bgbias.models.kernels.pooling import maximum  # the compiler takes a second to import
+
+    pooled = _empty_for(image)
+    maximum(pixels(image), pixels(pooled))
+    return pooled
 
 
 class _Largest(Function):
@@ -31,9 +45,9 @@ class _Largest(Function):
 
     @staticmethod
     def forward(ctx: Any, image: Tensor) -> Tensor:
-        from bgbias.models.kernels.pooling import largest  # the compiler takes a second to import
+        from bgbias.models.kernels.pooling import largest
 
-        pooled = torch.empty(_halved(image.shape), dtype=image.dtype, memory_format=torch.channels_last)
+        pooled = _empty_for(image)
         place = torch.empty_like(pooled, dtype=torch.uint8)
         largest(pixels(image), pixels(pooled), pixels(place))
         ctx.save_for_backward(place)
@@ -84,5 +98,7 @@ class _Gathered(Function):
         return _Spread.apply(gradient, place, ctx.shape), None
 
 
-def _halved(shape: torch.Size) -> tuple[int, int, int, int]:
-    return shape[0], shape[1], shape[2] // 2, shape[3] // 2
+def _empty_for(image: Tensor) -> Tensor:
+    """Memory for the pooled image."""
+    count, channels, height, width = image.shape
+    return torch.empty(count, channels, height // 2, width // 2, dtype=image.dtype, memory_format=torch.channels_last)

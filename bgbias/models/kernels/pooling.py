@@ -17,6 +17,27 @@ ZERO, ONE, TWO, THREE = np.uint8(0), np.uint8(1), np.uint8(2), np.uint8(3)
 
 
 @compiled(fastmath=False)
+def maximum(image: Floats, pooled: Floats) -> None:
+    """Find the largest number of each window; a NaN is larger than all numbers.
+
+    Args:
+        image: [B, H, W, C].
+        pooled: [B, H // 2, W // 2, C], overwritten.
+    """
+    for b in range(len(pooled)):
+        for i in range(pooled.shape[1]):
+            for j in range(pooled.shape[2]):
+                first, second = image[b, 2 * i, 2 * j], image[b, 2 * i, 2 * j + 1]
+                third, fourth = image[b, 2 * i + 1, 2 * j], image[b, 2 * i + 1, 2 * j + 1]
+                value = pooled[b, i, j]
+                for c in range(len(value)):
+                    best = first[c]
+                    best = second[c] if second[c] > best or second[c] != second[c] else best
+                    best = third[c] if third[c] > best or third[c] != third[c] else best
+                    value[c] = fourth[c] if fourth[c] > best or fourth[c] != fourth[c] else best
+
+
+@compiled(fastmath=False)
 def largest(image: Floats, pooled: Floats, place: Bytes) -> None:
     """Find the largest number of each window, the first of equal ones; a NaN is larger than all numbers.
 
