@@ -1,6 +1,7 @@
 """Optimisation settings of a run: epochs, batches, optimiser, schedule, frozen bodies, precision."""
 
 import math
+from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
 import torch
@@ -125,13 +126,12 @@ class Training:
         placed: M = learner.to(device).to(memory_format=layout)
         if self.is_body_frozen:
             placed.get_submodule(BODY).requires_grad_(False)
-        if self.channels_last:
-            placed.get_submodule(BODY).register_forward_pre_hook(laid_out)
+        placed.get_submodule(BODY).register_forward_pre_hook(partial(lay_out, layout))
         if self.compile:
             placed.get_submodule(BODY).compile()
         return placed
 
 
-def laid_out(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:  # noqa: ARG001
-    """Pictures [B, C, H, W] pixel by pixel in memory, brought there once for both passes of a body."""
-    return tuple(image.contiguous(memory_format=torch.channels_last) for image in inputs)
+def lay_out(layout: torch.memory_format, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:  # noqa: ARG001
+    """Pictures [B, C, H, W] in a memory layout, brought there once for both passes of a body."""
+    return tuple(image.contiguous(memory_format=layout) for image in inputs)

@@ -13,11 +13,35 @@ def compose(mask: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
         background: [B, C, H, W] or [B, C, 1, 1], finite, of the foreground's type.
 
     Returns:
-        [B, C, H, W].
+        [B, C, H, W]; grey objects on one colour each lie pixel by pixel in memory (`channels_last`) on a CPU.
     """
+    if _is_grey_on_colour(mask, foreground, background):
+        return _painted(mask, foreground, background)
     if foreground.is_floating_point():
         return torch.lerp(background, foreground, mask.to(foreground.dtype))
     return torch.where(mask, foreground, background)
+
+
+def _is_grey_on_colour(mask: Tensor, foreground: Tensor, background: Tensor) -> bool:
+    return (
+        foreground.device.type == "cpu"
+        and foreground.dtype == background.dtype == torch.float32
+        and background.shape == (len(foreground), 3, 1, 1)
+        and foreground.shape[1] == 1
+        and mask.shape == foreground.shape
+        and not background.requires_grad
+    )
+
+
+def _painted(mask: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
+    """`compose` in machine code, which takes a third of the time."""
+    from bgbias.data.kernel import paint  # the compiler takes a second to import
+
+    count, _, height, width = foreground.shape
+    image = torch.empty(count, 3, height, width, memory_format=torch.channels_last)
+    pixels = image.permute(0, 2, 3, 1).flatten(1).numpy()
+    paint(mask.flatten(1).numpy(), foreground.flatten(1).numpy(), background.flatten(1).numpy(), pixels)
+    return image
 
 
 def pasted(mask: Tensor, foreground: Tensor, background: Tensor) -> Tensor:

@@ -94,7 +94,7 @@ def timed(step: Callable[[], object]) -> float:
 def bare_step(config: RunConfig, dataset: Dataset) -> Callable[[], None]:
     """One step as written by hand: biased images composed once into one tensor; eager, NCHW memory, default Adam."""
     everything = dataset.train.batch(torch.arange(len(dataset.train)))
-    images, labels = everything.image, everything.label
+    images, labels = everything.image.contiguous(), everything.label
     model = config.model.build(dataset.task)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     batches = endless_batches(len(labels))

@@ -13,7 +13,7 @@ from bgbias.config import RunConfig
 from bgbias.evaluation.accuracy import accuracy, predict
 from bgbias.methods.erm import Erm
 from bgbias.models.compact_cnn import CompactCnn
-from bgbias.optimization import Training, laid_out
+from bgbias.optimization import Training
 from bgbias.training import Trainer
 
 CPU = torch.device("cpu")
@@ -26,14 +26,19 @@ def learner(seed=0):
     return learner_of(nn.Sequential(built.body, built.head))
 
 
-def test_pictures_and_weights_lie_pixel_by_pixel_unless_asked_otherwise():
-    placed = Training().place(learner(), CPU)
-    weight = placed.get_submodule("classifier.body")[0][0].weight
-    assert weight.stride() == (27, 1, 9, 3)
-    (image,) = laid_out(nn.Identity(), (torch.rand(2, 3, 4, 5),))
-    assert image.stride() == (60, 1, 15, 3)
-    plain = Training(channels_last=False).place(learner(), CPU)
-    assert plain.get_submodule("classifier.body")[0][0].weight.stride() == (27, 9, 3, 1)
+@pytest.mark.parametrize(
+    ("channels_last", "of_weight", "of_image"),
+    [(True, (27, 1, 9, 3), (2352, 1, 84, 3)), (False, (27, 9, 3, 1), (2352, 784, 28, 1))],
+)
+def test_pictures_and_weights_lie_pixel_by_pixel_unless_asked_otherwise(channels_last, of_weight, of_image):
+    placed = Training(channels_last=channels_last).place(learner(), CPU)
+    first = placed.get_submodule("classifier.body")[0][0]
+    assert first.weight.stride() == of_weight
+    seen = []
+    first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].stride()))
+    for given in (torch.contiguous_format, torch.channels_last):
+        placed(torch.rand(2, 3, 28, 28).contiguous(memory_format=given))
+    assert seen == [of_image, of_image]
 
 
 def test_gradients_are_those_of_a_plain_network():

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from bgbias.data.compose import compose, unit
@@ -45,3 +46,22 @@ def test_unit_scales_bytes_to_the_unit_interval():
 def test_unit_leaves_floats_as_they_are():
     image = torch.tensor([0.0, 12.0])
     assert unit(image).tolist() == [0, 12]
+
+
+@pytest.mark.parametrize(("count", "side"), [(0, (4, 4)), (1, (1, 1)), (5, (7, 3))])
+def test_grey_objects_on_one_colour_each_are_those_of_where_and_lie_pixel_by_pixel(count, side):
+    draw = torch.Generator().manual_seed(0)
+    mask = torch.rand(count, 1, *side, generator=draw) < 0.5
+    foreground = 1e3 * torch.randn(count, 1, *side, generator=draw)
+    colour = 1e-3 * torch.randn(count, 3, 1, 1, generator=draw)
+    composed = compose(mask, foreground, colour)
+    assert torch.equal(composed, torch.where(mask, foreground, colour))
+    assert composed.is_contiguous(memory_format=torch.channels_last)
+    turned = compose(mask.transpose(2, 3), foreground.transpose(2, 3), colour)
+    assert torch.equal(turned, composed.transpose(2, 3))
+
+
+def test_a_colour_can_be_differentiated():
+    colour = torch.zeros(1, 3, 1, 1, requires_grad=True)
+    compose(CROSS, COUNT, colour).sum().backward()
+    assert colour.grad.flatten().tolist() == [4, 4, 4]
