@@ -178,8 +178,8 @@ def plain_norm(gradient: Tensor, mask: Tensor) -> Tensor:
         gradient: as of `background_norm`.
         mask: [B, 1, H, W] bool, True = foreground.
     """
-    root = (size_of(mask) / len(gradient)).sqrt()[:, None, None, None]
-    norm: Tensor = (root * gradient).norm()
+    root = (size_of(mask) / len(gradient)).sqrt()
+    norm: Tensor = (root * torch.linalg.vector_norm(gradient, dim=(1, 2, 3))).norm()
     return norm
 
 

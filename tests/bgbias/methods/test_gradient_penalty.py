@@ -426,3 +426,12 @@ def test_smoothing_of_photographs_at_full_size_is_the_sum_over_windows():
     n = shown.sum(dim=(1, 2, 3))
     density = n[:, None, None, None] * window[:, :3] / window[:, 3:].clamp(min=1)
     torch.testing.assert_close(found, (density * shown).square().sum(dim=(1, 2, 3)) / n)
+
+
+def test_an_example_without_background_pulls_at_nothing_in_the_plain_form():
+    gradient = torch.tensor([[3.0, 4.0], [0.0, 0.0]]).view(2, 1, 1, 2).requires_grad_()
+    mask = torch.tensor([[False, False], [True, True]]).view(2, 1, 1, 2)
+    value = plain_norm(gradient, mask)
+    assert value.item() == pytest.approx(5.0)  # sqrt(2 / 2 * 25)
+    value.backward()
+    torch.testing.assert_close(gradient.grad.flatten(), torch.tensor([0.6, 0.8, 0, 0]))
