@@ -101,15 +101,19 @@ class _ImageGradient(Function):
 
 
 def image_gradient(gradient: Tensor, weight: Tensor, image: Tensor, options: Options) -> Tensor:
-    """A convolution's gradient for its image; on a CPU, machine code computes that for up to three channels."""
-    stride, _, dilation, _, _, groups = options
-    if weight.shape[1] > 3 or (stride, dilation, groups) != ((1, 1), (1, 1), 1) or not has_kernel(gradient):
+    """A convolution's gradient for its image; on one CPU core, machine code computes that for up to three channels."""
+    if weight.shape[1] > 3 or not _has_kernel(gradient, options):
         return gradients(gradient, image, weight, options, (True, False, False))[0]
     from bgbias.models.kernels.convolution import gradient_of_pictures
 
     found = torch.empty(image.shape, dtype=image.dtype)
     gradient_of_pictures(pixels(gradient), weight.detach().contiguous().numpy(), found.numpy())
     return found
+
+
+def _has_kernel(gradient: Tensor, options: Options) -> bool:
+    stride, _, dilation, _, _, groups = options
+    return (stride, dilation, groups) == ((1, 1), (1, 1), 1) and has_kernel(gradient) and torch.get_num_threads() == 1
 
 
 def gradients(

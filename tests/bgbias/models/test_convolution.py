@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,14 @@ SHAPES = [
     (2, 3, (4, 3), (3, 2), (4, 4)),
     (3, 3, (5, 4), (0, 0), (5, 4)),
 ]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def penalty(network: nn.Module, image: Tensor) -> Tensor:
@@ -54,17 +64,27 @@ def test_a_convolution_of_two_pixels_by_hand():
     assert image.flatten().tolist() == [2, 5 + 20, 50]
 
 
+def refuse(*arrays: object) -> None:
+    raise AssertionError(arrays)
+
+
 @pytest.mark.parametrize(
     "layer",
     [nn.Conv2d(4, 3, 3), nn.Conv2d(3, 3, 3, stride=2), nn.Conv2d(3, 3, 3, dilation=2), nn.Conv2d(3, 3, 3, groups=3)],
     ids=["four channels", "stride", "dilation", "groups"],
 )
 def test_other_convolutions_are_pytorchs(layer, monkeypatch):
-    def refuse(*arrays: object) -> None:
-        raise AssertionError(arrays)
-
     monkeypatch.setattr(convolution, "gradient_of_pictures", refuse)
     network = nn.Sequential(layer).to(memory_format=torch.channels_last)
     differentiate_twice(network)
     image = torch.randn(2, layer.in_channels, 7, 7).contiguous(memory_format=torch.channels_last).requires_grad_()
+    assert penalty(network, image).isfinite()
+
+
+def test_several_threads_use_pytorchs(monkeypatch):
+    monkeypatch.setattr(convolution, "gradient_of_pictures", refuse)
+    torch.set_num_threads(2)
+    network = nn.Sequential(nn.Conv2d(3, 3, 3)).to(memory_format=torch.channels_last)
+    differentiate_twice(network)
+    image = torch.randn(2, 3, 7, 7).contiguous(memory_format=torch.channels_last).requires_grad_()
     assert penalty(network, image).isfinite()
