@@ -13,7 +13,7 @@ def compose(mask: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
         background: [B, C, H, W] or [B, C, 1, 1], finite, of the foreground's type.
 
     Returns:
-        [B, C, H, W]; grey objects on one colour each lie pixel by pixel in memory (`channels_last`) on a CPU.
+        [B, C, H, W]; on a CPU, grey float32 objects on one colour each are in `channels_last` memory.
     """
     if _is_grey_on_colour(mask, foreground, background):
         return _painted(mask, foreground, background)

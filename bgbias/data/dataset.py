@@ -463,6 +463,6 @@ def batch_size(variant: Variant) -> int:
 
 
 def batches(variant: Variant) -> Iterator[Tensor]:
-    """The indices of a variant's examples in order, divided into the fewest batches, of equal size up to one."""
+    """The indices of a variant's examples in order, in as few batches as possible, whose sizes differ by 1 at most."""
     everything = torch.arange(len(variant), device=variant.foregrounds.label.device)
     yield from everything.tensor_split(max(1, math.ceil(len(variant) / batch_size(variant))))

@@ -102,7 +102,7 @@ class _ImageGradient(Function):
 
 def image_gradient(gradient: Tensor, weight: Tensor, image: Tensor, options: Options) -> Tensor:
     """A convolution's gradient for its image; on one CPU core, machine code computes that for up to three channels."""
-    if weight.shape[1] > 3 or not _has_kernel(gradient, options):
+    if not _for_machine_code(gradient, weight, options):
         return gradients(gradient, image, weight, options, (True, False, False))[0]
     from bgbias.models.kernels.convolution import gradient_of_pictures
 
@@ -111,9 +111,11 @@ def image_gradient(gradient: Tensor, weight: Tensor, image: Tensor, options: Opt
     return found
 
 
-def _has_kernel(gradient: Tensor, options: Options) -> bool:
+def _for_machine_code(gradient: Tensor, weight: Tensor, options: Options) -> bool:
+    """True for the convolutions of `gradient_of_pictures`; with several threads PyTorch's kernels are as fast."""
     stride, _, dilation, _, _, groups = options
-    return (stride, dilation, groups) == ((1, 1), (1, 1), 1) and has_kernel(gradient) and torch.get_num_threads() == 1
+    ordinary = (stride, dilation, groups) == ((1, 1), (1, 1), 1) and weight.shape[1] <= 3
+    return ordinary and has_kernel(gradient) and torch.get_num_threads() == 1
 
 
 def gradients(

@@ -39,7 +39,7 @@ def maximum(image: Floats, pooled: Floats) -> None:
 
 @compiled(fastmath=False)
 def largest(image: Floats, pooled: Floats, place: Bytes) -> None:
-    """Find the largest number of each window, the first of equal ones; a NaN is larger than all numbers.
+    """Find the largest number of each window and its pixel, the first of equal ones; a NaN is larger than all.
 
     Args:
         image: [B, H, W, C].

@@ -184,7 +184,7 @@ def test_pictures_of_the_body_move_with_the_dataset(load):
 @pytest.mark.parametrize(
     ("examples", "sizes"), [(0, [0]), (1, [1]), (69, [69]), (80, [80]), (135, [68, 67]), (161, [54, 54, 53])]
 )
-def test_batches_for_predictions_are_few_and_of_equal_size_up_to_one(examples, sizes):
+def test_batches_for_predictions_are_few_and_differ_by_one_example_at_most(examples, sizes):
     found = list(batches(random_variant(examples)))
     assert [len(index) for index in found] == sizes
     assert torch.equal(torch.cat(found), torch.arange(examples))

@@ -428,7 +428,7 @@ def test_smoothing_of_photographs_at_full_size_is_the_sum_over_windows():
     torch.testing.assert_close(found, (density * shown).square().sum(dim=(1, 2, 3)) / n)
 
 
-def test_an_example_without_background_pulls_at_nothing_in_the_plain_form():
+def test_an_example_without_background_has_no_gradient_in_the_plain_form():
     gradient = torch.tensor([[3.0, 4.0], [0.0, 0.0]]).view(2, 1, 1, 2).requires_grad_()
     mask = torch.tensor([[False, False], [True, True]]).view(2, 1, 1, 2)
     value = plain_norm(gradient, mask)
